@@ -1,0 +1,212 @@
+"""Private servers: a real broker and real databases below one folder, on free ports of their own.
+
+Nothing that already runs on the machine is used or touched. Each server is a child in a session of its own (so that a
+Ctrl-C at the terminal reaches only the program that owns it) and dies with its parent, however the parent ends.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import urllib3
+
+from gateway.errors import GanglionError
+
+STARTUP_SECONDS = 30
+"""A cold InfluxDB on a slow disk takes seconds; half a minute means that it will not come."""
+
+
+class ServerError(GanglionError):
+    """A server could not be started; the message carries the end of its own log."""
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody holds at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def spawn(command: list[str], log: Path, *, cwd: Path | None = None, dies_by: str = "TERM") -> subprocess.Popen[bytes]:
+    """Start a child that outlives neither us nor our terminal's Ctrl-C. Its output goes to `log`.
+
+    Must be called from the main thread: the kernel counts the death of the calling thread as ours.
+    """
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", dies_by, "--", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            start_new_session=True,
+        )
+
+
+class Server:
+    """What broker and databases have in common. Subclasses say how they are configured and when they answer."""
+
+    program = ""
+    package = ""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"{self.program}.log"
+
+    def start(self) -> Self:
+        """Start and wait until it answers. The port stays the same over `stop` and `kill`.
+
+        Raises ServerError when the program is missing, ends at once or stays silent.
+        """
+        path = shutil.which(self.program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+        if path is None:
+            raise ServerError(f"{self.program} is not installed: `apt-get install {self.package}` brings it")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._process = spawn([path, *self.arguments()], self.log)
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while not self.answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                tail = self.log.read_text(errors="replace")[-600:]
+                raise ServerError(f"{self.program} did not come up on port {self.port}; its log ends:\n{tail}")
+            time.sleep(0.02)
+        return self
+
+    def stop(self) -> None:
+        """End it in an orderly way; it may write to disk what it holds."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, sign: signal.Signals) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(sign)
+            self._process.wait(STARTUP_SECONDS)
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def arguments(self) -> list[str]:
+        """Write the configuration; return the command line."""
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        raise NotImplementedError
+
+
+class Mosquitto(Server):
+    """An MQTT broker that queues without a number's limit for a gateway that is away, and keeps its queue on disk."""
+
+    program = "mosquitto"
+    package = "mosquitto"
+
+    def __init__(self, folder: Path, port: int | None = None, settings: str = "allow_anonymous true") -> None:
+        super().__init__(folder, port)
+        self.settings = settings
+
+    def arguments(self) -> list[str]:
+        # `user root` has an effect only for root: without it the broker drops to a user that cannot write here.
+        # The queue limits of the stock configuration (20 in flight, 1000 queued) lose messages.
+        config = self.folder / "mosquitto.conf"
+        config.write_text(
+            f"listener {self.port} 127.0.0.1\nuser root\npersistence true\npersistence_location {self.folder}/\n"
+            "autosave_interval 5\nmax_inflight_messages 0\nmax_queued_messages 0\nmax_packet_size 65536\n"
+            f"log_dest stdout\nlog_type warning\nlog_type error\n{self.settings}\n"
+        )
+        return ["-c", str(config)]
+
+    def answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
+
+
+class Database(Server):
+    """A database that speaks HTTP."""
+
+    ping = "/ping"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def answers(self) -> bool:
+        with contextlib.suppress(urllib3.exceptions.HTTPError), urllib3.PoolManager(retries=False, timeout=1) as pool:
+            return pool.request("GET", self.url + self.ping).status < 300
+        return False
+
+
+class InfluxDB(Database):
+    """InfluxDB 1.6 as Debian ships it."""
+
+    program = "influxd"
+    package = "influxdb"
+
+    def arguments(self) -> list[str]:
+        config = self.folder / "influxdb.conf"
+        config.write_text(
+            f"""reporting-disabled = true
+bind-address = "127.0.0.1:{free_port()}"
+[meta]
+dir = "{self.folder}/meta"
+[data]
+dir = "{self.folder}/data"
+wal-dir = "{self.folder}/wal"
+query-log-enabled = false
+[http]
+bind-address = "127.0.0.1:{self.port}"
+log-enabled = false
+[monitor]
+store-enabled = false
+[continuous_queries]
+enabled = false
+"""
+        )
+        return ["-config", str(config)]
+
+
+class VictoriaMetrics(Database):
+    """VictoriaMetrics, which takes influxdb-client's v2 writes."""
+
+    program = "victoria-metrics"
+    package = "victoria-metrics"
+    ping = "/health"
+
+    def arguments(self) -> list[str]:
+        return [
+            f"-httpListenAddr=127.0.0.1:{self.port}",
+            f"-storageDataPath={self.folder}/data",
+            "-retentionPeriod=100y",
+            "-memory.allowedBytes=128MB",
+        ]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Poll a condition of another process. Raises TimeoutError that names what did not happen."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen within {seconds:g} s")
+        time.sleep(0.02)

@@ -1,0 +1,43 @@
+"""Real servers for the tests, each on a port of its own below a temporary folder."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from sim_hardware.servers import InfluxDB, Mosquitto, VictoriaMetrics
+
+_databases = count(1)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A running broker that a test may kill and start again."""
+    with Mosquitto(tmp_path / "broker") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxDB]:
+    """One InfluxDB 1.6 for the whole run; take `influx_db` for a database of the test's own."""
+    with InfluxDB(tmp_path_factory.mktemp("influx")) as server:
+        yield server
+
+
+@pytest.fixture
+def influx_db(influx: InfluxDB) -> str:
+    """The name of a fresh, empty database in `influx`."""
+    name = f"test{next(_databases)}"
+    with urllib3.PoolManager() as pool:
+        answer = pool.request("POST", f"{influx.url}/query", fields={"q": f"CREATE DATABASE {name}"})
+    assert answer.status == 200, answer.data
+    return name
+
+
+@pytest.fixture(scope="session")
+def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VictoriaMetrics]:
+    """One VictoriaMetrics for the whole run."""
+    with VictoriaMetrics(tmp_path_factory.mktemp("victoria")) as server:
+        yield server
