@@ -3,6 +3,7 @@
     GanglionError
     ├── ConfigError     the installation is wrong: a person must mend a file
     ├── Refused         a pack cannot be taken: it becomes a dead letter
+    ├── JournalFull     the journal has no room now: acknowledge nothing until it has
     └── TargetError     a database did not take what it was given
         ├── Passing     will likely succeed later, unchanged: wait and try again
         ├── Lasting     will fail until a person changes something: keep, say so, try seldom
@@ -30,6 +31,10 @@ class Refused(GanglionError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class JournalFull(GanglionError):
+    """The journal, or the disk below it, has no room. Nothing changed; the same call works once there is room."""
 
 
 class TargetError(GanglionError):

@@ -1,0 +1,1 @@
+"""The gateway's durable store: what was acknowledged to the nodes and is not yet in the database, and every count."""
