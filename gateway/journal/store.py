@@ -62,6 +62,10 @@ class Journal:
             return cls(schema.connect_read_only(folder), None, max_bytes)
         return cls(*schema.connect(folder), max_bytes)
 
+    def bound(self, max_bytes: int) -> None:
+        """Set a new bound; what is there stays."""
+        self.max_bytes = max_bytes
+
     def close(self) -> None:
         self._db.close()
         if self._lock is not None:

@@ -1,0 +1,150 @@
+"""`ganglion.toml` as frozen records. A file that is not wholly right is refused with a message that names the key."""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gateway.errors import ConfigError
+
+NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
+"""What a site, a node or a channel may be called."""
+
+Positive = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Mqtt(Struct, frozen=True):
+    """`[mqtt]`: the broker. With `ca` the connection is TLS; `cert` and `key` are the gateway's own identity."""
+
+    host: str = "localhost"
+    port: Port = 1883
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    username: str = ""
+    password_env: str = ""
+    """Name of the environment variable that holds the password."""
+
+
+class Influx(Struct, frozen=True):
+    """`[influx]`: the database."""
+
+    url: str = "http://localhost:8086"
+    api: Literal["auto", "v1", "v2"] = "auto"
+    """`auto` asks the server what it is."""
+    database: str = "ganglion"
+    """Database of 1.x and 3, bucket of 2.x."""
+    org: str = ""
+    token_env: str = ""
+    """Name of the environment variable that holds the token (2.x, 3) or `user:password` (1.x)."""
+    batch_lines: Positive = 5000
+    flush_ms: Annotated[int, Meta(ge=0)] = 1000
+    """How long a batch that is not full may wait for more."""
+
+
+class JournalSettings(Struct, frozen=True):
+    """`[journal]`: the store on disk."""
+
+    max_bytes: Positive = 2**30
+
+
+class Http(Struct, frozen=True):
+    """`[http]`: health and metrics."""
+
+    listen: Annotated[str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):[0-9]{1,5}$")] = "127.0.0.1:8080"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class Config(Struct, frozen=True):
+    """The whole file."""
+
+    sites: Annotated[tuple[Annotated[str, Meta(pattern=f"^{NAME}$")], ...], Meta(min_length=1)]
+    data_dir: str
+    """Absolute after `load`; relative in the file means relative to the file."""
+    mqtt: Mqtt = Mqtt()
+    influx: Influx = Influx()
+    journal: JournalSettings = JournalSettings()
+    http: Http = Http()
+    notify: tuple[dict[str, Any], ...] = ()
+
+
+def load(path: Path, environ: Mapping[str, str] | None = os.environ) -> Config:
+    """Read and check a configuration. Raises ConfigError that names file, key and cure.
+
+    Without `environ` the secrets are not asked for: enough to look into the journal.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; give the file with --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    try:
+        _refuse_unknown(table, Config, "")
+        config = msgspec.convert(table, Config)
+        _check(config, environ)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `$")
+        key = where.strip("`").lstrip(".") or "the file"
+        raise ConfigError(f"{path}: {key}: {reason}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    mqtt = {
+        key: str(path.parent.absolute() / value)
+        for key in ("ca", "cert", "key")
+        if (value := getattr(config.mqtt, key))
+    }
+    return msgspec.structs.replace(
+        config,
+        data_dir=str(path.parent.absolute() / config.data_dir),
+        mqtt=msgspec.structs.replace(config.mqtt, **mqtt),
+    )
+
+
+def secret(variable: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The value of a `password_env` or `token_env`; empty when none is configured. Raises ConfigError when unset."""
+    if variable and variable not in environ:
+        raise ConfigError(f"the environment variable {variable} is not set: set it, or change the key that names it")
+    return environ[variable] if variable else ""
+
+
+def _refuse_unknown(table: dict[str, Any], kind: type[Struct], prefix: str) -> None:
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    for key, value in table.items():
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)[0]
+            raise ConfigError(f"{prefix}{key}: there is no such key; the nearest is {prefix}{near}")
+        if isinstance(value, dict) and isinstance(fields[key], type) and issubclass(fields[key], Struct):
+            _refuse_unknown(value, fields[key], f"{prefix}{key}.")
+
+
+def _check(config: Config, environ: Mapping[str, str] | None) -> None:
+    """What types alone cannot say."""
+    if config.notify:
+        raise ConfigError("notify: not available in this version; remove the [[notify]] tables")
+    if config.data_dir == "":
+        raise ConfigError("data_dir: is empty; name the folder of the gateway's journal")
+    mqtt = config.mqtt
+    if bool(mqtt.cert) != bool(mqtt.key):
+        raise ConfigError("mqtt.cert, mqtt.key: one needs the other")
+    if mqtt.cert and not mqtt.ca:
+        raise ConfigError("mqtt.ca: is missing; mqtt.cert and mqtt.key are of use with TLS only")
+    if not re.match(r"https?://[^/\s]+", config.influx.url):
+        raise ConfigError(f"influx.url: {config.influx.url!r} is not http://host:port or https://host:port")
+    for key, variable in (("mqtt.password_env", mqtt.password_env), ("influx.token_env", config.influx.token_env)):
+        try:
+            if environ is not None:
+                secret(variable, environ)
+        except ConfigError as error:
+            raise ConfigError(f"{key}: {error}") from error

@@ -1,0 +1,55 @@
+"""Packs and journals for the gateway's tests."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.journal.store import Journal
+from gateway.records import DeadLetter, Pack, Reading
+
+NOW = 1_795_430_400
+"""The example's time, in Unix seconds."""
+
+
+def make_pack(seq: int, node: str = "air-0007", boot: int = 1, time: int | None = None, value: float = 12.5) -> Pack:
+    """An accepted pack of one reading; a minute later with each `seq`."""
+    when = NOW + 60 * seq if time is None else time
+    return Pack("riverside", node, "telemetry", "air", boot, seq, when, (Reading(when, "", "pm2_5", value),))
+
+
+def make_letter(payload: bytes = b"{", reason: str = "json") -> DeadLetter:
+    return DeadLetter("ganglion/v1/riverside/air-0007/telemetry", payload, reason, "because", float(NOW))
+
+
+def payload_of(seq: int, node: str = "air-0007", boot: int = 1, **changes: Any) -> bytes:
+    """A pack as a node sends it; `changes` replace fields of its first record."""
+    import time
+
+    first = {"bn": f"riverside/{node}/", "bt": int(time.time()), "n": "boot", "v": boot} | changes
+    return json.dumps([first, {"n": "seq", "v": seq}, {"n": "pm2_5", "u": "ug/m3", "v": 12.5}]).encode()
+
+
+@pytest.fixture
+def open_journal(tmp_path: Path) -> Iterator[Callable[..., Journal]]:
+    """Opens the test's journal; what is open when it is opened again, or at the end, is closed first."""
+    opened: list[Journal] = []
+
+    def open_it(max_bytes: int = 2**20, *, read_only: bool = False) -> Journal:
+        if not read_only:
+            while opened:
+                opened.pop().close()
+        opened.append(Journal.open(tmp_path / "journal", max_bytes, read_only=read_only))
+        return opened[-1]
+
+    yield open_it
+    while opened:
+        opened.pop().close()
+
+
+@pytest.fixture
+def journal(open_journal: Callable[..., Journal]) -> Journal:
+    """An empty journal."""
+    return open_journal()

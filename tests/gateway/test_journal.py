@@ -1,0 +1,308 @@
+"""The journal: nothing twice, nothing lost, everything counted, all of it bounded."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigError, JournalFull
+from gateway.journal import registry, schema, store
+from gateway.journal.store import Journal
+from gateway.records import Incident, Ledger, Status
+from tests.gateway.conftest import NOW, make_letter, make_pack
+
+Opener = Callable[..., Journal]
+
+
+def incident(name: str, closed: int | None = None) -> Incident:
+    return Incident(name, "burst", "riverside", "water-1", "", "critical", NOW, closed, "much water")
+
+
+def test_new_packs_come_out_in_order_with_their_places(journal: Journal) -> None:
+    """Both consumers read the same packs, each from its own place."""
+    packs = [make_pack(seq) for seq in range(5)]
+    assert journal.commit(packs, NOW).packs == packs
+    assert journal.read("forward", 3) == [(1, packs[0]), (2, packs[1]), (3, packs[2])]
+    journal.forwarded(3, 3)
+    assert journal.read("forward", 10) == [(4, packs[3]), (5, packs[4])]
+    assert [place for place, _ in journal.read("detect", 10)] == [1, 2, 3, 4, 5]
+
+
+def test_reading_is_the_same_from_memory_and_from_the_disk(open_journal: Opener) -> None:
+    """After a restart the packs come from SQLite, bit for bit."""
+    journal = open_journal()
+    journal.commit([make_pack(seq, value=0.1 * seq) for seq in range(50)], NOW)
+    from_memory = journal.read("detect", 50)
+    assert open_journal().read("detect", 50) == from_memory
+
+
+def test_a_consumer_behind_the_memory_misses_nothing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tail is bounded; what fell out of it is read from the disk, then the tail goes on."""
+    monkeypatch.setattr(store, "TAIL_PACKS", 4)
+    for seq in range(0, 12, 3):
+        journal.commit([make_pack(seq + n) for n in range(3)], NOW)
+    seen = []
+    while got := journal.read("forward", 5):
+        seen += [pack.seq for _, pack in got]
+        journal.forwarded(got[-1][0], len(got))
+    assert seen == list(range(12))
+
+
+def test_duplicates_are_known_within_a_batch_and_over_restarts(open_journal: Opener) -> None:
+    """Site, node, boot and seq decide; another boot is another pack."""
+    journal = open_journal()
+    assert journal.commit([make_pack(0), make_pack(0), make_pack(1)], NOW).duplicates == 1
+    journal = open_journal()
+    again = journal.commit([make_pack(1), make_pack(0), make_pack(0, boot=2), make_pack(0, node="air-0008")], NOW)
+    assert (again.duplicates, len(again.packs)) == (2, 2)
+    assert journal.ledger() == Ledger(received=7, written=0, waiting=4, dead_letters=0, duplicates=3, gaps=0)
+
+
+def test_a_node_that_lost_its_count_of_boots_is_heard(journal: Journal) -> None:
+    """A newer pack under an old number is a new life, not a duplicate; an old one that comes again still is."""
+    journal.commit([make_pack(seq) for seq in range(10)], NOW)
+    later = NOW + 86_400
+    assert journal.commit([make_pack(0, time=later), make_pack(1, time=later + 60)], NOW).duplicates == 0
+    assert journal.commit([make_pack(0, time=later), make_pack(1)], NOW).duplicates == 2
+    assert journal.nodes()[0].seq == 1
+
+
+def test_gaps_are_counted_per_node_and_closed_by_late_packs(journal: Journal) -> None:
+    """Numbers start at 0 in each boot."""
+    journal.commit([make_pack(2), make_pack(5), make_pack(1, node="air-0008")], NOW)
+    assert [(view.node, view.gaps) for view in journal.nodes()] == [("air-0007", 4), ("air-0008", 1)]
+    journal.commit([make_pack(3), make_pack(0, boot=2)], NOW)
+    assert [view.gaps for view in journal.nodes()] == [3, 1]
+    assert journal.ledger().gaps == 4
+
+
+def test_boots_kept_for_a_node_are_bounded(journal: Journal) -> None:
+    """Beyond the bound the oldest is forgotten; its packs are taken, and make no gaps."""
+    for boot in range(registry.MAX_BOOTS + 1):
+        journal.commit([make_pack(0, boot=boot)], NOW)
+    assert journal.commit([make_pack(7, boot=0)], NOW).duplicates == 0
+    assert journal.commit([make_pack(0, boot=registry.MAX_BOOTS)], NOW).duplicates == 1
+    assert journal.ledger().gaps == 0
+
+
+def test_the_registry_knows_births_wills_and_packs(open_journal: Opener) -> None:
+    """A will takes nothing but the presence; the node's kind comes from its birth or from what it measures."""
+    journal = open_journal()
+    birth = Status(True, "water", 3, "0.1.0", "esp32", "power")
+    journal.commit([make_pack(4)], NOW, [("riverside", "water-1", birth)])
+    journal.commit([], NOW + 9, [("riverside", "water-1", Status(False))])
+    air, water = open_journal().nodes()
+    assert (air.kind, air.online, air.boot, air.seq, air.packs, air.time) == ("air", None, 1, 4, 1, NOW + 240)
+    assert (water.kind, water.online, water.firmware, water.board) == ("water", False, "0.1.0", "esp32")
+    assert (water.received, water.packs, water.boot) == (NOW + 9, 0, -1)
+
+
+def test_a_row_goes_when_both_consumers_have_passed_it(journal: Journal) -> None:
+    """Bytes are freed with the slower of the two, down to nothing."""
+    journal.commit([make_pack(seq) for seq in range(4)], NOW)
+    held = journal.figures().bytes
+    journal.forwarded(4, 4)
+    assert journal.figures().bytes == held
+    journal.detected(2, b"state")
+    assert 0 < journal.figures().bytes < held
+    journal.detected(4, b"state")
+    assert journal.figures().bytes == 0
+    assert journal.read("forward", 1) == journal.read("detect", 1) == []
+
+
+def test_places_are_never_used_twice(open_journal: Opener) -> None:
+    """Also when the journal was empty at the restart: a consumer would skip the new packs."""
+    journal = open_journal()
+    journal.commit([make_pack(0)], NOW)
+    journal.forwarded(1, 1)
+    journal.detected(1, b"")
+    journal = open_journal()
+    journal.commit([make_pack(1)], NOW)
+    assert journal.read("forward", 9) == [(2, make_pack(1))]
+
+
+def test_a_full_journal_changes_nothing_and_takes_again_after_space(open_journal: Opener) -> None:
+    """What was refused is not counted and is new when it comes again."""
+    journal = open_journal(max_bytes=1)
+    journal.commit([make_pack(0)], NOW)
+    before = journal.ledger(), journal.nodes()
+    with pytest.raises(JournalFull, match="max_bytes"):
+        journal.commit([make_pack(1), make_letter()], NOW)
+    assert (journal.ledger(), journal.nodes()) == before
+    journal.forwarded(1, 1)
+    journal.detected(1, b"")
+    assert journal.commit([make_pack(1)], NOW).packs == [make_pack(1)]
+
+
+def test_a_full_disk_is_a_full_journal(journal: Journal) -> None:
+    """SQLite's own 'full' takes back the batch, in memory too."""
+    journal.commit([make_pack(0)], NOW)
+    before = journal.ledger(), journal.nodes()
+    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+    journal._db.execute(f"PRAGMA max_page_count = {pages + 1}")
+    with pytest.raises(JournalFull, match="disk"):
+        journal.commit([make_pack(seq) for seq in range(1, 500)], NOW)
+    assert (journal.ledger(), journal.nodes()) == before
+    journal._db.execute("PRAGMA max_page_count = 100000")
+    assert len(journal.commit([make_pack(seq) for seq in range(500)], NOW).packs) == 499
+
+
+def test_dead_letters_are_kept_whole_and_counted(journal: Journal) -> None:
+    """Those refused on arrival and those refused by the database are in one list and one count."""
+    journal.commit([make_pack(0), make_letter(b"\x00\xff"), make_pack(1)], NOW)
+    journal.forwarded(2, 1, [make_letter(b"line", "influx")])
+    assert journal.dead_letters(9) == [(2, make_letter(b"line", "influx")), (1, make_letter(b"\x00\xff"))]
+    assert journal.ledger() == Ledger(received=3, written=1, waiting=0, dead_letters=2, duplicates=0, gaps=0)
+    assert journal.dead_letters(1)[0][0] == 2
+
+
+@pytest.mark.parametrize(("rows", "size"), [(3, 2**20), (100, 12)])
+def test_dead_letters_are_bounded_and_stay_counted(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, rows: int, size: int
+) -> None:
+    """By number or by bytes: the oldest go, the ledger forgets none."""
+    monkeypatch.setattr(store, "MAX_DEAD_LETTERS", rows)
+    monkeypatch.setattr(store, "MAX_DEAD_BYTES", size)
+    for _ in range(5):
+        journal.commit([make_letter(b"1234"), make_letter(b"5678")], NOW)
+    assert [number for number, _ in journal.dead_letters(99)] == [10, 9, 8]
+    assert journal.ledger().dead_letters == 10
+    assert journal.ledger().balanced
+
+
+def test_the_forwarder_cannot_make_the_ledger_lie(journal: Journal) -> None:
+    """Places passed and packs answered for must agree."""
+    journal.commit([make_pack(0), make_pack(1)], NOW)
+    for place, written in ((2, 1), (3, 3), (1, 2)):
+        with pytest.raises(ValueError, match="passed"):
+            journal.forwarded(place, written)
+    with pytest.raises(ValueError, match="between"):
+        journal.detected(3, b"")
+
+
+def test_detector_state_and_place_are_one(open_journal: Opener) -> None:
+    """What a restart finds is the state after exactly the packs that were passed."""
+    journal = open_journal()
+    assert journal.detector_state() is None
+    journal.commit([make_pack(0), make_pack(1)], NOW)
+    journal.detected(1, b"after one", [incident("a")])
+    journal = open_journal()
+    assert journal.detector_state() == b"after one"
+    assert [place for place, _ in journal.read("detect", 9)] == [2]
+    assert journal.incidents(open_only=True) == [incident("a")]
+
+
+def test_each_outlet_hears_of_every_change_in_its_newest_form(journal: Journal) -> None:
+    """An incident that changed twice before an outlet looked is delivered once, as it is now."""
+    journal.detected(0, b"", [incident("a"), incident("b")])
+    assert journal.incidents_for("mqtt", 9) == [(1, incident("a")), (2, incident("b"))]
+    journal.incidents_delivered("mqtt", 2)
+    journal.detected(0, b"", [incident("a", closed=NOW + 60)])
+    assert journal.incidents_for("mqtt", 9) == [(3, incident("a", closed=NOW + 60))]
+    assert journal.incidents_for("influx", 9) == [(2, incident("b")), (3, incident("a", closed=NOW + 60))]
+    assert journal.incidents(open_only=True) == [incident("b")]
+    assert journal.figures().incidents_open == {"burst": 1}
+
+
+def test_closed_incidents_are_bounded_but_none_undelivered_goes(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Open ones and those an outlet has yet to hear of stay."""
+    monkeypatch.setattr(store, "MAX_CLOSED_INCIDENTS", 2)
+    journal.detected(0, b"", [incident("open"), *(incident(f"closed-{n}", closed=NOW) for n in range(5))])
+    assert len(journal.incidents()) == 6
+    journal.incidents_delivered("mqtt", 6)
+    journal.incidents_delivered("influx", 4)
+    journal.detected(0, b"", [incident("another")])
+    assert [each.id for each in journal.incidents()] == ["open", "closed-3", "closed-4", "another"]
+
+
+def test_a_second_gateway_is_refused(journal: Journal, tmp_path: Path) -> None:
+    """Two writers would each believe in their own memory."""
+    with pytest.raises(ConfigError, match="in use by another gateway"):
+        Journal.open(tmp_path / "journal", 1)
+
+
+def test_looking_works_beside_the_gateway_and_after_it(open_journal: Opener) -> None:
+    """Read-only sees the last commit, whether somebody writes or nobody does."""
+    with pytest.raises(ConfigError, match="no journal"):
+        open_journal(read_only=True)
+    journal = open_journal()
+    journal.commit([make_pack(0), make_letter()], NOW)
+    beside = open_journal(read_only=True)
+    assert beside.ledger() == journal.ledger()
+    assert beside.nodes() == journal.nodes()
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        beside.commit([make_pack(1)], NOW)
+    beside.close()
+    journal.close()
+    assert open_journal(read_only=True).dead_letters(1) == [(1, make_letter())]
+
+
+def test_a_journal_of_a_newer_version_is_refused(journal: Journal, tmp_path: Path) -> None:
+    """Neither written nor misread."""
+    journal._db.execute(f"PRAGMA user_version = {len(schema.VERSIONS) + 1}")
+    journal.close()
+    for read_only in (False, True):
+        with pytest.raises(ConfigError, match="version"):
+            Journal.open(tmp_path / "journal", 1, read_only=read_only)
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+    """With the folder named."""
+    (tmp_path / schema.FILE_NAME).write_bytes(b"something else" * 100)
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        Journal.open(tmp_path, 1)
+
+
+WRITER = """
+import random, sys
+from pathlib import Path
+from gateway.journal.store import Journal
+from tests.gateway.conftest import NOW, make_letter, make_pack
+journal = Journal.open(Path(sys.argv[1]), 2**30)
+seq = max((view.seq for view in journal.nodes()), default=-1) + 1
+while True:
+    journal.commit([make_pack(max(0, seq + n - 3)) for n in range(20)] + [make_letter()], NOW)
+    seq += 17
+    passed = journal.read("forward", 7)
+    journal.forwarded(passed[-1][0], len(passed) - 1, [make_letter()])
+    journal.detected(passed[-1][0], b"state")
+    sys.stdout.write(".")
+    sys.stdout.flush()
+"""
+
+
+def test_the_ledger_balances_after_kill_9(tmp_path: Path) -> None:
+    """Killed again and again between and within transactions: every figure still describes the rows."""
+    dice = random.Random(1)
+    for _ in range(6):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.curdir},
+        )
+        assert writer.stdout is not None
+        assert len(writer.stdout.read(dice.randrange(1, 30))) > 0
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+        journal = Journal.open(tmp_path, 2**30)
+        ledger = journal.ledger()
+        assert ledger.balanced
+        assert ledger.gaps == 0
+        rows, size = journal._db.execute(
+            "SELECT count(*), total(length(pack) + ?) FROM packs", (store.ROW_BYTES,)
+        ).fetchone()
+        assert (rows, size) == (ledger.waiting, journal.figures().bytes)
+        assert len(journal.dead_letters(10**6)) == ledger.dead_letters
+        assert journal.nodes()[0].packs == ledger.waiting + ledger.written + (
+            ledger.dead_letters - ledger.received // 21
+        )
+        journal.close()
