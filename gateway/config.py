@@ -69,7 +69,7 @@ class Http(Struct, frozen=True):
 class Config(Struct, frozen=True):
     """The whole file."""
 
-    sites: Annotated[tuple[Annotated[str, Meta(pattern=f"^{NAME}$")], ...], Meta(min_length=1)]
+    sites: Annotated[tuple[Annotated[str, Meta(pattern=rf"^{NAME}\Z")], ...], Meta(min_length=1)]
     data_dir: str
     """Absolute after `load`; relative in the file means relative to the file."""
     mqtt: Mqtt = Mqtt()

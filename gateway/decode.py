@@ -71,6 +71,7 @@ class _Name(Struct, frozen=True):
 
 _decode_records = msgspec.json.Decoder(list[Record]).decode
 _decode_status = msgspec.json.Decoder(Status).decode
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _MEANINGS: defaultdict[tuple[bool, str], dict[str, Quantity]] = defaultdict(dict)
 for _each in QUANTITIES:
@@ -92,7 +93,7 @@ def decode_status(payload: bytes) -> Status:
         raise Refused("size", f"{len(payload)} bytes, at most {MAX_BYTES} are allowed")
     try:
         status = _decode_status(payload)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise Refused("status", str(error)) from error
     if status.kind not in ("", *KINDS):
         raise Refused("status", f"kind {status.kind!r} is none of {', '.join(KINDS)}")
@@ -141,10 +142,13 @@ def decode_pack(site: str, node: str, stream: Stream, payload: bytes, *, now: fl
 def _parse(payload: bytes) -> list[Record]:
     try:
         return _decode_records(payload)
-    except msgspec.ValidationError as error:
+    except _UNREADABLE as error:
+        # The typed decoder stops at the first wrong type, and has not seen what comes after it.
+        try:
+            msgspec.json.decode(payload)
+        except _UNREADABLE as not_json:
+            raise Refused("json", str(not_json)) from error
         raise Refused("senml", str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused("json", str(error)) from error
 
 
 def _check_time(time: int, now: float) -> int:

@@ -141,7 +141,9 @@ def test_health_is_told_by_the_stream(stream: str) -> None:
         ("json", b'[{"n":"\xff\xfe"}]'),
         ("json", b'[{"v":NaN}]'),
         ("senml", b"{}"),
-        ("senml", b"[" * 4000),
+        ("json", b"{"),
+        ("json", b"[" * 4000),
+        ("json", b'[{"u":"\xc3\x28"}]'),
         ("size", b" " * (MAX_BYTES + 1)),
     ],
 )
@@ -171,7 +173,9 @@ def test_status() -> None:
     assert decode_status(b'{"online":false}') == Status(False)
 
 
-@pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b'{"online":1}', b'{"online":true,"kind":"lamp"}', b"\xff"])
+@pytest.mark.parametrize(
+    "payload", [b"", b"[]", b"{}", b'{"online":1}', b'{"online":true,"kind":"lamp"}', b'{"board":"\xff"}']
+)
 def test_status_that_is_none(payload: bytes) -> None:
     """Refused with its own reason."""
     with pytest.raises(Refused) as refused:

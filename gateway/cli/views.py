@@ -1,0 +1,130 @@
+"""`ganglion nodes`, `incidents`, `ledger`, `dead-letters`: what the journal knows, with or without a gateway."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, show_json, show_table
+from gateway.config import load
+from gateway.journal.store import Journal
+
+
+@contextmanager
+def _journal(config: Path) -> Iterator[Journal]:
+    settings = load(config, None)
+    journal = Journal.open(Path(settings.data_dir), settings.journal.max_bytes, read_only=True)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def nodes(
+    config: ConfigOption = DEFAULT_CONFIG,
+    site: Annotated[str, typer.Option(help="Only this site.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Every node heard of: is it there, how far is it, what is missing.
+
+    Example: ganglion nodes --site riverside
+    """
+    with _journal(config) as journal:
+        views = [view for view in journal.nodes() if site in ("", view.site)]
+    if json:
+        show_json(views)
+        return
+    online = {True: "yes", False: "no", None: "?"}
+    show_table(
+        ["node", "kind", "online", "boot", "seq", "packs", "gaps", "last pack", "last heard", "firmware", "board"],
+        [
+            [f"{view.site}/{view.node}", view.kind or "?", online[view.online]]
+            + [str(number) if number >= 0 else "-" for number in (view.boot, view.seq, view.packs, view.gaps)]
+            + [moment(view.time), moment(view.received), view.firmware, view.board]
+            for view in views
+        ],
+        "no node was heard yet",
+    )
+
+
+def incidents(
+    config: ConfigOption = DEFAULT_CONFIG,
+    open_only: Annotated[bool, typer.Option("--open", help="Only those that have not ended.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """What an operator should know, the latest change last. Times are the packs' own.
+
+    Example: ganglion incidents --open
+    """
+    with _journal(config) as journal:
+        found = journal.incidents(open_only=open_only)
+    if json:
+        show_json(found)
+        return
+    show_table(
+        ["opened", "closed", "severity", "kind", "where", "summary"],
+        [
+            [
+                moment(each.opened),
+                moment(each.closed),
+                each.severity,
+                each.kind,
+                "/".join(part for part in (each.site, each.node, each.channel) if part),
+                each.summary,
+            ]
+            for each in found
+        ],
+        "no incident is open" if open_only else "no incident so far",
+    )
+
+
+def ledger(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
+    """The count of packs: received = written + waiting + dead letters + duplicates. Ends with 1 if it does not balance.
+
+    Example: ganglion ledger --json
+    """
+    with _journal(config) as journal:
+        count = journal.ledger()
+    if json:
+        show_json([msgspec.structs.asdict(count) | {"balanced": count.balanced}])
+    else:
+        rows = [[name.replace("_", " "), str(value)] for name, value in msgspec.structs.asdict(count).items()]
+        show_table(["packs", "number"], [*rows, ["balanced", "yes" if count.balanced else "NO"]], "")
+    if not count.balanced:
+        raise typer.Exit(1)
+
+
+def dead_letters(
+    config: ConfigOption = DEFAULT_CONFIG,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    json: JsonOption = False,
+) -> None:
+    """Packs that were refused, the newest first, each with its reason; --json shows their bytes too.
+
+    Example: ganglion dead-letters --limit 5
+    """
+    with _journal(config) as journal:
+        letters = journal.dead_letters(limit)
+    if json:
+        show_json(
+            [
+                {
+                    "number": number,
+                    **msgspec.structs.asdict(letter),
+                    "payload": letter.payload.decode("utf-8", "backslashreplace"),
+                }
+                for number, letter in letters
+            ]
+        )
+        return
+    show_table(
+        ["number", "received", "topic", "bytes", "reason", "detail"],
+        [
+            [str(number), moment(each.received), each.topic, str(len(each.payload)), each.reason, each.detail]
+            for number, each in letters
+        ],
+        "no dead letter",
+    )

@@ -1,0 +1,147 @@
+"""`/healthz`, `/readyz` and `/metrics`. The figures are the journal's own, so they survive restarts."""
+
+import asyncio
+import contextlib
+import socket
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Final
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway.config import Http
+from gateway.errors import ConfigError, GanglionError
+from gateway.journal.access import JournalAccess
+from gateway.journal.store import Journal
+from gateway.records import Figures
+
+PROOF_SECONDS: Final = 2.0
+"""A disk that takes longer for one small write is no disk to be ready with."""
+ACK_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+
+Check = Callable[[], Awaitable[str | None]]
+"""Why a part is not ready, in words; None when it is."""
+
+
+class Metrics(Collector):
+    """The process's registry: lives as long as the process, also when the parts are started anew."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.ack_seconds = Histogram(
+            "ganglion_ack_seconds",
+            "From a message's arrival to its acknowledgement",
+            buckets=ACK_BUCKETS,
+            registry=self.registry,
+        )
+        self._figures: Figures | None = None
+        ProcessCollector(registry=self.registry)
+        self.registry.register(self)
+
+    def render(self, figures: Figures) -> bytes:
+        """The Prometheus text format."""
+        self._figures = figures
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterator[Metric]:
+        figures = self._figures
+        if figures is None:
+            return
+        ledger = figures.ledger
+        for name, meaning, value in (
+            ("received", "Packs that arrived", ledger.received),
+            ("written", "Packs the database has taken", ledger.written),
+            ("duplicate", "Packs that had arrived before", ledger.duplicates),
+            ("dead_letter", "Packs refused, kept with their reason", ledger.dead_letters),
+        ):
+            yield CounterMetricFamily(f"ganglion_packs_{name}", meaning, value=value)
+        lag = 0.0 if figures.oldest_received is None else max(0.0, time.time() - figures.oldest_received)
+        for name, meaning, level in (
+            ("packs_waiting", "Packs in the journal that the database has not taken yet", ledger.waiting),
+            ("lag_seconds", "Age of the oldest waiting pack", lag),
+            ("gaps", "Sequence numbers missing, over all nodes", ledger.gaps),
+            ("journal_bytes", "Bytes of packs in the journal", figures.bytes),
+            ("journal_max_bytes", "Bytes at which the journal is full", figures.max_bytes),
+            ("nodes", "Nodes heard of", figures.nodes),
+            ("nodes_online", "Nodes whose last word was a birth", figures.nodes_online),
+        ):
+            yield GaugeMetricFamily(f"ganglion_{name}", meaning, value=level)
+        incidents = GaugeMetricFamily("ganglion_incidents_open", "Incidents open now", labels=["kind"])
+        for kind, number in sorted(figures.incidents_open.items()):
+            incidents.add_metric([kind], number)
+        yield incidents
+
+
+async def journal_trouble(journal: JournalAccess) -> str | None:
+    """A readiness check that writes to the disk and waits for it."""
+    if journal.full is not None:
+        return journal.full
+    try:
+        async with asyncio.timeout(PROOF_SECONDS):
+            await journal.call(Journal.prove_writable)
+    except TimeoutError:
+        return f"a small write took more than {PROOF_SECONDS:g} s"
+    except (sqlite3.Error, GanglionError) as error:
+        return str(error)
+    return None
+
+
+def make_app(journal: JournalAccess, metrics: Metrics, checks: Mapping[str, Check]) -> Starlette:
+    """The application; `checks` by the name of the part they are about."""
+
+    async def healthz(request: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def readyz(request: Request) -> Response:
+        found = {part: await check() for part, check in checks.items()}
+        ready = not any(found.values())
+        parts = {part: trouble or "ready" for part, trouble in found.items()}
+        return JSONResponse({"ready": ready, "parts": parts}, 200 if ready else 503)
+
+    async def show_metrics(request: Request) -> Response:
+        return Response(metrics.render(await journal.call(Journal.figures)), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(
+        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics)],
+    )
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals are the service's
+
+
+class HttpServer:
+    """Serves an application until it is cancelled."""
+
+    def __init__(self, settings: Http, app: Starlette) -> None:
+        """Binds at once, so that a taken port is a ConfigError here and not a surprise later."""
+        host, port = settings.address
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family)
+        except (OSError, OverflowError) as error:
+            raise ConfigError(f"http.listen: {settings.listen} cannot be used: {error}; choose another") from error
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
+        )
+        self._server = _Server(config)
+
+    async def run(self) -> None:
+        serving = asyncio.create_task(self._server.serve([self._socket]))
+        try:
+            await asyncio.shield(serving)
+        finally:
+            self._server.should_exit = True
+            await serving
+            self._socket.close()

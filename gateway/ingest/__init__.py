@@ -1,0 +1,1 @@
+"""From the broker to the journal: nothing is acknowledged before it is on disk."""

@@ -1,0 +1,263 @@
+"""Receiver and pipeline on a real broker and a real journal, in this process."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import aiomqtt
+import pytest
+from prometheus_client import CollectorRegistry, Histogram
+
+from gateway.config import Mqtt
+from gateway.ingest import receiver as receiver_module
+from gateway.ingest.pipeline import Pipeline
+from gateway.ingest.receiver import Receiver
+from gateway.journal.access import JournalAccess
+from gateway.journal.store import Journal
+from gateway.outlet import IncidentOutlet
+from gateway.records import Incident, Ledger
+from sim_hardware.servers import Mosquitto
+from tests.gateway.conftest import NOW, payload_of
+
+TOPIC = "ganglion/v1/riverside/air-0007/telemetry"
+SECONDS = 20.0
+T = TypeVar("T")
+
+
+class Bench:
+    """A journal with a receiver and a pipeline that can be stopped and started anew."""
+
+    def __init__(self, broker: Mosquitto, journal: JournalAccess) -> None:
+        self.journal = journal
+        self.settings = Mqtt(host="127.0.0.1", port=broker.port)
+
+    @contextlib.asynccontextmanager
+    async def gateway(
+        self, *, sites: tuple[str, ...] = ("riverside",), retired: tuple[str, ...] = ()
+    ) -> AsyncIterator[Receiver]:
+        receiver = Receiver(self.settings, sites, retired)
+        pipeline = Pipeline(receiver, self.journal, Histogram("ack", "ack", registry=CollectorRegistry()))
+        tasks = [asyncio.create_task(part.run()) for part in (receiver, pipeline)]
+        try:
+            await trouble(receiver, None)
+            yield receiver
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await pipeline.drain()
+            await receiver.stop()
+
+    async def received(self, number: int) -> Ledger:
+        async def enough() -> Ledger | None:
+            ledger = await self.journal.call(Journal.ledger)
+            return ledger if ledger.received >= number else None
+
+        return await until(enough)
+
+    async def pass_all(self) -> None:
+        """What forwarder and detectors would do."""
+        rows = await self.journal.call(Journal.read, "forward", 10_000)
+        if rows:
+            await self.journal.call(Journal.detected, rows[-1][0], b"")
+            await self.journal.call(Journal.forwarded, rows[-1][0], len(rows))
+
+
+async def until(condition: Callable[[], Awaitable[T]]) -> T:
+    """Wait for something that another thread or process does; what it came to."""
+    async with asyncio.timeout(SECONDS):
+        while not (found := await condition()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def full(bench: Bench, *, is_full: bool = True) -> None:
+    async def as_wanted() -> bool:
+        return bool(bench.journal.full) == is_full
+
+    await until(as_wanted)
+
+
+async def trouble(receiver: Receiver, about: str | None) -> str:
+    """Wait until the receiver has a trouble with `about` in it; None: until it has none."""
+
+    async def as_wanted() -> str | None:
+        said = receiver.trouble
+        return ("fine" if said is None else None) if about is None else (said if about in (said or "") else None)
+
+    return await until(as_wanted) or ""
+
+
+async def publish(bench: Bench, *messages: tuple[str, bytes], retain: bool = False) -> None:
+    async with aiomqtt.Client("127.0.0.1", bench.settings.port) as client:
+        for topic, payload in messages:
+            await client.publish(topic, payload, qos=1, retain=retain)
+
+
+@pytest.fixture
+async def bench(broker: Mosquitto, tmp_path: Path) -> AsyncIterator[Bench]:
+    journal = await JournalAccess.open(tmp_path / "journal", 2**20)
+    yield Bench(broker, journal)
+    await journal.close()
+
+
+async def test_what_was_acknowledged_does_not_come_again(bench: Bench) -> None:
+    """PUBACKs reach the broker: the next connection of the session starts with what is new."""
+    async with bench.gateway():
+        await publish(bench, *((TOPIC, payload_of(seq)) for seq in range(50)))
+        await bench.received(50)
+    await publish(bench, (TOPIC, payload_of(50)))
+    async with bench.gateway():
+        await bench.received(51)
+    assert await bench.journal.call(Journal.ledger) == Ledger(51, 0, 51, 0, 0, 0)
+
+
+async def test_a_full_journal_acknowledges_nothing_until_it_has_room(bench: Bench) -> None:
+    """The broker holds what has no room; it is taken as soon as there is, by itself."""
+    await bench.journal.call(Journal.bound, 1)
+    async with bench.gateway():
+        await publish(bench, (TOPIC, payload_of(0)))
+        await bench.received(1)
+        await publish(bench, *((TOPIC, payload_of(seq)) for seq in (1, 2, 3)))
+        await full(bench)
+        assert (await bench.journal.call(Journal.ledger)).received == 1
+    # A new gateway over the same session is given them again: they were not acknowledged.
+    async with bench.gateway():
+        await full(bench)
+
+        async def all_passed() -> bool:
+            await bench.pass_all()
+            return (await bench.journal.call(Journal.ledger)).written == 4
+
+        await until(all_passed)
+        assert await bench.journal.call(Journal.ledger) == Ledger(4, 4, 0, 0, 0, 0)
+        await full(bench, is_full=False)
+
+
+async def test_bad_input_is_buried_and_its_neighbours_are_taken(bench: Bench) -> None:
+    """In the middle of good packs, in one batch or not."""
+    bad = [
+        (TOPIC, b"{", "json"),
+        ("ganglion/v1/riverside/Air_7/telemetry", payload_of(1), "topic"),
+        ("ganglion/v1/riverside/air-0008/telemetry", payload_of(1), "identity"),
+        (TOPIC, b"x" * 5000, "size"),
+        ("ganglion/v1/riverside/air-0007/status", b"[]", "status"),
+    ]
+    async with bench.gateway():
+        for seq, (topic, payload, _) in enumerate(bad):
+            await publish(bench, (TOPIC, payload_of(seq)), (topic, payload))
+        await publish(bench, (TOPIC, payload_of(len(bad))))
+        ledger = await bench.received(11)
+    letters = [letter for _, letter in reversed(await bench.journal.call(Journal.dead_letters, 99))]
+    assert [(letter.topic, letter.payload, letter.reason) for letter in letters] == bad
+    assert (ledger.waiting, ledger.dead_letters, ledger.gaps) == (6, 5, 0)
+
+
+async def test_the_broker_is_killed_with_messages_in_hand(
+    bench: Bench, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was received over the old connection is not acknowledged over the new one, and nothing is lost."""
+    monkeypatch.setattr(receiver_module, "BACKOFF_SECONDS", (1, 1))
+    await bench.journal.call(Journal.bound, 1)
+    async with bench.gateway() as receiver:
+        await publish(bench, (TOPIC, payload_of(0)))
+        await bench.received(1)
+        await publish(bench, *((TOPIC, payload_of(seq)) for seq in range(1, 20)))
+        await full(bench)
+        broker.stop()  # orderly, so that it keeps its queue
+        await trouble(receiver, "lost")
+        broker.start()
+        await trouble(receiver, None)
+        # While the first batch waits, the broker sends all of it again. Only then is there room.
+        await publish(bench, *((TOPIC, payload_of(seq)) for seq in range(20, 30)))
+        await bench.journal.call(Journal.bound, 2**20)
+        await full(bench, is_full=False)
+        ledger = await bench.received(30)
+        while ledger.waiting < 30:
+            ledger = await bench.received(ledger.received + 1)
+    assert (ledger.waiting, ledger.gaps, ledger.balanced) == (30, 0, True)
+    async with bench.gateway():
+        await publish(bench, (TOPIC, payload_of(30)))
+        last = await bench.received(ledger.received + 1)
+    assert last.duplicates == ledger.duplicates, "the broker still held what was acknowledged"
+
+
+async def test_births_and_wills_make_the_registry(bench: Bench) -> None:
+    """A retained birth from before the gateway tells the kind of a pack that leaves it open; it may be cleared."""
+    status = "ganglion/v1/riverside/water-1/status"
+    await publish(bench, (status, b'{"online":true,"kind":"water","firmware":"0.1"}'), retain=True)
+    tamper = payload_of(0, node="water-1").replace(
+        b'"n": "pm2_5", "u": "ug/m3", "v": 12.5', b'"n": "tamper", "vb": true'
+    )
+    async with bench.gateway():
+        await publish(bench, ("ganglion/v1/riverside/water-1/event", tamper))
+        await bench.received(1)
+        ((_, pack),) = await bench.journal.call(Journal.read, "forward", 9)
+        assert (pack.measurement, pack.stream) == ("water", "event")
+        await publish(bench, (status, b'{"online":false}'), (status, b""))
+
+        async def gone() -> bool:
+            return (await bench.journal.call(Journal.nodes))[0].online is False
+
+        await until(gone)
+    (node,) = await bench.journal.call(Journal.nodes)
+    assert (node.kind, node.firmware, node.packs) == ("water", "0.1", 1)
+
+
+async def test_a_retired_site_is_no_longer_listened_to(bench: Bench) -> None:
+    """A session remembers its subscriptions; what the configuration no longer has is taken back."""
+    async with bench.gateway(sites=("riverside", "hill")):
+        pass
+    async with bench.gateway(retired=("hill",)):
+        hill = payload_of(0).replace(b"riverside/", b"hill/")
+        await publish(bench, ("ganglion/v1/hill/air-0007/telemetry", hill), (TOPIC, payload_of(0)))
+        await bench.received(1)
+    assert [view.site for view in await bench.journal.call(Journal.nodes)] == ["riverside"]
+
+
+async def test_a_refused_password_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not covered up by the closed connection that follows."""
+    passwords = tmp_path / "passwords"
+    passwords.write_text("")
+    monkeypatch.setenv("PASSWORD", "wrong")
+    with Mosquitto(tmp_path / "broker", settings=f"allow_anonymous false\npassword_file {passwords}") as broker:
+        receiver = Receiver(Mqtt("127.0.0.1", broker.port, username="gateway", password_env="PASSWORD"), ["riverside"])
+        running = asyncio.create_task(receiver.run())
+        assert "Not authorized" in await trouble(receiver, "refused")
+        running.cancel()
+        await receiver.stop()
+
+
+async def test_an_incident_is_retained_while_it_is_open(bench: Bench) -> None:
+    """Who subscribes later sees what is open, and only that; each change is told once."""
+    seen: list[tuple[bytes, bool]] = []
+    opened = Incident("burst-1", "burst", "riverside", "water-1", "", "critical", NOW, None, "much water")
+    topic = "ganglion/v1/riverside/incident/burst-1"
+    async with bench.gateway() as receiver, aiomqtt.Client("127.0.0.1", bench.settings.port) as client:
+        outlet = asyncio.create_task(IncidentOutlet(bench.journal, receiver).run())
+        await bench.journal.call(Journal.detected, 0, b"", [opened])
+
+        async def delivered() -> bool:
+            return not await bench.journal.call(Journal.incidents_for, "mqtt", 1)
+
+        await until(delivered)
+        async with asyncio.timeout(SECONDS):
+            await client.subscribe(topic, qos=1)
+            async for message in client.messages:
+                seen.append((bytes(message.payload), message.retain))
+                if len(seen) == 1:
+                    closed = Incident("burst-1", "burst", "riverside", "water-1", "", "critical", NOW, NOW + 60, "over")
+                    await bench.journal.call(Journal.detected, 0, b"", [closed])
+                if len(seen) == 3:
+                    break
+        outlet.cancel()
+    assert [(b'"closed":null' in payload, retained) for payload, retained in seen] == [
+        (True, True),
+        (False, False),
+        (False, False),
+    ]
+    assert seen[2][0] == b"", "the retained message was not taken back"
