@@ -1,0 +1,139 @@
+"""Moves packs and incidents from the journal to the database, in order, each until the database has answered for it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Final, TypeVar
+
+from gateway.config import Influx
+from gateway.errors import Poison, TargetError
+from gateway.forward.lines import incident_lines, pack_lines
+from gateway.forward.patience import USUAL, Patience
+from gateway.forward.senml import encode_pack
+from gateway.forward.target import Target
+from gateway.journal.access import JournalAccess
+from gateway.journal.store import Journal
+from gateway.records import DeadLetter, Incident, Pack
+
+log = logging.getLogger(__name__)
+
+INCIDENTS: Final = 500
+"""Incidents written at once."""
+
+T = TypeVar("T", Pack, Incident)
+
+
+class Forwarder:
+    """One task. `trouble` says in words why nothing can be written now; None while all is well."""
+
+    def __init__(
+        self, journal: JournalAccess, target: Target, settings: Influx, patience: Patience = USUAL
+    ) -> None:
+        self._journal = journal
+        self._target = target
+        self._batch_lines = settings.batch_lines
+        self._flush_seconds = settings.flush_ms / 1000
+        self._patience = patience
+        self._dice = Random()
+        self.trouble: str | None = "the database was not asked yet"
+
+    async def run(self) -> None:
+        """Forward until cancelled. What is cancelled in mid-write is written again later, which changes nothing."""
+        await self._until_answered(self._target.prepare)
+        while True:
+            more = await self._forward_packs()
+            more |= await self._forward_incidents()
+            if not more:
+                await self._journal.wait_for_more("forward")
+                await asyncio.sleep(self._flush_seconds)  # what comes meanwhile goes along
+
+    async def _forward_packs(self) -> bool:
+        """Write one batch. True when there may be a full one more."""
+        waiting = await self._journal.call(Journal.read, "forward", self._batch_lines)
+        if not waiting:
+            return False
+        batch = await asyncio.to_thread(self._cut, waiting)
+        refused = await self._write(batch)
+        letters = [_dead_letter(pack, words) for pack, words in refused]
+        if letters:
+            log.warning("%d packs are dead letters; of %s: %s", len(letters), letters[0].topic, letters[0].detail)
+        place = waiting[len(batch) - 1][0]
+        await self._journal.call(Journal.forwarded, place, len(batch) - len(letters), letters)
+        return len(waiting) == self._batch_lines or len(batch) < len(waiting)
+
+    def _cut(self, waiting: Sequence[tuple[int, Pack]]) -> list[tuple[list[bytes], Pack]]:
+        """As many of the first packs, with their lines, as make a batch; at least one."""
+        batch: list[tuple[list[bytes], Pack]] = []
+        room = self._batch_lines
+        for _, pack in waiting:
+            lines = pack_lines(pack)
+            room -= len(lines)
+            if room < 0 and batch:
+                break
+            batch.append((lines, pack))
+        return batch
+
+    async def _forward_incidents(self) -> bool:
+        """Write the incidents that changed. True when there may be more."""
+        changes = await self._journal.call(Journal.incidents_for, "influx", INCIDENTS)
+        if changes:
+            refused = await self._write([(incident_lines(incident), incident) for _, incident in changes])
+            for incident, words in refused:
+                # It stays in the journal and leaves by the broker all the same.
+                log.error("incident %s cannot be queried: %s", incident.id, words)
+            await self._journal.call(Journal.incidents_delivered, "influx", changes[-1][0])
+        return len(changes) == INCIDENTS
+
+    async def _write(self, batch: Sequence[tuple[list[bytes], T]]) -> list[tuple[T, str]]:
+        """Write a batch; what of it the database will never take, found by halving, with the database's words.
+
+        The same points may be written several times on the way, which changes nothing. What is passing or lasting is
+        waited for at that very step, so that no outage in the middle of it condemns a good pack.
+        """
+        lines = [line for lines, _ in batch for line in lines]
+        try:
+            await self._until_answered(lambda: self._target.write(lines))
+        except Poison as poison:
+            if len(batch) == 1:
+                return [(batch[0][1], str(poison))]
+            half = len(batch) // 2
+            return await self._write(batch[:half]) + await self._write(batch[half:])
+        return []
+
+    async def _until_answered(self, ask: Callable[[], None]) -> None:
+        """Ask, in a thread, until the database has an answer. Raises Poison."""
+        failures = 0
+        while True:
+            try:
+                if failures:
+                    await asyncio.to_thread(self._target.prepare)  # another server, a database dropped or renamed
+                await asyncio.to_thread(ask)
+            except Poison:
+                self._recovered()
+                raise
+            except TargetError as error:
+                failures += 1
+                seconds = self._patience.wait(error, failures, self._dice)
+                log.log(
+                    logging.WARNING if self.trouble != str(error) else logging.INFO,
+                    "%s; tried again in %.1f s",
+                    error,
+                    seconds,
+                )
+                self.trouble = str(error)
+                await asyncio.sleep(seconds)
+            else:
+                self._recovered()
+                return
+
+    def _recovered(self) -> None:
+        if self.trouble is not None:
+            log.info("the database answers")
+        self.trouble = None
+
+
+def _dead_letter(pack: Pack, words: str) -> DeadLetter:
+    topic = f"ganglion/v1/{pack.site}/{pack.node}/{pack.stream}"
+    return DeadLetter(topic, encode_pack(pack), "influx", words, time.time())

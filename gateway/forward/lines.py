@@ -1,0 +1,95 @@
+"""Packs and incidents as InfluxDB line protocol, timestamps in whole seconds. Pure.
+
+Escapes as InfluxDB 1.x's own parser undoes them (models/points.go): in measurements `,` and space; in tags and field
+names also `=`; in strings `"` and backslash. A backslash elsewhere stands for itself. What it cannot hold (a line
+break outside of strings, a backslash at the end, in names also one before an escape) is ValueError here, instead of
+another value in the database.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from gateway.records import Incident, Pack
+
+INCIDENT: Final = "incident"
+"""The measurement of incidents; all others are kinds of nodes, and `health`."""
+
+_SPECIAL: Final = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\="})
+_SPECIAL_IN_MEASUREMENT: Final = str.maketrans({",": "\\,", " ": "\\ "})
+_SPECIAL_IN_STRING: Final = str.maketrans({'"': '\\"', "\\": "\\\\"})
+_NO_TAG: Final = re.compile(r"[\n\r]|\\\Z")
+_NO_NAME: Final = re.compile(r"[\n\r]|\\([,= ]|\Z)")
+
+FieldValue = float | str
+
+
+def line(measurement: str, tags: Mapping[str, str], fields: Mapping[str, FieldValue], time: int) -> bytes:
+    """One point. Empty tags are left out; numbers are written as floats, to the last bit; `time` in Unix seconds.
+
+    Raises ValueError for names and tags that line protocol cannot hold.
+    """
+    body = ",".join(f"{_field(name)}={_value(value)}" for name, value in fields.items())
+    return f"{_series(measurement, tags)} {body} {time}".encode()
+
+
+def pack_lines(pack: Pack) -> list[bytes]:
+    """The points of a pack, in its order: one for each time and channel, with all quantities of that place.
+
+    A pack without readings has none.
+    """
+    points: dict[tuple[int, str], dict[str, float]] = {}
+    for reading in pack.readings:
+        points.setdefault((reading.time, reading.channel), {})[reading.quantity] = reading.value
+    return [
+        f"{_series_of(pack.measurement, pack.site, pack.node, channel)} "
+        f"{','.join([f'{_field(name)}={value!r}' for name, value in values.items()])} {time}".encode()
+        for (time, channel), values in points.items()
+    ]
+
+
+def incident_lines(incident: Incident) -> list[bytes]:
+    """The point of its beginning and, once it has ended, that of its end.
+
+    Both each time: an incident may have ended before the database heard of it at all.
+    """
+    tags = {"channel": incident.channel, "kind": incident.kind, "node": incident.node, "site": incident.site}
+    said = {"id": incident.id, "severity": incident.severity, "summary": incident.summary}
+    lines = [line(INCIDENT, tags, {**said, "state": "open"}, incident.opened)]
+    if incident.closed is not None:
+        lasted = float(incident.closed - incident.opened)
+        lines.append(line(INCIDENT, tags, {**said, "state": "closed", "duration_s": lasted}, incident.closed))
+    return lines
+
+
+def _series(measurement: str, tags: Mapping[str, str]) -> str:
+    _check(measurement, _NO_NAME)
+    head = measurement.translate(_SPECIAL_IN_MEASUREMENT)
+    for key in sorted(tags):  # spares the server the sorting
+        if tags[key]:
+            _check(key, _NO_TAG)
+            _check(tags[key], _NO_TAG)
+            head += f",{key.translate(_SPECIAL)}={tags[key].translate(_SPECIAL)}"
+    return head
+
+
+@lru_cache(65_536)
+def _series_of(measurement: str, site: str, node: str, channel: str) -> str:
+    """The same for every pack, so it is made once."""
+    return _series(measurement, {"channel": channel, "node": node, "site": site})
+
+
+@lru_cache(1024)
+def _field(name: str) -> str:
+    _check(name, _NO_NAME)
+    return name.translate(_SPECIAL)
+
+
+def _value(value: FieldValue) -> str:
+    return f'"{value.translate(_SPECIAL_IN_STRING)}"' if isinstance(value, str) else repr(float(value))
+
+
+def _check(text: str, unfit: re.Pattern[str]) -> None:
+    if found := unfit.search(text):
+        raise ValueError(f"{text!r} cannot be a name or tag in line protocol because of {found[0]!r}; choose another")

@@ -1,0 +1,33 @@
+"""How long to wait before a database is asked again. Pure but for the dice, which are handed in."""
+
+from random import Random
+from typing import Final
+
+from msgspec import Struct
+
+from gateway.errors import Passing, TargetError
+
+
+class Patience(Struct, frozen=True):
+    """Waits in seconds."""
+
+    first: float = 0.5
+    """After the first failure; doubled with each further one."""
+    most: float = 30.0
+    """Where the doubling ends."""
+    lasting: float = 60.0
+    """When only a person can help."""
+
+    def wait(self, error: TargetError, failures: int, dice: Random) -> float:
+        """Seconds to wait after the `failures`-th failure in a row.
+
+        At least what the server asked for (Retry-After). Half of our own wait is chance, so that many gateways do
+        not come back to their database in one moment.
+        """
+        if not isinstance(error, Passing):
+            return self.lasting
+        longest = min(self.most, self.first * 2.0 ** min(failures - 1, 32))
+        return max(error.retry_after or 0.0, dice.uniform(longest / 2, longest))
+
+
+USUAL: Final = Patience()

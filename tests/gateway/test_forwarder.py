@@ -1,0 +1,201 @@
+"""From a real journal into a real InfluxDB: every pack is written or a dead letter, whatever happens on the way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Influx
+from gateway.decode import decode_pack
+from gateway.errors import Passing, Poison
+from gateway.forward.forwarder import Forwarder
+from gateway.forward.influx_v1 import TargetV1
+from gateway.forward.patience import Patience
+from gateway.forward.target import Target, make_target
+from gateway.journal.access import JournalAccess
+from gateway.journal.store import Journal
+from gateway.records import Incident, Ledger, Pack, Reading
+from sim_hardware.servers import InfluxDB
+from tests.gateway.conftest import NOW, make_pack
+from tests.gateway.databases import select
+
+PATIENCE = Patience(first=0.02, most=0.1, lasting=0.1)
+
+
+@pytest.fixture
+async def access(tmp_path: Path) -> AsyncIterator[JournalAccess]:
+    """An empty journal, as the gateway uses it."""
+    opened = await JournalAccess.open(tmp_path / "journal", 2**26)
+    yield opened
+    await opened.close()
+
+
+@asynccontextmanager
+async def forwarding(
+    access: JournalAccess,
+    url: str,
+    database: str,
+    wrap: Callable[[Target], Target] = lambda target: target,
+    **more: int,
+) -> AsyncIterator[Forwarder]:
+    settings = Influx(url, "v1", database, flush_ms=10, **more)
+    forwarder = Forwarder(access, wrap(make_target(settings)), settings, PATIENCE)
+    task = asyncio.create_task(forwarder.run())
+    yield forwarder
+    assert not task.done(), task
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 another process or thread
+            await asyncio.sleep(0.01)
+
+
+async def all_forwarded(access: JournalAccess) -> Ledger:
+    """The ledger once nothing waits any more; it must balance."""
+    async with asyncio.timeout(20):
+        while (ledger := await access.call(Journal.ledger)).waiting:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert ledger.balanced
+    return ledger
+
+
+def times(url: str, database: str) -> list[int]:
+    """The packs in the database, by minutes after NOW."""
+    return [(row["time"] - NOW) // 60 for row in select(url, database, "SELECT pm2_5 FROM air")]
+
+
+def strange_pack(seq: int) -> Pack:
+    """A pack that `refusing` makes poison: of another measurement, whose field is text in the database."""
+    when = NOW + 60 * seq
+    return Pack("riverside", "water-0001", "event", "water", 1, seq, when, (Reading(when, "", "flow", 1.0),))
+
+
+@pytest.fixture
+def refusing(influx: InfluxDB, influx_db: str) -> str:
+    """A database that refuses each `flow` of `water`: the field is text there."""
+    TargetV1(Influx(influx.url, "v1", influx_db)).write([b'water flow="text" %d' % NOW])
+    return influx_db
+
+
+async def test_packs_and_incidents_are_written_and_counted(
+    access: JournalAccess, influx: InfluxDB, influx_db: str
+) -> None:
+    """Those that wait when it starts, and those that come later; batches hold `batch_lines` lines."""
+    await access.call(Journal.commit, [make_pack(seq) for seq in range(25)], NOW)
+    sizes: list[int] = []
+
+    class Sizing(TargetV1):
+        def write(self, lines: Sequence[bytes]) -> None:
+            sizes.append(len(lines))
+            super().write(lines)
+
+    settings = Influx(influx.url, "v1", influx_db)
+    async with forwarding(access, influx.url, influx_db, lambda _: Sizing(settings), batch_lines=10) as forwarder:
+        assert (await all_forwarded(access)).written == 25
+        assert sizes == [10, 10, 5]
+        assert forwarder.trouble is None
+        await access.call(Journal.commit, [make_pack(25)], NOW)
+        assert (await all_forwarded(access)).written == 26
+        incident = Incident("i", "burst", "riverside", "water-0001", "", "critical", NOW, NOW + 60, "much")
+        await access.call(Journal.detected, 26, b"", [incident])
+        await until(lambda: len(select(influx.url, influx_db, "SELECT id FROM incident")) == 2)
+    assert times(influx.url, influx_db) == list(range(26))
+    assert await access.call(Journal.incidents_for, "influx", 10) == []
+
+
+async def test_poison_is_isolated_and_the_rest_written(access: JournalAccess, influx: InfluxDB, refusing: str) -> None:
+    """The refused packs are dead letters with the server's words, and decode to what they were."""
+    poison = {3: strange_pack(3), 40: strange_pack(40), 41: strange_pack(41)}
+    await access.call(Journal.commit, [poison.get(seq, make_pack(seq)) for seq in range(60)], NOW)
+    async with forwarding(access, influx.url, refusing):
+        ledger = await all_forwarded(access)
+    assert (ledger.written, ledger.dead_letters) == (57, 3)
+    assert times(influx.url, refusing) == [seq for seq in range(60) if seq not in poison]
+    letters = [letter for _, letter in await access.call(Journal.dead_letters, 10)]
+    assert {letter.reason for letter in letters} == {"influx"}
+    assert all("field type conflict" in letter.detail for letter in letters)
+    decoded = [decode_pack("riverside", "water-0001", "event", letter.payload, now=2.0 * NOW) for letter in letters]
+    assert sorted(decoded, key=lambda pack: pack.seq) == list(poison.values())
+
+
+async def test_an_outage_while_isolating_condemns_no_good_pack(
+    access: JournalAccess, influx: InfluxDB, refusing: str
+) -> None:
+    """Each third request fails on the way, before or after the database had it."""
+    await access.call(Journal.commit, [make_pack(0), strange_pack(1), *map(make_pack, range(2, 20))], NOW)
+
+    class Flaky(TargetV1):
+        requests = 0
+
+        def write(self, lines: Sequence[bytes]) -> None:
+            self.requests += 1
+            if self.requests % 3 == 1:
+                raise Passing("cut before")
+            try:
+                super().write(lines)
+            except Poison:
+                if self.requests % 3 == 2:
+                    raise Passing("cut after") from None
+                raise
+
+    settings = Influx(influx.url, "v1", refusing)
+    async with forwarding(access, influx.url, refusing, lambda _: Flaky(settings)):
+        ledger = await all_forwarded(access)
+    assert (ledger.written, ledger.dead_letters) == (19, 1)
+    assert times(influx.url, refusing) == [0, *range(2, 20)]
+
+
+async def test_a_killed_database_delays_and_loses_nothing(access: JournalAccess, tmp_path: Path) -> None:
+    """Trouble is told while it lasts; what came meanwhile is written when it is back."""
+    with InfluxDB(tmp_path / "influx") as server:
+        async with forwarding(access, server.url, "d", batch_lines=50) as forwarder:
+            await access.call(Journal.commit, [make_pack(seq) for seq in range(100)], NOW)
+            await all_forwarded(access)
+            server.kill()
+            await access.call(Journal.commit, [make_pack(seq) for seq in range(100, 400)], NOW)
+            await until(lambda: "Connection refused" in str(forwarder.trouble))
+            assert (await access.call(Journal.ledger)).waiting == 300
+            server.start()
+            assert (await all_forwarded(access)).written == 400
+            assert forwarder.trouble is None
+        assert times(server.url, "d") == list(range(400))
+
+
+async def test_a_dropped_database_is_made_again(access: JournalAccess, influx: InfluxDB, influx_db: str) -> None:
+    """It lasts until somebody does something; here the gateway itself can."""
+    async with forwarding(access, influx.url, influx_db):
+        await access.call(Journal.commit, [make_pack(0)], NOW)
+        await all_forwarded(access)
+        select(influx.url, influx_db, f"DROP DATABASE {influx_db}")
+        await access.call(Journal.commit, [make_pack(1)], NOW)
+        await all_forwarded(access)
+    assert times(influx.url, influx_db) == [1]
+
+
+async def test_what_was_written_but_not_noted_is_written_again_and_is_there_once(
+    access: JournalAccess, influx: InfluxDB, influx_db: str
+) -> None:
+    """A gateway that died between the database's answer and the journal's."""
+    await access.call(Journal.commit, [make_pack(seq) for seq in range(30)], NOW)
+    written = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Telling(TargetV1):
+        def write(self, lines: Sequence[bytes]) -> None:
+            super().write(lines)
+            loop.call_soon_threadsafe(written.set)
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), loop).result()  # cancelled in here
+
+    settings = Influx(influx.url, "v1", influx_db)
+    async with forwarding(access, influx.url, influx_db, lambda _: Telling(settings)):
+        await written.wait()
+    assert (await access.call(Journal.ledger)).waiting == 30
+    assert times(influx.url, influx_db) == list(range(30))
+    async with forwarding(access, influx.url, influx_db):
+        assert (await all_forwarded(access)).written == 30
+    assert times(influx.url, influx_db) == list(range(30))
