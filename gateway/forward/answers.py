@@ -51,7 +51,7 @@ TABLE: Final = (
     Row(ANY, "no space left|read-only file system|disk quota", "lasting", "give the server's disk room"),
     # 1.x and 2.x: conflicting type, beyond the retention; 1.6.7 also when single lines cannot be parsed.
     Row(range(400, 423), "partial write", "part", "mend the pack, or the field's type in the database"),
-    Row(_only(400), "(database|bucket) is required|unsupported path", "lasting", "check influx.url and influx.database"),
+    Row(_only(400), "(database|bucket) is required|unsupported path", "lasting", "check influx.url, influx.database"),
     # 1.x when no line can be parsed, 2.x and 3 when any cannot.
     Row(_only(400), "", "poison", "mend the pack"),
     Row(_only(422), "", "part", "mend the pack, or the field's type in the database"),

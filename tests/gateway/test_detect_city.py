@@ -1,0 +1,33 @@
+"""The detectors over a simulated city: what happens is found in time, and nothing else is."""
+
+from gateway.detect.detectors import Detectors
+from sim_hardware.city.city import City
+from sim_hardware.city.scenario import load, places
+from sim_hardware.city.truth import score
+from tests.gateway.streets import START, city, detect
+
+
+def test_quiet_days_raise_nothing() -> None:
+    """Two working days of 60 homes, streets and air stations: showers, rush hours, morning smog."""
+    assert detect(city(2, 60)) == {}
+
+
+def test_the_first_scenario_is_found_whole() -> None:
+    """Each incident of it, none beside it, and as soon as its rule allows."""
+    scenario = load(None)
+    incidents = detect(city(1.6 / 24, 30, scenario=scenario))
+    until = START + 96 * 60
+    result = score(City(scenario, places(30), 1, START).truth(until), incidents.values(), until)
+    assert (result.injected, result.detected, result.false) == (4, 4, 0)
+    minutes = {kind: delay.max / 60 for kind, delay in result.delay_s.items()}
+    assert minutes["burst"] <= 31
+    assert minutes["stuck"] <= 32
+    assert minutes["jam"] <= 5
+    assert minutes["air_episode"] <= 10
+
+
+def test_the_memory_of_a_thousand_nodes_is_small() -> None:
+    """It is saved with each batch."""
+    detectors = Detectors()
+    detectors.feed(city(0.02, 1000))
+    assert len(detectors.save()) < 250_000
