@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from gateway.cli import run, tail, views
+from gateway.cli import query, run, tail, views
 from gateway.errors import GanglionError
 
 ENTRY_POINTS = "ganglion.commands"
@@ -21,6 +21,7 @@ def make_app() -> typer.Typer:
     )
     for name, command in (
         ("gateway", run.gateway),
+        ("query", query.query),
         ("tail", tail.tail),
         ("nodes", views.nodes),
         ("incidents", views.incidents),

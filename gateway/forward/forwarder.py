@@ -28,9 +28,7 @@ T = TypeVar("T", Pack, Incident)
 class Forwarder:
     """One task. `trouble` says in words why nothing can be written now; None while all is well."""
 
-    def __init__(
-        self, journal: JournalAccess, target: Target, settings: Influx, patience: Patience = USUAL
-    ) -> None:
+    def __init__(self, journal: JournalAccess, target: Target, settings: Influx, patience: Patience = USUAL) -> None:
         self._journal = journal
         self._target = target
         self._batch_lines = settings.batch_lines

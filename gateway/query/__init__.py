@@ -1,0 +1,1 @@
+"""Asking the database: InfluxQL, which 1.x, 2.x and 3 all understand."""

@@ -1,0 +1,100 @@
+"""One question, one answer, over HTTP (`/query`, the InfluxQL API of 1.x that 2.x and 3 keep)."""
+
+from typing import Any, Final
+
+import msgspec
+import urllib3
+from msgspec import Struct
+
+from gateway.config import Influx, secret
+from gateway.forward.answers import server_words, unreachable
+from gateway.forward.server import CONNECT_SECONDS, authorization, make_http
+from gateway.query.influxql import TAGS, By, QueryError
+
+READ_SECONDS: Final = 120
+"""A year of a city takes its time."""
+
+HINTS: Final = {
+    401: "check influx.token_env and the token or user:password it names",
+    403: "give the token or user the right to read the database",
+    404: "check influx.url and influx.database; 2.x needs a DBRP mapping for InfluxQL",
+}
+
+_ORDER: Final = {tag: number for number, tag in enumerate(TAGS[By.CHANNEL])}
+
+
+class Series(Struct, frozen=True):
+    """Rows that share measurement and tags."""
+
+    columns: list[str]
+    name: str = ""
+    tags: dict[str, str] = {}
+    values: list[list[Any]] = []
+
+
+class Result(Struct, frozen=True):
+    """Of one statement."""
+
+    series: list[Series] = []
+    error: str = ""
+    partial: bool = False
+    """The server has cut the rows off (`max-row-limit`)."""
+
+
+class Answer(Struct, frozen=True):
+    results: list[Result] = []
+
+
+def ask(settings: Influx, statement: str) -> list[Series]:
+    """Every series of every statement, times as RFC 3339.
+
+    Raises QueryError for what the server refuses or cuts off, Passing when nobody answers, ConfigError when the
+    secret is not set.
+    """
+    url = settings.url.rstrip("/")
+    with make_http() as http:
+        try:
+            answer = http.request(
+                "GET",
+                f"{url}/query",
+                fields={"db": settings.database, "q": statement},
+                headers={"Accept": "application/json", **authorization(secret(settings.token_env))},
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise unreachable(url, error) from error
+    if answer.status != 200:
+        hint = HINTS.get(answer.status, "check the statement")
+        words = server_words(answer.headers, answer.data)
+        raise QueryError(f"{url} refused {statement!r} with {answer.status}: {words}; to do: {hint}")
+    try:
+        results = msgspec.json.decode(answer.data, type=Answer).results
+    except msgspec.DecodeError as error:
+        raise QueryError(f"{url} does not answer as InfluxDB does ({error}): check influx.url") from error
+    for result in results:
+        if result.error:
+            raise QueryError(f"{url} refused {statement!r}: {result.error}")
+        if result.partial:
+            raise QueryError(f"{url} cut the answer off: ask for less time, or for longer intervals")
+    return [series for result in results for series in result.series]
+
+
+def rows(series: list[Series]) -> tuple[list[str], list[dict[str, Any]]]:
+    """All series as one table: (columns, rows without what they do not have).
+
+    Columns: `measurement` where there are several, time, tags from the site down, then values as they come.
+    """
+    several = len({each.name for each in series}) > 1
+    columns: dict[str, None] = {"measurement": None} if several else {}
+    columns |= dict.fromkeys(column for each in series for column in each.columns[:1])
+    tags = {tag for each in series for tag in each.tags}
+    columns |= dict.fromkeys(sorted(tags, key=lambda tag: (_ORDER.get(tag, len(_ORDER)), tag)))
+    columns |= dict.fromkeys(column for each in series for column in each.columns)
+    table = [
+        ({"measurement": each.name} if several else {})
+        | {tag: text for tag, text in each.tags.items() if text}
+        | {column: value for column, value in zip(each.columns, values, strict=True) if value is not None}
+        for each in series
+        for values in each.values
+    ]
+    return list(columns), table

@@ -1,0 +1,153 @@
+"""InfluxQL statements from a person's words. Pure; everything of the person's is checked or quoted on the way."""
+
+import difflib
+import re
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from gateway.errors import GanglionError
+from gateway.quantities import KINDS, QUANTITIES
+
+
+class QueryError(GanglionError):
+    """A question that cannot be asked, or that the database does not answer; the message says what to change."""
+
+
+class Aggregate(StrEnum):
+    """InfluxQL functions of one field, of the same name there."""
+
+    MEAN = "mean"
+    MAX = "max"
+    MIN = "min"
+    SUM = "sum"
+    COUNT = "count"
+    MEDIAN = "median"
+
+
+class By(StrEnum):
+    """What an aggregate keeps apart."""
+
+    NODE = "node"
+    SITE = "site"
+    CHANNEL = "channel"
+    NONE = "none"
+
+
+# A node's name is unique within its site only, a channel's within its node.
+TAGS: Final = {By.NONE: (), By.SITE: ("site",), By.NODE: ("site", "node"), By.CHANNEL: ("site", "node", "channel")}
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION: Final = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """The short form. Empty is "any", or "not asked for"."""
+
+    quantity: str
+    kind: str = ""
+    site: str = ""
+    node: str = ""
+    channel: str = ""
+    last: str = ""
+    """A duration up to now; alone, or `begin` and `end`."""
+    begin: str = ""
+    end: str = ""
+    every: str = ""
+    """Length of the aggregate's intervals; without it, one for the whole time."""
+    aggregate: Aggregate | None = None
+    """Without it and `every`, the readings themselves; with `every` alone, the mean."""
+    by: By | None = None
+    """Without it, aggregates by node, readings by all that there is."""
+
+
+def statement(question: Question) -> str:
+    """The SELECT that answers a question. Raises QueryError naming what to change."""
+    field = quote_name(question.quantity)
+    aggregate = question.aggregate or (Aggregate.MEAN if question.every else None)
+    tags = [quote_name(tag) for tag in TAGS[question.by or (By.NODE if aggregate else By.CHANNEL)]]
+    every = f"time({seconds(question.every)}s)" if question.every else ""
+    places = {"site": question.site, "node": question.node, "channel": question.channel}
+    where = _times(question) + [f"{quote_name(tag)} = {quote_text(text)}" for tag, text in places.items() if text]
+    parts = [
+        f"SELECT {f'{aggregate}({field})' if aggregate else field}",
+        f"FROM {quote_name(measurement(question.quantity, question.kind))}",
+        f"WHERE {' AND '.join(where)}",
+        f"GROUP BY {', '.join(filter(None, [every, *tags]))}" if every or tags else "",
+        "fill(none)" if every else "",
+    ]
+    return " ".join(filter(None, parts))
+
+
+def measurement(quantity: str, kind: str = "") -> str:
+    """Where a quantity is stored. Raises QueryError when there is none of that name, or when several need `kind`."""
+    found = {
+        name
+        for each in QUANTITIES
+        if each.name == quantity
+        for name in (KINDS if each.measurement == "*" else (each.measurement,))
+    }
+    if not found:
+        names = sorted({each.name for each in QUANTITIES})
+        near = difflib.get_close_matches(quantity, names, n=3, cutoff=0.4)
+        hint = f"the nearest are {', '.join(near)}" if near else f"known are {', '.join(names)}"
+        raise QueryError(f"there is no quantity {quantity!r}; {hint}")
+    if kind in found:
+        return kind
+    kinds = ", ".join(sorted(found))
+    if kind:
+        raise QueryError(f"there is no {quantity} of kind {kind!r}; it is measured in: {kinds}")
+    if len(found) > 1:
+        raise QueryError(f"{quantity} is measured in several kinds: choose with --kind one of {kinds}")
+    return found.pop()
+
+
+def seconds(duration: str) -> int:
+    """`90s`, `10m`, `24h`, `7d`, `2w`, `1h30m`. Raises QueryError."""
+    total = 0
+    if _DURATION.fullmatch(duration):
+        total = sum(int(number) * _SECONDS[unit] for number, unit in re.findall(r"([0-9]+)([smhdw])", duration))
+    if total == 0:
+        raise QueryError(f"{duration!r} is no duration: write numbers with s, m, h, d or w, such as 90s, 24h or 1h30m")
+    return total
+
+
+def moment(text: str) -> str:
+    """ISO 8601 (UTC where it names no zone) or Unix seconds, as InfluxQL writes a time. Raises QueryError."""
+    try:
+        when = datetime.fromtimestamp(int(text), UTC) if re.fullmatch("[0-9]{1,11}", text) else _parse(text)
+    except (ValueError, OverflowError) as error:
+        raise QueryError(
+            f"{text!r} is no time: write ISO 8601 such as 2026-11-23T07:00:00Z (or without Z, in UTC), or Unix seconds"
+        ) from error
+    return f"'{when.isoformat().removesuffix('+00:00')}Z'"
+
+
+def quote_name(name: str) -> str:
+    """An identifier of InfluxQL."""
+    return '"' + _escape(name).replace('"', '\\"') + '"'
+
+
+def quote_text(text: str) -> str:
+    """A string of InfluxQL."""
+    return "'" + _escape(text).replace("'", "\\'") + "'"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _parse(text: str) -> datetime:
+    when = datetime.fromisoformat(text)
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _times(question: Question) -> list[str]:
+    if question.begin or question.end:
+        if question.last:
+            raise QueryError("--last ends now: leave it out, or --from and --to")
+        bounds = (("time >= ", question.begin), ("time < ", question.end))
+        return [comparison + moment(text) for comparison, text in bounds if text]
+    return [f"time >= now() - {seconds(question.last or '24h')}s"]
