@@ -2,16 +2,29 @@
 
 import gzip
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 import urllib3
+from msgspec import Struct
 
 from gateway.config import Influx, secret
 from gateway.errors import Lasting
 from gateway.forward.answers import judge, unreachable
 from gateway.forward.server import authorization, in_halves, make_http
+
+
+class _Series(Struct):
+    values: list[list[str]] = []
+
+
+class _Result(Struct):
+    series: list[_Series] = []
+    error: str = ""
+
+
+class _Answer(Struct):
+    results: list[_Result]
 
 
 class TargetV1:
@@ -26,8 +39,7 @@ class TargetV1:
     def prepare(self) -> None:
         """Create the database when it is missing. Raises Passing or Lasting."""
         # Looked for first: a user who may only write may not say CREATE, even of what exists.
-        databases = self._query("SHOW DATABASES")
-        if [self._database] not in databases.get("series", [{}])[0].get("values", []):
+        if self._database not in self._query("SHOW DATABASES"):
             name = self._database.replace("\\", "\\\\").replace('"', '\\"')
             self._query(f'CREATE DATABASE "{name}"')
 
@@ -44,12 +56,18 @@ class TargetV1:
             headers={"Content-Encoding": "gzip"},
         )
 
-    def _query(self, statement: str) -> dict[str, Any]:
-        answer: dict[str, Any] = msgspec.json.decode(self._request("/query", {"q": statement}))
-        result: dict[str, Any] = answer["results"][0]
-        if "error" in result:
-            raise Lasting(f"{self._url} refused {statement}: {result['error']}; create the database by hand")
-        return result
+    def _query(self, statement: str) -> list[str]:
+        """The first column of the answer."""
+        body = self._request("/query", {"q": statement})
+        try:
+            (result,) = msgspec.json.decode(body, type=_Answer).results
+        except (msgspec.DecodeError, ValueError) as error:
+            raise Lasting(
+                f"{self._url} does not answer as InfluxDB 1.x does: check influx.url and influx.api"
+            ) from error
+        if result.error:
+            raise Lasting(f"{self._url} refused {statement}: {result.error}; create the database by hand")
+        return [row[0] for series in result.series for row in series.values]
 
     def _request(
         self, path: str, fields: dict[str, str], body: bytes = b"", headers: dict[str, str] | None = None

@@ -17,17 +17,19 @@ class Patience(Struct, frozen=True):
     """Where the doubling ends."""
     lasting: float = 60.0
     """When only a person can help."""
+    asked: float = 900.0
+    """The most that a server may ask for."""
 
     def wait(self, error: TargetError, failures: int, dice: Random) -> float:
         """Seconds to wait after the `failures`-th failure in a row.
 
-        At least what the server asked for (Retry-After). Half of our own wait is chance, so that many gateways do
-        not come back to their database in one moment.
+        At least what the server asked for (Retry-After), within reason. Half of our own wait is chance, so that many
+        gateways do not come back to their database in one moment.
         """
         if not isinstance(error, Passing):
             return self.lasting
         longest = min(self.most, self.first * 2.0 ** min(failures - 1, 32))
-        return max(error.retry_after or 0.0, dice.uniform(longest / 2, longest))
+        return max(min(error.retry_after or 0.0, self.asked), dice.uniform(longest / 2, longest))
 
 
 USUAL: Final = Patience()

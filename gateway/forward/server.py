@@ -39,12 +39,12 @@ def detect_api(url: str, token: str = "") -> Literal["v1", "v2"]:
         try:
             for path in ("/ping", "/health"):
                 answer = http.request("GET", url.rstrip("/") + path, headers=authorization(token))
-                if answer.status >= 500:
-                    raise judge(f"{url}{path}", answer.status, answer.headers, answer.data)
                 build = answer.headers.get("X-Influxdb-Build", build)
                 version = answer.headers.get("X-Influxdb-Version", "") or _version_in(answer.data)
                 if version or build:
                     break
+                if answer.status in (401, 403) or answer.status >= 500:
+                    raise judge(url + path, answer.status, answer.headers, answer.data)
         except urllib3.exceptions.HTTPError as error:
             raise unreachable(url, error) from error
     major = version.lstrip("v").partition(".")[0]

@@ -88,4 +88,5 @@ def test_waits_double_up_to_a_bound_and_heed_the_server() -> None:
         waits = [patience.wait(Passing("x"), failures, dice) for _ in range(50)]
         assert longest / 2 <= min(waits) < max(waits) <= longest
     assert patience.wait(Passing("x", retry_after=90.0), 1, dice) == 90.0
+    assert patience.wait(Passing("x", retry_after=1e6), 1, dice) == 900.0
     assert patience.wait(Lasting("x"), 1, dice) == 60.0

@@ -165,6 +165,12 @@ def test_a_server_is_asked_what_it_is(influx: InfluxDB, influx_db: str, victoria
         detect_api(f"http://127.0.0.1:{free_port()}")
 
 
+def test_something_that_is_no_database_is_lasting(victoria: VictoriaMetrics) -> None:
+    """It answers, but not so; the message says which key to look at."""
+    with pytest.raises(Lasting, match=r"influx\.url"):
+        TargetV1(Influx(f"{victoria.url}/vmui/?", "v1", "d")).prepare()
+
+
 def test_v2_writes_arrive(victoria: VictoriaMetrics) -> None:
     """Through influxdb-client, with our lines, in seconds."""
     own = make_target(Influx(victoria.url, "v2", "city", org="town"))
