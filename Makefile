@@ -1,0 +1,40 @@
+# Two commands do everything on a fresh Debian 12: `make demo` runs the system, `make test` passes the tests.
+# `make demo ARGS="--duration 60 --report r.json"` hands options on.
+
+ARGS ?=
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := mosquitto influxdb influxdb-client victoria-metrics
+
+.PHONY: demo test lint bench packages clean
+
+demo: .venv/ready packages
+	@$(BIN)/ganglion demo $(ARGS)
+
+test: .venv/ready packages lint
+	@$(BIN)/pytest -q $(ARGS)
+
+lint: .venv/ready
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: .venv/ready packages
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+# What is installed is looked for first, so that all of this works offline from the second time on.
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Ganglion needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/packages python3-venv
+	@echo "Setting up .venv (once) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+packages:
+	@.ci/packages $(PACKAGES)
+
+clean:
+	rm -rf .venv ganglion-demo ganglion-fleet
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,140 @@
+"""The gateway as a whole: puts the parts together, keeps them running, ends them cleanly."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.config import Config, load
+from gateway.detect.runner import Runner
+from gateway.errors import ConfigError
+from gateway.forward.forwarder import Forwarder
+from gateway.forward.target import make_target
+from gateway.http import HttpServer, Metrics, journal_trouble, make_app
+from gateway.ingest.pipeline import Pipeline
+from gateway.ingest.receiver import Receiver
+from gateway.journal.access import JournalAccess
+from gateway.journal.store import Journal
+from gateway.outlet import IncidentOutlet
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+"""How often the configuration file is looked at."""
+DRAIN_SECONDS: Final = 5.0
+"""How long the end may take to write what has arrived; the broker still has what is not written by then."""
+
+
+async def serve(path: Path) -> None:
+    """Run until SIGTERM or SIGINT. Raises ConfigError when the configuration cannot be used to begin with."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    config = load(path)
+    journal = await JournalAccess.open(Path(config.data_dir), config.journal.max_bytes)
+    try:
+        metrics = Metrics()
+        gateway = await Gateway.build(config, journal, metrics)
+        while (changed := await gateway.run(next_config(path, config, stop))) is not None:
+            try:
+                gateway = await Gateway.build(changed, journal, metrics)
+            except ConfigError as error:
+                log.error("the changed configuration is refused, the one before goes on: %s", error)
+                gateway = await Gateway.build(config, journal, metrics)
+            else:
+                log.warning("the changed configuration of %s is taken", path)
+                config = changed
+    finally:
+        await journal.close()
+
+
+async def next_config(path: Path, running: Config, stop: asyncio.Event) -> Config | None:
+    """The next configuration that can be used and differs from the one running; None when `stop` is set first."""
+    seen = _stamp(path)
+    while True:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await stop.wait()
+            return None
+        except TimeoutError:
+            stamp = _stamp(path)
+        if stamp in (seen, None):
+            continue
+        seen = stamp
+        try:
+            changed = load(path)
+            if changed.data_dir != running.data_dir:
+                raise ConfigError(f"{path}: data_dir: cannot change while the gateway runs; restart it")
+        except ConfigError as error:
+            log.error("the changed configuration is refused, the one before goes on: %s", error)
+        else:
+            if changed != running:
+                return changed
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file does; None while an editor is between removing and renaming."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+class Gateway:
+    """The parts for one configuration. Built, then run once."""
+
+    def __init__(self, config: Config, journal: JournalAccess, metrics: Metrics, retired_sites: set[str]) -> None:
+        """Raises ConfigError, holding nothing, when a part cannot work with the configuration."""
+        self._receiver = Receiver(config.mqtt, config.sites, sorted(retired_sites))
+        self._pipeline = Pipeline(self._receiver, journal, metrics.ack_seconds)
+        self._forwarder = Forwarder(journal, make_target(config.influx), config.influx)
+        self._detector = Runner(journal)
+        self._outlet = IncidentOutlet(journal, self._receiver)
+        checks = {
+            "broker": self._broker_trouble,
+            "journal": lambda: journal_trouble(journal),
+            "database": self._database_trouble,
+        }
+        self._http = HttpServer(config.http, make_app(journal, metrics, checks))
+
+    @classmethod
+    async def build(cls, config: Config, journal: JournalAccess, metrics: Metrics) -> "Gateway":
+        """Raises ConfigError like the constructor."""
+        await journal.call(Journal.bound, config.journal.max_bytes)
+        heard = {view.site for view in await journal.call(Journal.nodes)}
+        return cls(config, journal, metrics, heard - set(config.sites))
+
+    async def run(self, until: Coroutine[Any, Any, Config | None]) -> Config | None:
+        """Run all parts until `until` ends; what it returned. Any part's failure ends all and is raised."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                parts = (
+                    self._receiver,
+                    self._pipeline,
+                    self._forwarder,
+                    self._detector,
+                    self._outlet,
+                    self._http,
+                )
+                tasks = [group.create_task(part.run(), name=type(part).__name__) for part in parts]
+                changed = await until
+                for task in tasks:
+                    task.cancel()
+            try:
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self._pipeline.drain()
+            except TimeoutError:
+                log.warning("the journal did not take what had arrived last; it will come again")
+        finally:
+            await self._receiver.stop()
+        return changed
+
+    async def _broker_trouble(self) -> str | None:
+        return self._receiver.trouble
+
+    async def _database_trouble(self) -> str | None:
+        return self._forwarder.trouble
