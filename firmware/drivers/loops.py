@@ -1,0 +1,118 @@
+# Two inductive loops in one lane, one behind the other, and their detectors' outputs on two pins.
+
+from time import ticks_diff, ticks_us
+
+from machine import Pin
+
+_FASTEST_CM_S = 6_945  # 250 km/h: what seems faster was not the same vehicle
+_LONGEST_US = 60_000_000  # from loop to loop: what takes longer has left the lane, or stood in a queue
+_MEASURED_CM_S = 139  # 5 km/h: below it vehicles stop over the loops, and time over them says nothing of length
+
+
+class Passages:
+    """From the loops' states to vehicles. Pure: fed with ticks in us.
+
+    `on_vehicle(cm_s, length_cm)` is called once for each vehicle that both loops have seen; the length is None where
+    it cannot be measured. Whichever edges were missed, the loops' states alone are believed.
+    """
+
+    def __init__(self, spacing_cm, loop_cm, on_vehicle, now):
+        self._spacing = spacing_cm  # from front edge to front edge
+        self._loop = loop_cm
+        self._on_vehicle = on_vehicle
+        self._over = [False, False]
+        self._since = [now, now]  # since when the loop is as it is; for the first, or since when it is counted
+        self._seen = []  # [came, time over it or 0] of the first loop's vehicles that the second has not seen yet
+        self._matched = None  # the one of them that is over the second loop
+        self._occupied = 0
+        self.left = 0  # vehicles that have left the first loop
+
+    def feed(self, loop, over, now):
+        """`loop` (0 or 1) is, or is not, under a vehicle from `now` on."""
+        if over == self._over[loop]:
+            return
+        if loop == 0:
+            self._at_first(over, now)
+        else:
+            self._at_second(over, now)
+        self._over[loop] = over
+        self._since[loop] = now
+
+    def poll(self, now):
+        """Let time pass: what took too long is forgotten, before its ticks wrap. Call it at least once a minute."""
+        if self._over[0]:
+            self._occupied += ticks_diff(now, self._since[0])
+            self._since[0] = now
+        self._seen = [vehicle for vehicle in self._seen if ticks_diff(now, vehicle[0]) <= _LONGEST_US]
+        if self._matched and ticks_diff(now, self._since[1]) > _LONGEST_US:
+            self._matched = None
+
+    def take(self, now):
+        """(vehicles that left the first loop, how long it was occupied in us) since the last call."""
+        self.poll(now)
+        taken = self.left, self._occupied
+        self.left = self._occupied = 0
+        return taken
+
+    def _at_first(self, over, now):
+        if over:
+            # Between the loops there is room for two at most; older ones have left the lane.
+            self._seen = self._seen[-1:] + [[now, 0]]
+            return
+        self._occupied += ticks_diff(now, self._since[0])
+        self.left += 1
+        for vehicle in (self._seen and self._seen[-1], self._matched):
+            if vehicle and not vehicle[1]:
+                vehicle[1] = ticks_diff(now, vehicle[0])
+                break
+
+    def _at_second(self, over, now):
+        if over:
+            # The newest that is not too fast for it. One before it has left the lane, or was missed here: taken by
+            # age, it would pair every vehicle after it with the wrong one.
+            for i in range(len(self._seen) - 1, -1, -1):
+                if ticks_diff(now, self._seen[i][0]) * _FASTEST_CM_S >= self._spacing * 1_000_000:
+                    self._matched = self._seen[i]
+                    self._seen = self._seen[i + 1 :]
+                    break
+            return
+        vehicle, self._matched = self._matched, None
+        if vehicle is None:
+            return
+        came, time_over = vehicle
+        cm_s = self._spacing * 1_000_000 // ticks_diff(self._since[1], came)
+        length = None
+        if cm_s >= _MEASURED_CM_S and time_over:
+            # Over both loops alike; their mean halves the error of a late edge.
+            mean = (time_over + ticks_diff(now, self._since[1])) // 2
+            length = max(0, cm_s * mean // 1_000_000 - self._loop)
+        self._on_vehicle(cm_s, length)
+
+
+class LoopPair:
+    """Watches two pins, which the detectors pull down while a vehicle is over their loop."""
+
+    def __init__(self, pins, spacing_cm, loop_cm, on_vehicle):
+        now = ticks_us()
+        self._passages = Passages(spacing_cm, loop_cm, on_vehicle, now)
+        self._pins = [Pin(pin, Pin.IN, Pin.PULL_UP) for pin in pins]
+        # One bound method for each pin, made once: an interrupt must not search for its loop.
+        for pin, handler in zip(self._pins, (self._first, self._second)):
+            handler(pin)
+            pin.irq(handler, Pin.IRQ_FALLING | Pin.IRQ_RISING)
+
+    def _first(self, pin):
+        self._passages.feed(0, not pin.value(), ticks_us())
+
+    def _second(self, pin):
+        self._passages.feed(1, not pin.value(), ticks_us())
+
+    def poll(self):
+        """Take note of a state whose edge was missed. Call it about once a second."""
+        self._first(self._pins[0])
+        self._second(self._pins[1])
+        self._passages.poll(ticks_us())
+
+    def take(self):
+        """(vehicles that left the first loop, how long it was occupied in us) since the last call."""
+        return self._passages.take(ticks_us())

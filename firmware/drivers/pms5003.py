@@ -1,0 +1,81 @@
+# Plantower PMS5003: particles, over a UART at 9600 baud (data manual V2.3, appendix I).
+
+from micropython import const
+
+BAUD = 9600
+WARM_UP_MS = 30_000  # the fan needs so long to draw a steady stream of air
+
+_FRAME = const(32)
+_WAKE = b"\x42\x4d\xe4\x00\x01\x01\x74"
+_ACTIVE = b"\x42\x4d\xe1\x00\x01\x01\x71"
+
+
+class PMS5003:
+    """In active mode the chip sends a frame about every second."""
+
+    def __init__(self, uart):
+        self._uart = uart
+        self._frame = bytearray(_FRAME)
+        self._have = 0
+        self.garbled = 0  # frames that were thrown away
+
+    def start(self):
+        """Wake it, and have it send by itself, whatever a reset of the board has left it in."""
+        self._uart.write(_WAKE)
+        self._uart.write(_ACTIVE)
+
+    def read(self):
+        """The next whole frame that has arrived: (PM1, PM2.5, PM10) in ug/m3; None when there is none yet."""
+        while self._uart.any():
+            if self._have < 2:
+                self._find_head()
+                continue
+            part = self._uart.read(_FRAME - self._have)
+            if not part:
+                break
+            self._frame[self._have : self._have + len(part)] = part
+            self._have += len(part)
+            if self._frame[2] | self._frame[3] != 28 and self._have >= 4:
+                self._again()  # the answer to a command, or chance
+            elif self._have == _FRAME:
+                found = decode(self._frame)
+                if found:
+                    self._have = 0
+                    return found
+                self.garbled += 1
+                self._again()
+        return None
+
+    def _find_head(self):
+        byte = self._uart.read(1)[0]
+        if byte == b"BM"[self._have]:
+            self._frame[self._have] = byte
+            self._have += 1
+        else:
+            self._have = 1 if byte == 0x42 else 0
+            self._frame[0] = byte
+
+    def _again(self):
+        """Look for a frame's head in what was read: half of the next frame may be in it."""
+        for at in range(1, self._have):
+            rest = self._have - at
+            if self._frame[at] == 0x42 and (rest == 1 or self._frame[at + 1] == 0x4D):
+                self._frame[:rest] = bytes(self._frame[at : self._have])
+                self._have = rest
+                return
+        self._have = 0
+
+
+def decode(frame):
+    """(PM1, PM2.5, PM10) in ug/m3 as in the atmosphere; None for a frame that cannot be believed.
+
+    That is one with a wrong check code, an error code, or the chip's known nonsense: mass without particles.
+    """
+    if len(frame) != _FRAME or frame[:4] != b"BM\x00\x1c" or sum(frame[:30]) != frame[30] << 8 | frame[31]:
+        return None
+    if frame[29]:
+        return None
+    pm10 = frame[14] << 8 | frame[15]
+    if pm10 and not frame[16] << 8 | frame[17]:
+        return None
+    return frame[10] << 8 | frame[11], frame[12] << 8 | frame[13], pm10

@@ -1,0 +1,73 @@
+# The node's configuration: config.json, checked once, before anything is switched on.
+
+import json
+
+DEFAULTS = {
+    "board": "esp32-devkit",
+    "kind": None,
+    "site": None,
+    "node": None,
+    "window_s": 60,
+    "health_s": 600,
+    "wifi": {"ssid": None, "key": None},
+    "mqtt": {"host": None, "port": 1883, "user": None, "password": None, "keepalive_s": 60},
+    "ntp": None,
+    "sensors": {},
+}
+
+KINDS = ("traffic", "water", "air")
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class ConfigError(ValueError):
+    pass
+
+
+def load(path="config.json"):
+    """Read and check a configuration. Raises OSError when there is none, ConfigError when it cannot be used."""
+    with open(path) as f:
+        try:
+            given = json.load(f)
+        except ValueError:
+            raise ConfigError("%s is not JSON" % path) from None
+    return check(given)
+
+
+def check(given):
+    """A complete configuration: what is given, the rest from DEFAULTS. Raises ConfigError naming the key."""
+    config = merge(DEFAULTS, given, "")
+    if config["kind"] not in KINDS:
+        raise ConfigError("kind must be one of " + ", ".join(KINDS))
+    for key in ("site", "node"):
+        if not _is_name(config[key]):
+            raise ConfigError("%s must be 1 to 32 of a-z, 0-9 and -, and not begin with -" % key)
+    if not config["mqtt"]["host"]:
+        raise ConfigError("mqtt.host is missing")
+    for key, low, high in (("window_s", 1, 3600), ("health_s", 1, 86_400)):
+        if not isinstance(config[key], int) or not low <= config[key] <= high:
+            raise ConfigError("%s must be a whole number from %d to %d" % (key, low, high))
+    return config
+
+
+def merge(known, given, where):
+    """What is given, the rest from `known`, which may hold tables. Raises ConfigError naming a key that is not in it.
+
+    `where` is what stands before the keys in messages, with its dot.
+    """
+    if not isinstance(given, dict):
+        raise ConfigError("%s must be an object" % (where or "the configuration"))
+    for key in given:
+        # `sensors` is passed on to the sensor file of the node's kind, which knows its own keys.
+        if known and key not in known:
+            raise ConfigError("unknown key %s%s" % (where, key))
+    merged = dict(given)
+    for key, default in known.items():
+        value = given.get(key, default)
+        merged[key] = merge(default, value, where + key + ".") if isinstance(default, dict) else value
+    return merged
+
+
+def _is_name(text):
+    if not isinstance(text, str) or not 1 <= len(text) <= 32 or text[0] == "-":
+        return False
+    return all(c in _LETTERS or c == "-" for c in text)

@@ -1,0 +1,20 @@
+# What the node says of itself.
+
+import gc
+
+import esp32
+
+
+def readings(outbox, clock, wifi):
+    """[(name, unit, value)]; a value that is not known is None."""
+    gc.collect()
+    return [
+        ("heap_free", "B", gc.mem_free()),
+        ("heap_largest", "B", max(block[2] for block in esp32.idf_heap_info(esp32.HEAP_DATA))),
+        ("rssi", "dBm", wifi.rssi()),
+        ("outbox_packs", "count", len(outbox)),
+        ("outbox_dropped", "count", outbox.dropped),
+        ("uptime", "s", clock.uptime_ms() // 1000),
+        ("clock_error", "s", clock.error_s),
+        ("temperature", "Cel", esp32.mcu_temperature()),
+    ]
