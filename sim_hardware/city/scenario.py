@@ -1,0 +1,94 @@
+"""A scenario: which nodes stand where, and what is going to happen, from a TOML file."""
+
+import difflib
+import importlib.resources
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import ConfigError
+from gateway.quantities import KINDS
+
+IncidentKind = Literal["burst", "jam", "air_episode", "stuck"]
+
+MEASURES: dict[IncidentKind, str] = {"burst": "water", "jam": "traffic", "air_episode": "air", "stuck": "air"}
+"""The kind of node that an incident shows at."""
+
+SHOWS_AFTER_S: dict[IncidentKind, int] = {"burst": 35 * 60, "jam": 8 * 60, "air_episode": 15 * 60, "stuck": 35 * 60}
+"""How long an incident must have lasted before a gateway can fairly be expected to have noticed.
+
+A burst is 30 minutes of high flow by Kamstrup's rule, a stuck sensor 30 equal minutes; jams and bad air show
+within minutes. Five minutes are for the incident to grow to its size.
+"""
+
+
+class Planned(Struct, frozen=True, forbid_unknown_fields=True):
+    """An incident that the scenario injects. Times are minutes after the city's start."""
+
+    kind: IncidentKind
+    begin: int
+    end: int
+    place: int
+    """Number of the node, from 1, at which it begins; for `air_episode` the middle of it."""
+    size: float
+    """burst: l/h · jam: km/h left of the traffic's speed · air_episode: µg/m³ of PM2.5 on top · stuck: unused."""
+    reach: int = 0
+    """How many neighbours on either side it spreads to."""
+    daily: bool = True
+    """Whether it comes again every 24 hours."""
+
+
+class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
+    site: str
+    incident: tuple[Planned, ...] = ()
+    start_hour: float = 7.0
+    """Hour of the day (UTC) at which the city begins."""
+
+
+def load(path: Path | None) -> Scenario:
+    """Read a scenario; None is the one that ships with the project.
+
+    Raises ConfigError naming file, key and reason.
+    """
+    name = str(path) if path else "the built-in scenario"
+    try:
+        text = path.read_text() if path else importlib.resources.files(__package__).joinpath("first.toml").read_text()
+        given = tomllib.loads(text)
+        for table, known in ((given, Scenario), *((each, Planned) for each in given.get("incident", ()))):
+            _refuse_unknown(table, known, name)
+        scenario = msgspec.convert(given, Scenario)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{name}: {error}") from error
+    for number, each in enumerate(scenario.incident, 1):
+        if not 0 <= each.begin < each.end:
+            raise ConfigError(f"{name}: incident {number} ({each.kind}) must end after it begins")
+    return scenario
+
+
+def _refuse_unknown(table: dict[str, Any], known: Any, name: str) -> None:
+    names = known.__struct_fields__
+    for key in table:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(names)}"
+            raise ConfigError(f"{name}: unknown key {key!r}{hint}")
+
+
+class Place(Struct, frozen=True):
+    """One node of the fleet and where it stands: the number-th of its kind, along the one street of this city."""
+
+    slot: int
+    kind: str
+    number: int
+
+    @property
+    def node(self) -> str:
+        return f"{self.kind}-{self.number:04d}"
+
+
+def places(nodes: int) -> list[Place]:
+    """`nodes` nodes, kinds in turn, so that any number gives a city with some of each."""
+    return [Place(slot, KINDS[slot % 3], slot // 3 + 1) for slot in range(nodes)]

@@ -1,0 +1,223 @@
+"""Starts the nodes, moves the city on, starts fallen nodes again, and counts."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from statistics import mean
+
+from msgspec import Struct
+
+from gateway.errors import GanglionError
+from sim_hardware.city import truth
+from sim_hardware.city.city import City
+from sim_hardware.city.feed import RING, Feed
+from sim_hardware.city.scenario import Place, Scenario, places
+from sim_hardware.fleet import image
+from sim_hardware.fleet.pace import Pace
+from sim_hardware.fleet.slots import Counts, Slots
+
+POWER_ON = 1
+RESET_EXIT = 80  # a board that resets itself exits with 80 + its cause (sim_hardware/hal/machine.py)
+_RESTART_S = 1.0  # a crashed board's supply comes back after this, so that a board that cannot start does not spin
+_LEAD_MIN = RING // 2  # minutes the city is calculated ahead of the clock
+
+
+class FleetError(GanglionError):
+    """The fleet cannot run; the message says what failed and where to look."""
+
+
+class Broker(Struct, frozen=True):
+    """Where the nodes report to."""
+
+    host: str
+    port: int
+    user: str | None = None
+    password: str | None = None
+
+
+class Settings(Struct, frozen=True):
+    nodes: int
+    speed: float
+    seed: int
+    start: int
+    """Unix seconds at which the city begins."""
+    broker: Broker
+    keepalive_s: int = 60
+
+
+class Fleet:
+    """Use as `async with Fleet(...).running():`; leaves no process behind, however it ends."""
+
+    def __init__(self, folder: Path, settings: Settings, scenario: Scenario) -> None:
+        self.folder = folder.resolve()
+        self.settings = settings
+        self.scenario = scenario
+        self.places = places(settings.nodes)
+        self.city = City(scenario, self.places, settings.seed, settings.start)
+        self.crashes = 0
+        """Nodes that ended without having been told to, and not by a reset of their own."""
+        self._pids: dict[int, int] = {}
+        self._nursery: asyncio.subprocess.Process | None = None
+        self._again: set[asyncio.Task[None]] = set()
+        self._pss: float | None = None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Fleet"]:
+        """Build, start all nodes, and keep the city going until the block ends."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        board = await asyncio.to_thread(image.build, self.folder / "image")
+        s = self.settings
+        self._feed = Feed(self.folder / "feed", s.nodes)
+        self._slots = Slots(self.folder / "slots", s.nodes)
+        (self.folder / "pace").unlink(missing_ok=True)
+        self.pace = Pace(self.folder / "pace", s.start, s.speed, s.nodes)
+        self._write_ahead()
+        for place in self.places:
+            self._furnish(place)
+        log = (self.folder / "nursery.log").open("ab")
+        with log:
+            self._nursery = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "sim_hardware.fleet.nursery", str(board)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                cwd=image.ROOT,
+                start_new_session=True,
+            )
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._attend()), group.create_task(self._advance())]
+                for place in self.places:
+                    self._power_on(place.slot, POWER_ON)
+                try:
+                    yield self
+                finally:
+                    for task in (*tasks, *self._again):
+                        task.cancel()
+        finally:
+            await self._power_off()
+
+    def counts(self) -> Counts:
+        return self._slots.counts()
+
+    def alive(self) -> int:
+        return len(self._pids)
+
+    def truth(self) -> list[truth.Truth]:
+        """What has happened in the city up to now."""
+        return self.city.truth(self.pace.now_us() // 1_000_000)
+
+    def pss_kib_per_node(self) -> float | None:
+        """Proportional memory of a node (KiB), over a hundred of them at most; None when none runs."""
+        sizes = []
+        for pid in list(self._pids.values())[:100]:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+                sizes.append(int(text.split("\nPss:")[1].split()[0]))
+        if sizes:
+            self._pss = mean(sizes)
+        return self._pss
+
+    async def drain(self, done: Callable[[], bool], seconds: float) -> bool:
+        """Stop the city's time and wait until every outbox is empty and `done()`; False if that took too long."""
+        self.pace.freeze()
+        self.pss_kib_per_node()
+        await asyncio.sleep(self.pace.settle_s)
+        deadline = time.monotonic() + seconds
+        while self.counts().waiting or not done():
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
+    def _furnish(self, place: Place) -> None:
+        """The flash of one board: its configuration; and, beside it, what its emulation needs to know."""
+        folder = self.folder / "nodes" / place.node
+        folder.mkdir(parents=True, exist_ok=True)
+        s = self.settings
+        mqtt = {"host": s.broker.host, "port": s.broker.port, "keepalive_s": s.keepalive_s}
+        if s.broker.user is not None:
+            mqtt |= {"user": s.broker.user, "password": s.broker.password or ""}
+        config = {"kind": place.kind, "site": self.scenario.site, "node": place.node, "mqtt": mqtt}
+        config["wifi"] = {"ssid": "emulated", "key": ""}
+        emulation = {
+            "slot": place.slot,
+            "places": s.nodes,
+            "ring": RING,
+            "feed": str(self.folder / "feed"),
+            "pace": str(self.folder / "pace"),
+            "slots": str(self.folder / "slots"),
+            # The street of each place has its own dice, so that neighbours do not see the same vehicles.
+            "seed": (s.seed * 1_000_003 + place.slot * 7919) % 0x7FFF_FFFF + 1,
+        }
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "emulation.json").write_text(json.dumps(emulation))
+
+    def _power_on(self, slot: int, cause: int) -> None:
+        assert self._nursery
+        assert self._nursery.stdin
+        order = {"slot": slot, "folder": str(self.folder / "nodes" / self.places[slot].node), "cause": cause}
+        self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
+
+    async def _attend(self) -> None:
+        """Hear what the nursery says; start again what has fallen."""
+        assert self._nursery
+        assert self._nursery.stdout
+        while line := await self._nursery.stdout.readline():
+            answer = json.loads(line)
+            slot = answer["slot"]
+            if "exit" not in answer:
+                self._pids[slot] = answer["pid"]
+                continue
+            self._pids.pop(slot, None)
+            self._slots.retire(slot)
+            code = answer["exit"]
+            if code > RESET_EXIT:
+                self._power_on(slot, code - RESET_EXIT)
+            else:
+                self.crashes += 1
+                task = asyncio.create_task(self._restart(slot))
+                self._again.add(task)
+                task.add_done_callback(self._again.discard)
+        raise FleetError(f"the nursery ended; see {self.folder / 'nursery.log'}")
+
+    async def _restart(self, slot: int) -> None:
+        await asyncio.sleep(_RESTART_S)
+        self._power_on(slot, POWER_ON)
+
+    async def _advance(self) -> None:
+        """Calculate the city ahead of its clock, and never past what the slowest board has yet to read."""
+        # A city minute lasts 60 / speed seconds; look often enough to stay far ahead of it.
+        pause = min(1.0, max(0.005, _LEAD_MIN * 15 / self.settings.speed))
+        while True:
+            self._write_ahead()
+            await asyncio.sleep(pause)
+
+    def _write_ahead(self) -> None:
+        now = self.pace.now_us() // 1_000_000
+        slowest = self._slots.slowest_us() // 1_000_000 or now
+        limit = min(now + 60 * _LEAD_MIN, slowest + 60 * (RING - 2))
+        while self.city.next_minute <= limit:
+            self._feed.write(self.city.next_minute, self.city.minute())
+
+    async def _power_off(self) -> None:
+        if self._nursery is None:
+            return
+        assert self._nursery.stdin
+        self._nursery.stdin.close()
+        try:
+            await asyncio.wait_for(self._nursery.wait(), 10)
+        except TimeoutError:
+            self._nursery.kill()
+            await self._nursery.wait()
+        self._pids.clear()
+
+
+def fresh_seed() -> int:
+    """A seed for a city nobody has seen; it is reported, so that it can be seen again."""
+    return secrets.randbelow(1 << 31)

@@ -1,0 +1,56 @@
+"""The city's clock, shared with every emulated board through one small file."""
+
+import os
+import struct
+import time
+from pathlib import Path
+
+_LAYOUT = "<qqdqq"
+"""As `sim_hardware/hal/world.py` reads it: start (µs), monotonic start (µs), speed, end (µs), recheck (ms)."""
+
+_FOREVER_US = 1 << 62
+
+
+class Pace:
+    """City time runs `speed` times faster than life from `start` (Unix seconds) on, but never overtakes the present."""
+
+    def __init__(self, path: Path, start: int, speed: float, nodes: int) -> None:
+        self._path = path
+        self._start_us = start * 1_000_000
+        self._mono_us = time.monotonic_ns() // 1000
+        self.speed = speed
+        self._end_us = _FOREVER_US
+        # How often an idle board looks whether the end has come: ten thousand boards must not spend their time looking.
+        self._recheck_ms = max(200, nodes // 5)
+        self._write()
+
+    @property
+    def settle_s(self) -> float:
+        """Seconds until every board has seen a change."""
+        return 2 * self._recheck_ms / 1000
+
+    def now_us(self) -> int:
+        now = self._start_us + int((time.monotonic_ns() // 1000 - self._mono_us) * self.speed)
+        if self.speed > 1:
+            now = min(now, time.time_ns() // 1000)
+        return min(now, self._end_us)
+
+    def freeze(self) -> int:
+        """Stop the city's time where it is, and return it in Unix seconds. Sockets go on: outboxes empty."""
+        self._end_us = self.now_us()
+        self._write()
+        return self._end_us // 1_000_000
+
+    def _write(self) -> None:
+        record = struct.pack(_LAYOUT, self._start_us, self._mono_us, self.speed, self._end_us, self._recheck_ms)
+        fresh = self._path.with_suffix(".new")
+        if not self._path.exists():
+            fresh.write_bytes(record)
+            fresh.rename(self._path)
+        else:
+            # Boards hold the file open: change it in place, in one write.
+            handle = os.open(self._path, os.O_WRONLY)
+            try:
+                os.write(handle, record)
+            finally:
+                os.close(handle)

@@ -1,0 +1,72 @@
+"""The report: one JSON object that says what a run did. Figures that a run cannot know are null, never made up."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from gateway.records import Incident, Ledger
+from sim_hardware.city.truth import Delay, score
+from sim_hardware.fleet.fleet import Fleet
+
+
+class Report(Struct, frozen=True):
+    nodes: int
+    duration_s: float
+    city_s: int
+    speed: float
+    seed: int
+    packs_sent: int
+    """Acknowledged to the nodes by the broker."""
+    packs_unsent: int
+    """Still in the nodes' outboxes."""
+    packs_dropped: int
+    """Dropped by nodes whose outbox was full."""
+    crashes: int
+    packs_received: int | None
+    packs_written: int | None
+    packs_waiting: int | None
+    duplicates: int | None
+    dead_letters: int | None
+    gaps: int | None
+    incidents_injected: int
+    incidents_detected: int | None
+    false_incidents: int | None
+    detection_delay_s: dict[str, Delay] | None
+    pss_kib_per_node: float | None
+
+
+def report(fleet: Fleet, duration_s: float, ledger: Ledger | None, incidents: Iterable[Incident] | None) -> Report:
+    """`ledger` and `incidents` are None where no gateway of ours listened."""
+    now = fleet.pace.now_us() // 1_000_000
+    counts = fleet.counts()
+    scored = score(fleet.truth(), incidents or (), now)
+    heard = incidents is not None
+    pss = fleet.pss_kib_per_node()
+    return Report(
+        nodes=fleet.settings.nodes,
+        duration_s=round(duration_s, 3),
+        city_s=now - fleet.settings.start,
+        speed=fleet.settings.speed,
+        seed=fleet.settings.seed,
+        packs_sent=counts.acked,
+        packs_unsent=counts.waiting,
+        packs_dropped=counts.dropped,
+        crashes=fleet.crashes,
+        packs_received=ledger.received if ledger else None,
+        packs_written=ledger.written if ledger else None,
+        packs_waiting=ledger.waiting if ledger else None,
+        duplicates=ledger.duplicates if ledger else None,
+        dead_letters=ledger.dead_letters if ledger else None,
+        gaps=ledger.gaps if ledger else None,
+        incidents_injected=scored.injected,
+        incidents_detected=scored.detected if heard else None,
+        false_incidents=scored.false if heard else None,
+        detection_delay_s=scored.delay_s if heard else None,
+        pss_kib_per_node=None if pss is None else round(pss, 1),
+    )
+
+
+def write(path: Path, made: Report) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")

@@ -1,0 +1,61 @@
+"""What every emulated board tells of itself: one record a board in a shared file, for the fleet to count.
+
+The board's side is in `sim_hardware/hal/power.py`. None of it goes through the firmware's own reports: the fleet's
+count must not depend on what it is meant to check.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+RECORD = np.dtype(
+    [
+        ("now_us", "<u8"),
+        ("boot", "<u4"),
+        ("made", "<u4"),
+        ("acked", "<u4"),
+        ("waiting", "<u4"),
+        ("dropped", "<u4"),
+        ("connections", "<u4"),
+    ]
+)
+
+
+class Counts(Struct, frozen=True):
+    """Sums over all boards and all their boots."""
+
+    made: int
+    acked: int
+    waiting: int
+    dropped: int
+    connected: int
+    """Boards that have had a connection in their present life."""
+
+
+class Slots:
+    """The reading end. A board that starts again counts from zero, so what it had is put aside first."""
+
+    def __init__(self, path: Path, nodes: int) -> None:
+        self._records = np.memmap(path, RECORD, "w+", shape=(nodes,))
+        self._before = dict.fromkeys(("made", "acked", "dropped"), 0)
+
+    def retire(self, slot: int) -> None:
+        """The board has ended: keep its counts, clear its record."""
+        record = self._records[slot]
+        for name in self._before:
+            self._before[name] += int(record[name])
+        self._records[slot] = np.zeros((), RECORD)
+
+    def counts(self) -> Counts:
+        records = self._records
+        sums = {name: before + int(records[name].sum()) for name, before in self._before.items()}
+        return Counts(
+            **sums, waiting=int(records["waiting"].sum()), connected=int(np.count_nonzero(records["connections"]))
+        )
+
+    def slowest_us(self) -> int:
+        """The time of the board that is furthest behind, of those that live; 0 when none does."""
+        alive: NDArray[np.uint64] = self._records["now_us"][self._records["now_us"] > 0]
+        return int(alive.min()) if len(alive) else 0

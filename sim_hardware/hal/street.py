@@ -1,0 +1,140 @@
+# The surroundings of an emulated board: reads the city's feed, and hangs the chips of its kind on its pins.
+#
+# The feed's layout is told in sim_hardware/city/feed.py, the order of its fields in sim_hardware/city/city.py.
+
+import math
+import struct
+
+import world as _world
+from chips.bme280 import BME280
+from chips.loop import LoopPair
+from chips.noise import Noise
+from chips.pms5003 import PMS5003
+from chips.reed import ReedMeter
+from chips.scd41 import SCD41
+from world import world
+
+_RECORD = "<I12f"
+_SIZE = 52
+_MINUTE = 60_000_000  # us
+_STUCK = 1.0
+
+
+class Surroundings:
+    """What the city says of one place."""
+
+    def __init__(self, path, places, ring, slot):
+        self._file = open(path, "rb")  # noqa: SIM115 - kept open for the life of the board
+        self._places, self._ring, self._slot = places, ring, slot
+        self._buffer = bytearray(_SIZE)
+        self._minute = -1
+        self._fields = None
+
+    def at(self, us):
+        """The fields of the minute that `us` is in, or None while the city has not come so far."""
+        minute = us // _MINUTE
+        if minute != self._minute:
+            self._file.seek((minute % self._ring * self._places + self._slot) * _SIZE)
+            self._file.readinto(self._buffer)
+            record = struct.unpack(_RECORD, self._buffer)
+            if record[0] != minute:
+                return None
+            self._minute, self._fields = minute, record[1:]
+        return self._fields
+
+    def now(self):
+        """The fields of this minute; of the last one known, should the city be late."""
+        return self.at(world.now) or self._fields
+
+
+def _ms():
+    return world.now // 1000
+
+
+class _Lane:
+    """Vehicles of one lane: flow and speed of the city, drawn one by one."""
+
+    def __init__(self, surroundings, first, seed):
+        self._surroundings = surroundings
+        self._first = first  # of the lane's two fields
+        self._noise = Noise(seed)
+
+    def next(self, after):
+        """(arrival us, mm/s, length mm) of the next vehicle after `after`, or None while the city is not so far."""
+        fields = self._surroundings.at(after)
+        if fields is None:
+            return None
+        flow, speed = fields[self._first : self._first + 2]
+        # Independent arrivals: headways are exponential (Poisson traffic); LoopPair keeps them apart.
+        headway = -math.log((self._noise.below(1_000_000) + 1) / 1_000_000) * 3600 / flow
+        mm_s = int(self._noise.around(speed, 0.25 * speed) / 0.0036)
+        return after + int(headway * 1_000_000), max(mm_s, 800), self._length(fields[4], fields[5])
+
+    def _length(self, medium, long):
+        share = self._noise.below(1000) / 1000
+        if share < long:
+            return 11_500 + self._noise.below(7000)
+        if share < long + medium:
+            return 6_500 + self._noise.below(3500)
+        if share < long + medium + 0.03:
+            return 1_900 + self._noise.below(400)
+        return 3_500 + self._noise.below(1500)
+
+
+class _Faults:
+    """Makes chips stick, minute by minute, as the city says."""
+
+    def __init__(self, surroundings, chip):
+        self._surroundings = surroundings
+        self._chip = chip
+        self._due = world.now
+
+    def due(self):
+        return self._due
+
+    def fire(self):
+        self._chip.stuck = self._surroundings.now()[-1] == _STUCK
+        self._due = (self._due // _MINUTE + 1) * _MINUTE
+
+
+def _traffic(board, surroundings, seed):
+    for i, pins in enumerate(board.LOOPS):
+        lane = _Lane(surroundings, 2 * i, seed + 7 * i)
+        pair = LoopPair(pins, lane.next, start_us=world.now)
+        for pin, level in pair.levels():
+            _world.line(pin).drive(level)
+        _world.attach_pins(pair)
+
+
+def _water(board, surroundings, seed):
+    def flow(us):
+        fields = surroundings.at(us)
+        return None if fields is None else (int(fields[0] * 1000), (us // _MINUTE + 1) * _MINUTE)
+
+    meter = ReedMeter(board.REED, flow, start_us=world.now, seed=seed)
+    for pin, level in meter.levels():
+        _world.line(pin).drive(level)
+    _world.attach_pins(meter)
+
+
+def _air(board, surroundings, seed):
+    now = surroundings.now
+
+    def climate():
+        fields = now()
+        return fields[4], fields[6], fields[5]
+
+    pms = PMS5003(_ms, lambda: now()[0:3], seed)
+    _world.attach_uart(board.PMS5003["tx"], board.PMS5003["rx"], pms)
+    bus = board.I2C["scl"], board.I2C["sda"]
+    _world.attach_i2c(*bus, SCD41(_ms, lambda: now()[3:6], seed=seed + 1))
+    _world.attach_i2c(*bus, BME280(_ms, climate, seed=seed + 2))
+    world.sources.append(_Faults(surroundings, pms))
+
+
+_CHIPS = {"traffic": _traffic, "water": _water, "air": _air}
+
+
+def furnish(kind, board, surroundings, seed):
+    """Hang the chips of a node of this kind on the board's pins."""
+    _CHIPS[kind](board, surroundings, seed)

@@ -1,0 +1,115 @@
+# `time` as on the ESP32: epoch 2000, ticks that wrap at 2**30, and a clock that the fleet may run faster.
+
+import utime
+from world import world
+
+EPOCH = 946_684_800  # 2000-01-01 in Unix seconds
+_PERIOD = 1 << 30
+
+# What the real-time clock shows, minus the world's own time (us). A board without a backup battery starts in 2000.
+_rtc_offset = 0
+
+
+def _ticks(unit):
+    return ((world.read() - world.boot) // unit) & (_PERIOD - 1)
+
+
+def ticks_ms():
+    return _ticks(1000)
+
+
+def ticks_us():
+    return _ticks(1)
+
+
+def ticks_cpu():
+    return _ticks(1)
+
+
+def ticks_add(ticks, delta):
+    return (ticks + delta) & (_PERIOD - 1)
+
+
+def ticks_diff(a, b):
+    return ((a - b + _PERIOD // 2) & (_PERIOD - 1)) - _PERIOD // 2
+
+
+def sleep_us(n):
+    world.pause(world.now + n)
+
+
+def sleep_ms(n):
+    world.pause(world.now + n * 1000)
+
+
+def sleep(seconds):
+    world.pause(world.now + int(seconds * 1_000_000))
+
+
+def time_ns():
+    return (world.read() + _rtc_offset - EPOCH * 1_000_000) * 1000
+
+
+def time():
+    return time_ns() // 1_000_000_000
+
+
+def gmtime(seconds=None):
+    return utime.gmtime(EPOCH + (time() if seconds is None else seconds))
+
+
+localtime = gmtime  # the board knows no time zones
+
+
+def mktime(fields):
+    y, mo, d, h, mi, s = fields[:6]
+    # Days before the month in a year that begins in March, so that the leap day comes last.
+    y, m = (y, mo - 3) if mo > 2 else (y - 1, mo + 9)
+    days = 365 * y + y // 4 - y // 100 + y // 400 + (153 * m + 2) // 5 + d - 730_426
+    return ((days * 24 + h) * 60 + mi) * 60 + s
+
+
+def set_rtc(seconds, microseconds=0):
+    """`machine.RTC().datetime(...)`: seconds since 2000."""
+    global _rtc_offset
+    _rtc_offset = (seconds + EPOCH) * 1_000_000 + microseconds - world.now
+
+
+def lose_rtc():
+    """Power was gone and no battery kept the clock."""
+    set_rtc(0)
+
+
+def wire_ms(ms):
+    """How many of the board's milliseconds pass while `ms` pass on the wire.
+
+    Emulation alone has this: a board may run faster than life, its broker and the cable to it never do.
+    """
+    return int(ms * world.speed) if world.now < world.end and not _caught_up() else ms
+
+
+def _caught_up():
+    return world.speed > 1 and world.now + 1_000_000 > utime.time_ns() // 1000
+
+
+# asyncio keeps its queue in C, which wraps elsewhere than the board does, and stamps what is due at once with the
+# host's own ticks. So it binds, when it is first imported, a clock that never wraps and is always ahead of the host's.
+_AHEAD = 1 << 40
+_board_clock = ticks_ms, ticks_diff, ticks_add
+
+
+def ticks_ms():
+    return _AHEAD + (world.read() - world.boot) // 1000
+
+
+def ticks_diff(a, b):
+    return a - b
+
+
+def ticks_add(a, b):
+    return a + b
+
+
+import asyncio.core  # noqa: E402, F401
+
+ticks_ms, ticks_diff, ticks_add = _board_clock
