@@ -104,7 +104,7 @@ class Client:
         except BaseException:
             await self._hang_up()
             raise
-        self._tasks = (asyncio.create_task(self._listen()), asyncio.create_task(self._watch()))
+        self._tasks = (asyncio.create_task(self.guard(self._listen())), asyncio.create_task(self.guard(self._watch())))
         return bool(body[0] & 1)
 
     def _hello(self):
@@ -207,12 +207,19 @@ class Client:
         self._heard = ticks_ms()
         return head if kind & 0x06 else b""
 
-    async def _listen(self):
+    async def guard(self, work):
+        """Run a coroutine that the connection needs: whatever ends it breaks the link, so that all begins anew.
+
+        A task that died unnoticed, of a full heap or of anything else, would leave a node that is silent for ever.
+        """
         try:
-            while True:
-                await self._take(*(await self._receive()))
-        except (OSError, EOFError) as error:
+            await work
+        except Exception as error:  # noqa: BLE001 - told as what broke the link
             self._break(error)
+
+    async def _listen(self):
+        while True:
+            await self._take(*(await self._receive()))
 
     async def _take(self, kind, body):
         if kind in (_PUBACK, _SUBACK):
@@ -237,10 +244,6 @@ class Client:
             await asyncio.sleep_ms(wire_ms(half) // 2)
             now = ticks_ms()
             if ticks_diff(now, self._heard) > wire_ms(half) + wire_ms(REPLY_MS):
-                self._break(OSError(errno.ETIMEDOUT, "the broker is silent"))
-                return
+                raise OSError(errno.ETIMEDOUT, "the broker is silent")
             if max(ticks_diff(now, self._spoke), ticks_diff(now, self._heard)) >= wire_ms(half) // 2:
-                try:
-                    await self._send(_PINGREQ)
-                except OSError:
-                    return
+                await self._send(_PINGREQ)

@@ -17,6 +17,7 @@ VERSION = "0.1.0"
 
 _RESET_CAUSES = {1: "power_on", 2: "hard", 3: "watchdog", 4: "deep_sleep", 5: "soft"}
 _WATCHDOG_MS = 300_000  # fed at every window's end; a window may be up to an hour, so it is stretched to that
+_COLLECT_EVERY = 32_768  # bytes: a small heap that is tidied often stays whole; a full one is in splinters
 _PARTIAL = 9  # tenths of a window that must be there for it to be sent
 
 
@@ -60,6 +61,7 @@ class Node:
         self._watchdog = machine.WDT(timeout=max(_WATCHDOG_MS, 2000 * config["window_s"]))
 
     async def run(self):
+        gc.threshold(_COLLECT_EVERY)
         await supervisor.run(
             (("clock", self.clock.run), ("windows", self._windows), ("uplink", self.uplink.run)) + self.sensor.tasks,
             log,

@@ -69,7 +69,7 @@ class Uplink:
 
     async def _talk(self):
         await self._client.publish(self._root + "status", self._birth, _STATUS_ID, retain=True)
-        sending = asyncio.create_task(self._send())
+        sending = asyncio.create_task(self._client.guard(self._send()))
         try:
             await self._client.broken.wait()
         finally:
@@ -77,17 +77,14 @@ class Uplink:
         self._log("mqtt", "connection lost: %r" % self._client.error)
 
     async def _send(self):
-        try:
-            while True:
-                # A pack from before the clock was known waits here until it can be stamped.
-                waiting = self._outbox.next() if self._clock.known() else None
-                if waiting is None:
-                    self._more.clear()
-                    await self._more.wait()
-                    continue
-                seq, time, stream, body, dup = waiting
-                payload = pack(self._site, self._node, self._clock.stamp(time), self._boot, seq, body)
-                self._outbox.published(seq)
-                await self._client.publish(self._root + stream, payload, packet_id(seq), dup=dup)
-        except OSError:
-            pass  # the client knows and says why
+        while True:
+            # A pack from before the clock was known waits here until it can be stamped.
+            waiting = self._outbox.next() if self._clock.known() else None
+            if waiting is None:
+                self._more.clear()
+                await self._more.wait()
+                continue
+            seq, time, stream, body, dup = waiting
+            payload = pack(self._site, self._node, self._clock.stamp(time), self._boot, seq, body)
+            self._outbox.published(seq)
+            await self._client.publish(self._root + stream, payload, packet_id(seq), dup=dup)

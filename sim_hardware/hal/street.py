@@ -6,12 +6,7 @@ import math
 import struct
 
 import world as _world
-from chips.bme280 import BME280
-from chips.loop import LoopPair
 from chips.noise import Noise
-from chips.pms5003 import PMS5003
-from chips.reed import ReedMeter
-from chips.scd41 import SCD41
 from world import world
 
 _RECORD = "<I12f"
@@ -97,7 +92,12 @@ class _Faults:
         self._due = (self._due // _MINUTE + 1) * _MINUTE
 
 
+# A board loads only the chips that it carries: its heap is small, and the emulation lives in it too.
+
+
 def _traffic(board, surroundings, seed):
+    from chips.loop import LoopPair
+
     for i, pins in enumerate(board.LOOPS):
         lane = _Lane(surroundings, 2 * i, seed + 7 * i)
         pair = LoopPair(pins, lane.next, start_us=world.now)
@@ -107,6 +107,8 @@ def _traffic(board, surroundings, seed):
 
 
 def _water(board, surroundings, seed):
+    from chips.reed import ReedMeter
+
     def flow(us):
         fields = surroundings.at(us)
         return None if fields is None else (int(fields[0] * 1000), (us // _MINUTE + 1) * _MINUTE)
@@ -118,6 +120,10 @@ def _water(board, surroundings, seed):
 
 
 def _air(board, surroundings, seed):
+    from chips.bme280 import BME280
+    from chips.pms5003 import PMS5003
+    from chips.scd41 import SCD41
+
     now = surroundings.now
 
     def climate():
