@@ -265,6 +265,13 @@ class Journal:
             gaps=count["gaps"],
         )
 
+    def settled(self) -> bool:
+        """Both consumers have passed every pack, and both outlets have delivered every change of an incident."""
+        count = self._count
+        return (count["forward"], count["detect"]) == (count["last"],) * 2 and (count["influx"], count["mqtt"]) == (
+            count["changes"],
+        ) * 2
+
     def figures(self) -> Figures:
         """Everything `/metrics` shows, cheap enough to be asked every second."""
         after = (self._count["forward"],)

@@ -12,6 +12,8 @@ from msgspec import Struct
 from gateway.errors import ConfigError
 from gateway.quantities import KINDS
 
+DAY_S = 86_400
+
 IncidentKind = Literal["burst", "jam", "air_episode", "stuck"]
 
 MEASURES: dict[IncidentKind, str] = {"burst": "water", "jam": "traffic", "air_episode": "air", "stuck": "air"}
@@ -75,6 +77,15 @@ def _refuse_unknown(table: dict[str, Any], known: Any, name: str) -> None:
             near = difflib.get_close_matches(key, names, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(names)}"
             raise ConfigError(f"{name}: unknown key {key!r}{hint}")
+
+
+def beginning(scenario: Scenario, now: int, city_s: int) -> int:
+    """Unix seconds of the latest working day's `start_hour` after which `city_s` seconds have passed by `now`."""
+    latest = now - city_s
+    begin = latest - latest % DAY_S + round(scenario.start_hour * 60) * 60
+    while begin > latest or (begin // DAY_S + 3) % 7 >= 5:  # 1970-01-01 was a Thursday
+        begin -= DAY_S
+    return begin
 
 
 class Place(Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +11,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from gateway.errors import GanglionError
+from sim_hardware.folder import MARK
 from sim_hardware.servers import InfluxDB, Mosquitto, ServerError, free_port, spawn, wait_until
 
 DATABASE = "ganglion"
-MARK = "demo.json"
-"""Says that a folder is a demo's own, so that it may be emptied, and on which port its database was."""
-
 _GATEWAY_SECONDS = 30
 
 
@@ -42,7 +39,10 @@ class Gateway:
         self._process = spawn(
             [sys.executable, "-m", "gateway.cli.main", "gateway", "--config", str(self.config)], self.log
         )
-        wait_until(self.ready, _GATEWAY_SECONDS, f"the gateway's start (its log is {self.log})")
+        try:
+            wait_until(self.ready, _GATEWAY_SECONDS, f"the gateway's start (its log is {self.log})")
+        except TimeoutError as error:
+            raise ServerError(str(error)) from error
 
     def ready(self) -> bool:
         """Connected to broker and database. Raises ServerError when the process has ended."""
@@ -65,16 +65,6 @@ class Gateway:
             self._process.kill()
             self._process.wait()
             self._process = None
-
-
-def claim(folder: Path) -> Path:
-    """An empty folder for a demo. An earlier demo's is emptied; anybody else's is refused with GanglionError."""
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / MARK).exists():
-            raise GanglionError(f"{folder} is not empty and no demo made it: name another with --data")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder.resolve()
 
 
 @contextlib.contextmanager
@@ -100,7 +90,15 @@ def running(folder: Path, site: str) -> Iterator[Stack]:
 
 @contextlib.contextmanager
 def reopened(folder: Path) -> Iterator[InfluxDB]:
-    """The database of a demo that has ended, on the port it had, until the block ends."""
-    port = json.loads((folder / MARK).read_text())["influx_port"]
+    """The database of a demo that has ended, on the port it had, until the block ends.
+
+    Raises GanglionError where there is none.
+    """
+    try:
+        port = json.loads((folder / MARK).read_text())["influx_port"]
+    except (OSError, KeyError) as error:
+        raise GanglionError(
+            f"{folder} holds no database of a demo: run `ganglion demo` first, or name --data"
+        ) from error
     with InfluxDB(folder / "influx", port) as influx:
         yield influx

@@ -13,10 +13,11 @@ from statistics import mean
 from msgspec import Struct
 
 from gateway.errors import GanglionError
+from gateway.quantities import KINDS
 from sim_hardware.city import truth
 from sim_hardware.city.city import City
 from sim_hardware.city.feed import RING, Feed
-from sim_hardware.city.scenario import Place, Scenario, places
+from sim_hardware.city.scenario import DAY_S, Place, Scenario, beginning, places
 from sim_hardware.fleet import image
 from sim_hardware.fleet.pace import Pace
 from sim_hardware.fleet.slots import Counts, Slots
@@ -99,11 +100,19 @@ class Fleet:
                 finally:
                     for task in (*tasks, *self._again):
                         task.cancel()
+        except BaseExceptionGroup as failures:
+            for failure in failures.exceptions:
+                if isinstance(failure, GanglionError):
+                    raise failure from None
+            raise
         finally:
             await self._power_off()
 
     def counts(self) -> Counts:
         return self._slots.counts()
+
+    def counts_by_kind(self) -> dict[str, Counts]:
+        return {kind: self._slots.counts(slice(first, None, len(KINDS))) for first, kind in enumerate(KINDS)}
 
     def alive(self) -> int:
         return len(self._pids)
@@ -124,12 +133,14 @@ class Fleet:
         return self._pss
 
     async def drain(self, done: Callable[[], bool], seconds: float) -> bool:
-        """Stop the city's time and wait until every outbox is empty and `done()`; False if that took too long."""
-        self.pace.freeze()
+        """Stop the city's time; wait until every board has come so far, every outbox is empty, and `done()`.
+
+        False if that took more than `seconds`.
+        """
+        end = self.pace.freeze()
         self.pss_kib_per_node()
-        await asyncio.sleep(self.pace.settle_s)
         deadline = time.monotonic() + seconds
-        while self.counts().waiting or not done():
+        while self._slots.slowest_us() < end * 1_000_000 or self.counts().waiting or not done():
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(0.05)
@@ -218,6 +229,16 @@ class Fleet:
         self._pids.clear()
 
 
-def fresh_seed() -> int:
-    """A seed for a city nobody has seen; it is reported, so that it can be seen again."""
-    return secrets.randbelow(1 << 31)
+def settings(
+    scenario: Scenario, broker: Broker, *, nodes: int, speed: float, duration_s: float, seed: int | None
+) -> Settings:
+    """Of a run that begins now. Without a seed one is drawn; it is reported, so that the city can be seen again.
+
+    A city that runs faster than life begins so far back that it does not come up with the present in `duration_s`
+    seconds (0: without end; then it begins a week ago).
+    """
+    now = int(time.time())
+    start = now - now % 60
+    if speed != 1:
+        start = beginning(scenario, now, int(duration_s * speed) or 7 * DAY_S)
+    return Settings(nodes, speed, secrets.randbelow(1 << 31) if seed is None else seed, start, broker)

@@ -20,14 +20,9 @@ class Pace:
         self._mono_us = time.monotonic_ns() // 1000
         self.speed = speed
         self._end_us = _FOREVER_US
-        # How often an idle board looks whether the end has come: ten thousand boards must not spend their time looking.
+        # How often (ms) an idle board looks whether the end has come: ten thousand must not spend their time looking.
         self._recheck_ms = max(200, nodes // 5)
         self._write()
-
-    @property
-    def settle_s(self) -> float:
-        """Seconds until every board has seen a change."""
-        return 2 * self._recheck_ms / 1000
 
     def now_us(self) -> int:
         now = self._start_us + int((time.monotonic_ns() // 1000 - self._mono_us) * self.speed)
@@ -36,7 +31,7 @@ class Pace:
         return min(now, self._end_us)
 
     def freeze(self) -> int:
-        """Stop the city's time where it is, and return it in Unix seconds. Sockets go on: outboxes empty."""
+        """Stop the city's time where it is, and return it in whole Unix seconds. Sockets go on: outboxes empty."""
         self._end_us = self.now_us()
         self._write()
         return self._end_us // 1_000_000

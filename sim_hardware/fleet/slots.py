@@ -23,9 +23,14 @@ RECORD = np.dtype(
 )
 
 
-class Counts(Struct, frozen=True):
-    """Sums over all boards and all their boots."""
+_SUMMED = ("made", "acked", "dropped")
+"""What is counted over all boots."""
 
+
+class Counts(Struct, frozen=True):
+    """Sums over some boards and all their boots."""
+
+    nodes: int
     made: int
     acked: int
     waiting: int
@@ -39,20 +44,23 @@ class Slots:
 
     def __init__(self, path: Path, nodes: int) -> None:
         self._records = np.memmap(path, RECORD, "w+", shape=(nodes,))
-        self._before = dict.fromkeys(("made", "acked", "dropped"), 0)
+        self._before = np.zeros(nodes, RECORD)
 
     def retire(self, slot: int) -> None:
         """The board has ended: keep its counts, clear its record."""
-        record = self._records[slot]
-        for name in self._before:
-            self._before[name] += int(record[name])
+        for name in _SUMMED:
+            self._before[name][slot] += self._records[name][slot]
         self._records[slot] = np.zeros((), RECORD)
 
-    def counts(self) -> Counts:
-        records = self._records
-        sums = {name: before + int(records[name].sum()) for name, before in self._before.items()}
+    def counts(self, which: slice = slice(None)) -> Counts:
+        """Of all boards, or of some slots."""
+        records, before = self._records[which], self._before[which]
+        sums = {name: int(records[name].sum()) + int(before[name].sum()) for name in _SUMMED}
         return Counts(
-            **sums, waiting=int(records["waiting"].sum()), connected=int(np.count_nonzero(records["connections"]))
+            len(records),
+            **sums,
+            waiting=int(records["waiting"].sum()),
+            connected=int(np.count_nonzero(records["connections"])),
         )
 
     def slowest_us(self) -> int:
