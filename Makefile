@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := mosquitto influxdb influxdb-client victoria-metrics
 
-.PHONY: demo test lint bench packages clean
+.PHONY: demo test lint packages clean
 
 demo: .venv/ready packages
 	@$(BIN)/ganglion demo $(ARGS)
@@ -18,9 +18,6 @@ lint: .venv/ready
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-
-bench: .venv/ready packages
-	@$(BIN)/python -m tests.bench $(ARGS)
 
 # What is installed is looked for first, so that all of this works offline from the second time on.
 .venv/ready: pyproject.toml constraints.txt

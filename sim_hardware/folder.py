@@ -1,6 +1,9 @@
 """The folder that a run keeps its files in: its own, or not used."""
 
+import contextlib
+import fcntl
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.errors import GanglionError
@@ -9,14 +12,24 @@ MARK = "ganglion-run.json"
 """Says that a folder was made by a run, so that the next may empty it, and what is to be known about it."""
 
 
-def claim(folder: Path) -> Path:
-    """An empty folder. An earlier run's is emptied; anybody else's is refused with GanglionError."""
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[Path]:
+    """An empty folder, this run's alone until the block ends.
+
+    An earlier run's is emptied. One of a run that still goes on, or of anybody else, is refused with GanglionError.
+    """
     if folder.exists() and not folder.is_dir():
         raise GanglionError(f"{folder} is a file: name a folder with --data")
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / MARK).exists():
-            raise GanglionError(f"{folder} is not empty and no earlier run made it: name another with --data")
-        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).write_text("{}")
-    return folder.resolve()
+    mark = folder / MARK
+    others = [path for path in folder.iterdir() if path != mark]
+    if others and not mark.exists():
+        raise GanglionError(f"{folder} is not empty and no earlier run made it: name another with --data")
+    with mark.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise GanglionError(f"{folder} belongs to a run that still goes on: name another with --data") from error
+        for path in others:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        yield folder.resolve()

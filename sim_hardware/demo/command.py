@@ -17,6 +17,7 @@ from sim_hardware.fleet.command import DataFolder, Duration, Nodes, ReportFile, 
 
 NODES = 30
 SPEED = 60.0
+_STATEMENT = "select mean(pm2_5) from air group by time(10m) fill(none)"
 
 
 def demo(
@@ -55,11 +56,11 @@ def demo(
     from sim_hardware.fleet.report import write
     from sim_hardware.fleet.run import run
     from sim_hardware.fleet.view import make_view
-    from sim_hardware.folder import claim
+    from sim_hardware.folder import claimed
 
     plan = load(scenario)
-    folder = claim(data)
     with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(claimed(data))
         with console.status("Starting broker, InfluxDB and gateway ..."), _sigterm_as_interrupt():
             parts = stack.enter_context(running(folder, plan.site))
         where = Broker("127.0.0.1", parts.broker.port)
@@ -68,7 +69,7 @@ def demo(
             settings(plan, where, nodes=nodes, speed=speed, duration_s=duration, seed=seed),
             plan,
         )
-        how = _how_to_query(parts.config, parts.influx.port, made.settings.start)
+        how = _how_to_query(parts.config, parts.influx.port)
         _print(console, "While it runs, ask it what it stored:", *how)
         with make_view(console, "ganglion demo") as view:
             figures, arrived = asyncio.run(run(made, duration, view, Watch(parts, made.settings.start).hear))
@@ -93,15 +94,15 @@ def _reopen(console: "Console", data: Path) -> None:
 
     with _sigterm_as_interrupt(), contextlib.suppress(KeyboardInterrupt), reopened(data.resolve()) as influx:
         _print(console, "The database of the last demo runs until Ctrl-C. Ask it:")
-        _print(console, *_how_to_query(data.resolve() / "ganglion.toml", influx.port, 0))
+        _print(console, *_how_to_query(data.resolve() / "ganglion.toml", influx.port))
         signal.pause()
 
 
-def _how_to_query(config: Path, port: int, start: int) -> tuple[str, str]:
+def _how_to_query(config: Path, port: int) -> tuple[str, str]:
     """Two lines: by our own program, and by InfluxDB's."""
     return (
         f"  {_program()} query pm2_5 --by site --every 10m --last 30d --config {_short(config)}",
-        f"  influx -port {port} -database ganglion -execute 'select mean(pm2_5) from air group by time(10m)'",
+        f"  influx -port {port} -database ganglion -execute '{_STATEMENT}'",
     )
 
 

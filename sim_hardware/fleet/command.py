@@ -65,14 +65,15 @@ def fleet(
     from sim_hardware.fleet.report import write
     from sim_hardware.fleet.run import run
     from sim_hardware.fleet.view import make_view
-    from sim_hardware.folder import claim
+    from sim_hardware.folder import claimed
 
     where = Broker(*parse_broker(broker))
     plan = load(scenario)
-    made = Fleet(claim(data), settings(plan, where, nodes=nodes, speed=speed, duration_s=duration, seed=seed), plan)
-    with make_view(Console(), "ganglion fleet") as view:
-        figures, arrived = asyncio.run(run(made, duration, view, lambda: None))
-    truth.write(made.folder / "truth.jsonl", made.truth())
+    with claimed(data) as folder:
+        made = Fleet(folder, settings(plan, where, nodes=nodes, speed=speed, duration_s=duration, seed=seed), plan)
+        with make_view(Console(), "ganglion fleet") as view:
+            figures, arrived = asyncio.run(run(made, duration, view, lambda: None))
+        truth.write(folder / "truth.jsonl", made.truth())
     if report:
         write(report, figures)
     if not arrived:

@@ -117,6 +117,10 @@ class Fleet:
     def alive(self) -> int:
         return len(self._pids)
 
+    def pid(self, slot: int) -> int:
+        """The process that is this board now. Raises KeyError while it is off."""
+        return self._pids[slot]
+
     def truth(self) -> list[truth.Truth]:
         """What has happened in the city up to now."""
         return self.city.truth(self.pace.now_us() // 1_000_000)

@@ -16,6 +16,7 @@ from sim_hardware.fleet.snapshot import Heard, Snapshot
 
 _LINE_S = 5.0
 """Between two plain lines."""
+_RATE_S = 10.0
 _INCIDENTS = 8
 """Shown at once; the open ones first."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -39,18 +40,17 @@ def make_view(console: Console, title: str) -> View:
 
 
 class _Rate:
-    """Packs a second since the snapshot before."""
+    """Packs a second over the last seconds: nodes report minute by minute, all at once."""
 
     def __init__(self) -> None:
-        self._before = (0.0, 0)
-        self._rate = 0.0
+        self._past = [(0.0, 0)]
 
     def of(self, now: Snapshot) -> float:
-        elapsed, acked = self._before
-        if now.elapsed_s > elapsed:
-            self._rate = (now.counts.acked - acked) / (now.elapsed_s - elapsed)
-            self._before = (now.elapsed_s, now.counts.acked)
-        return self._rate
+        self._past.append((now.elapsed_s, now.counts.acked))
+        while len(self._past) > 2 and self._past[1][0] <= now.elapsed_s - _RATE_S:
+            del self._past[0]
+        since, acked = self._past[0]
+        return (now.counts.acked - acked) / (now.elapsed_s - since) if now.elapsed_s > since else 0.0
 
 
 class LiveView:

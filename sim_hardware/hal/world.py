@@ -32,7 +32,7 @@ class World:
         self.link_up = True
         self.reset_cause = 1
         self.folder = "."
-        self.observer = None  # called whenever the program pauses
+        self.observer = None  # called whenever the program pauses, and when it has been idle for a while
         self._reads = 0
         self._checked = 0
 
@@ -76,10 +76,10 @@ class World:
 
         Hardware events on the way are handled at their own microsecond. Returns what `ready` found, or None.
         """
-        self._reads = 0
         if self.observer:
             self.observer()
         while True:
+            self._reads = 0
             source, due = None, until
             for each in self.sources:
                 at = each.due()
@@ -98,6 +98,8 @@ class World:
                 utime.sleep_ms(ms)
             if ms and due > self.real():
                 self.now = max(self.now, self.real())
+                if self.observer:
+                    self.observer()
                 continue
             self.now = max(self.now, due)
             if source is None:
