@@ -16,5 +16,12 @@ def readings(outbox, clock, wifi):
         ("outbox_dropped", "count", outbox.dropped),
         ("uptime", "s", clock.uptime_ms() // 1000),
         ("clock_error", "s", clock.error_s),
-        ("temperature", "Cel", esp32.mcu_temperature()),
+        ("temperature", "Cel", _chip_temperature()),
     ]
+
+
+def _chip_temperature():
+    # The first ESP32 tells whole degrees Fahrenheit; its successors tell Celsius, by another name.
+    if hasattr(esp32, "mcu_temperature"):
+        return esp32.mcu_temperature()
+    return round((esp32.raw_temperature() - 32) / 1.8, 1)

@@ -60,6 +60,7 @@ class PMS5003:
             elif data and not self._awake:
                 self._awake_since = now
             self._awake = bool(data)
+            self._asked = None
         elif not self._awake:
             return
         elif command == 0xE1:
@@ -117,8 +118,10 @@ class PMS5003:
         pm[2] = max(pm[2], pm[1])
         # Units agree with the atmosphere's figure up to about 30 ug/m3, and show half as much again far above.
         standard = [value + max(0, value - 30) // 2 for value in pm]
-        # Counts in 0.1 l: a few hundred per ug/m3, each size roughly a third of the one below.
-        counts = [60 + 180 * pm[1] + self._noise.below(40), 20 + 52 * pm[1], 5 + 9 * pm[1]]
+        # Counts in 0.1 l: a few hundred per ug/m3, each size roughly a third of the one below. A particle counts in
+        # every size that it exceeds.
         coarse = pm[2] - pm[1]
-        counts += [pm[1] // 2 + coarse, coarse, coarse // 2]
+        large = pm[1] // 2 + coarse
+        fine = [60 + 180 * pm[1] + self._noise.below(40), 20 + 52 * pm[1], 5 + 9 * pm[1]]
+        counts = [count + large for count in fine] + [large, coarse, coarse // 2]
         return tuple(min(value, 0xFFFF) for value in standard + pm + counts)

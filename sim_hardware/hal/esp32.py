@@ -105,8 +105,9 @@ class PCNT:
             self._line = None
 
 
-def mcu_temperature():
-    return 47
+def raw_temperature():
+    """Of the chip, in degrees Fahrenheit. Only the first ESP32 has it; its successors have `mcu_temperature`."""
+    return 117
 
 
 def idf_heap_info(capabilities):
