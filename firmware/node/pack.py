@@ -14,7 +14,9 @@ def body(readings):
         text = '{"n":"' + name + '",'
         if unit:
             text += '"u":"' + unit + '",'
-        records.append(text + '"' + key + '":' + json.dumps(value) + "}")
+        # Seven digits are what the board's float32 has; more would be noise of the decimal system.
+        said = "%.7g" % value if isinstance(value, float) else json.dumps(value)
+        records.append(text + '"' + key + '":' + said + "}")
     return ",".join(records)
 
 

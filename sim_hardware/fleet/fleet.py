@@ -219,6 +219,7 @@ class Fleet:
         limit = min(now + 60 * _LEAD_MIN, slowest + 60 * (RING - 2))
         while self.city.next_minute <= limit:
             self._feed.write(self.city.next_minute, self.city.minute())
+        self.pace.reach(self.city.next_minute)
 
     async def _power_off(self) -> None:
         if self._nursery is None:

@@ -12,7 +12,10 @@ _FOREVER_US = 1 << 62
 
 
 class Pace:
-    """City time runs `speed` times faster than life from `start` (Unix seconds) on, but never overtakes the present."""
+    """City time runs `speed` times faster than life from `start` (Unix seconds) on.
+
+    It never overtakes the present, nor what is known of the city: see `reach`.
+    """
 
     def __init__(self, path: Path, start: int, speed: float, nodes: int) -> None:
         self._path = path
@@ -20,6 +23,7 @@ class Pace:
         self._mono_us = time.monotonic_ns() // 1000
         self.speed = speed
         self._end_us = _FOREVER_US
+        self._frozen = False
         # How often (ms) an idle board looks whether the end has come: ten thousand must not spend their time looking.
         self._recheck_ms = max(200, nodes // 5)
         self._write()
@@ -30,8 +34,15 @@ class Pace:
             now = min(now, time.time_ns() // 1000)
         return min(now, self._end_us)
 
+    def reach(self, known: int) -> None:
+        """The city is known up to this time (Unix seconds), without it: until there time may pass."""
+        if not self._frozen and known * 1_000_000 - 1 != self._end_us:
+            self._end_us = known * 1_000_000 - 1
+            self._write()
+
     def freeze(self) -> int:
         """Stop the city's time where it is, and return it in whole Unix seconds. Sockets go on: outboxes empty."""
+        self._frozen = True
         self._end_us = self.now_us()
         self._write()
         return self._end_us // 1_000_000

@@ -14,7 +14,10 @@ from sim_hardware.fleet.fleet import Fleet
 class Report(Struct, frozen=True):
     nodes: int
     duration_s: float
+    city_begin: int
+    """Unix seconds at which the city began."""
     city_s: int
+    """How much of it was lived through."""
     speed: float
     seed: int
     packs_sent: int
@@ -47,6 +50,7 @@ def report(fleet: Fleet, duration_s: float, ledger: Ledger | None, incidents: It
     return Report(
         nodes=fleet.settings.nodes,
         duration_s=round(duration_s, 3),
+        city_begin=fleet.settings.start,
         city_s=now - fleet.settings.start,
         speed=fleet.settings.speed,
         seed=fleet.settings.seed,

@@ -85,7 +85,7 @@ def wire_ms(ms):
 
     Emulation alone has this: a board may run faster than life, its broker and the cable to it never do.
     """
-    return int(ms * world.speed) if world.now < world.end and not _caught_up() else ms
+    return ms if _caught_up() else int(ms * world.speed)
 
 
 def _caught_up():

@@ -1,9 +1,10 @@
 # The world behind an emulated board: its time, its wires, and what happens on them.
 #
 # Time here is an event queue that is paced by the real clock. The board's time never runs ahead of
-# `start + real time x speed`, but it stops at every hardware event on the way, so an edge is handled at exactly the
-# microsecond at which it happened, however fast the fleet runs or however busy the machine is: a slow machine makes
-# a board late, never wrong. Only what arrives through sockets comes at real moments.
+# `start + real time x speed`, nor of what the city has told of itself; and it stops at every hardware event on the
+# way, so an edge is handled at exactly the microsecond at which it happened, however fast the fleet runs or however
+# busy the machine is: a slow machine makes a board late, never wrong. Only what arrives through sockets comes at real
+# moments.
 #
 # All times in this file are integer microseconds since 1970; the interpreter has 63-bit small integers.
 
@@ -52,12 +53,13 @@ class World:
         """How far the real clock allows the board's time to have come."""
         if self._pace_file is None:
             return utime.time_ns() // 1000
-        if utime.ticks_ms() - self._checked > self.recheck:
-            self._read_pace()
         now = self.start + int((utime.ticks_us() - self.mono) * self.speed)
         # A city that runs faster than life ends up at the present; from there on it lives at its pace.
         if self.speed > 1:
             now = min(now, utime.time_ns() // 1000)
+        # The end is as far as the city is known: it moves on with it, until the fleet stops the city's time.
+        if now > self.end or utime.ticks_ms() - self._checked > self.recheck:
+            self._read_pace()
         return min(now, self.end)
 
     def read(self):

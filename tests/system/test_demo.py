@@ -7,8 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from gateway.config import Influx
+from gateway.query.client import ask
+from sim_hardware.city.city import City
+from sim_hardware.city.scenario import load, places
 from sim_hardware.demo.stack import reopened
 from sim_hardware.servers import wait_until
 from tests.gateway.databases import select
@@ -102,6 +107,39 @@ def test_what_it_stored_can_be_asked_again(ended: tuple[Path, str, dict[str, Any
         assert packs + health["count"] == report["packs_written"]
     truths = [json.loads(line) for line in (data / "truth.jsonl").read_text().splitlines()]
     assert {each["kind"] for each in truths} == {"burst", "jam", "air_episode", "stuck"}
+
+
+def test_what_is_stored_is_what_happened(ended: tuple[Path, str, dict[str, Any]]) -> None:
+    """The same city, calculated once more, against the database: through chips, firmware, broker and gateway."""
+    data, _, report = ended
+    where = places(report["nodes"])
+    town = City(load(None), where, report["seed"], report["city_begin"])
+    minutes = np.array([town.minute() for _ in range(report["city_s"] // 60)])
+    first, last = 10, 58  # minutes: every node is up, and none has ended
+    after = f"time > {report['city_begin'] + 60 * first}s AND time <= {report['city_begin'] + 60 * last}s"
+    with reopened(data) as influx:
+
+        def stored(statement: str) -> dict[str, float]:
+            rows = ask(Influx(influx.url, database="ganglion"), f"{statement} WHERE {after} GROUP BY node")
+            return {series.tags["node"]: series.values[0][1] for series in rows}
+
+        litres = stored("SELECT spread(volume) FROM water")
+        vehicles = stored("SELECT sum(volume) FROM traffic")
+        particles = stored("SELECT mean(pm2_5) FROM air")
+        pressure = stored("SELECT mean(pressure) FROM air")
+    for place in where:
+        seen = minutes[first:last, place.slot]
+        match place.kind:
+            case "water":  # the spread leaves the first window's own pulses out
+                low, high = seen[1:, 0].sum() / 60, seen[:, 0].sum() / 60
+                assert low - 1.1 <= litres[place.node] <= high + 1.1, place.node
+            case "traffic":
+                wanted = (seen[:, 0] + seen[:, 2]).sum() / 60
+                assert vehicles[place.node] == pytest.approx(wanted, abs=5 * wanted**0.5), place.node
+            case "air":
+                if place.node != "air-0002":  # which is stuck
+                    assert particles[place.node] == pytest.approx(seen[:, 1].mean(), abs=0.5), place.node
+                assert pressure[place.node] == pytest.approx(seen[:, 6].mean(), abs=5), place.node
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
