@@ -60,7 +60,7 @@ class Clock:
             if self._server:
                 try:
                     offset = await sntp_offset_ms(self._server, self.unix_ms)
-                    self.error_s = offset // 1000 if self.known() else 0
+                    self.error_s = (offset + 500) // 1000 if self.known() else 0
                     if abs(offset) > 100:
                         self.step(offset)
                         self._log("clock", "corrected by %d ms" % offset)

@@ -2,6 +2,8 @@
 
 import json
 
+_ANYTHING = {}  # a table whose keys are known elsewhere
+
 DEFAULTS = {
     "board": "esp32-devkit",
     "kind": None,
@@ -12,7 +14,7 @@ DEFAULTS = {
     "wifi": {"ssid": None, "key": None},
     "mqtt": {"host": None, "port": 1883, "user": None, "password": None, "keepalive_s": 60},
     "ntp": None,
-    "sensors": {},
+    "sensors": _ANYTHING,
 }
 
 KINDS = ("traffic", "water", "air")
@@ -43,10 +45,17 @@ def check(given):
             raise ConfigError("%s must be 1 to 32 of a-z, 0-9 and -, and not begin with -" % key)
     if not config["mqtt"]["host"]:
         raise ConfigError("mqtt.host is missing")
-    for key, low, high in (("window_s", 1, 3600), ("health_s", 1, 86_400)):
-        if not isinstance(config[key], int) or not low <= config[key] <= high:
-            raise ConfigError("%s must be a whole number from %d to %d" % (key, low, high))
+    whole("mqtt.port", config["mqtt"]["port"], 1, 65_535)
+    whole("mqtt.keepalive_s", config["mqtt"]["keepalive_s"], 1, 65_535)
+    whole("window_s", config["window_s"], 1, 3600)
+    whole("health_s", config["health_s"], 1, 86_400)
     return config
+
+
+def whole(key, value, low, high):
+    """Raises ConfigError that names the key when the value is no whole number from `low` to `high`."""
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ConfigError("%s must be a whole number from %d to %d" % (key, low, high))
 
 
 def merge(known, given, where):
@@ -58,7 +67,7 @@ def merge(known, given, where):
         raise ConfigError("%s must be an object" % (where or "the configuration"))
     for key in given:
         # `sensors` is passed on to the sensor file of the node's kind, which knows its own keys.
-        if known and key not in known:
+        if known is not _ANYTHING and key not in known:
             raise ConfigError("unknown key %s%s" % (where, key))
     merged = dict(given)
     for key, default in known.items():

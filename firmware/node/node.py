@@ -18,6 +18,7 @@ VERSION = "0.1.0"
 _RESET_CAUSES = {1: "power_on", 2: "hard", 3: "watchdog", 4: "deep_sleep", 5: "soft"}
 _WATCHDOG_MS = 300_000  # fed at every window's end; a window may be up to an hour, so it is stretched to that
 _COLLECT_EVERY = 32_768  # bytes: a small heap that is tidied often stays whole; a full one is in splinters
+_OUTBOX_SHARE = 3  # of the heap that is free at the start, the outbox may have one part in so many
 _PARTIAL = 9  # tenths of a window that must be there for it to be sent
 
 
@@ -47,7 +48,8 @@ class Node:
         self.sensor = sensor
         self.boot = next_boot()
         self.clock = Clock(config["ntp"], log)
-        self.outbox = Outbox()
+        gc.collect()
+        self.outbox = Outbox(max_bytes=gc.mem_free() // _OUTBOX_SHARE)
         self.wifi = Wifi(config["wifi"]["ssid"], config["wifi"]["key"])
         birth = {
             "online": True,
@@ -68,7 +70,12 @@ class Node:
         )
 
     def send(self, stream, readings, ended):
-        self.outbox.put(ended, stream, body(readings))
+        try:
+            self.outbox.put(ended, stream, body(readings))
+        except MemoryError:
+            self.outbox.shed()
+            gc.collect()
+            self.outbox.put(ended, stream, body(readings))
         self.uplink.wake()
 
     async def _windows(self):

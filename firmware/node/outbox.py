@@ -4,12 +4,20 @@
 # Where packs are kept is behind `store`: a list-like object of [seq, time, stream, body] that may one day be flash.
 
 
-class Outbox:
-    """`window` packs may be with the broker unacknowledged at a time."""
+_OVERHEAD = 160  # bytes that a pack takes beside its body, on the interpreter with the larger words
 
-    def __init__(self, capacity=64, window=8, store=None):
+
+class Outbox:
+    """Holds at most `capacity` packs, and at most `max_bytes` of them, but always one.
+
+    `window` packs may be with the broker unacknowledged at a time.
+    """
+
+    def __init__(self, capacity=1440, window=8, store=None, max_bytes=16_384):
         self._packs = [] if store is None else store
         self._capacity = capacity
+        self._max_bytes = max_bytes
+        self._bytes = sum(_size(pack) for pack in self._packs)
         self._window = window
         self._sent = []  # packet ids published on this connection and not acknowledged yet
         self._known = -1  # highest seq that was ever published: anything up to it goes again with `dup`
@@ -22,13 +30,25 @@ class Outbox:
 
     def put(self, time, stream, body):
         """Keep a pack. `time` is Unix seconds, or minus the seconds since boot while the clock is unknown."""
-        if len(self._packs) >= self._capacity:
-            seq = self._packs.pop(0)[0]
-            if packet_id(seq) in self._sent:
-                self._sent.remove(packet_id(seq))
-            self.dropped += 1
-        self._packs.append((self.seq, time, stream, body))
+        pack = (self.seq, time, stream, body)
+        room = self._max_bytes - _size(pack)
+        while self._packs and (len(self._packs) >= self._capacity or self._bytes > room):
+            self._drop()
+        self._packs.append(pack)
+        self._bytes += _size(pack)
         self.seq += 1
+
+    def shed(self):
+        """Drop the older half: the heap is full."""
+        for _ in range((len(self._packs) + 1) // 2):
+            self._drop()
+
+    def _drop(self):
+        pack = self._packs.pop(0)
+        self._bytes -= _size(pack)
+        if packet_id(pack[0]) in self._sent:
+            self._sent.remove(packet_id(pack[0]))
+        self.dropped += 1
 
     def next(self):
         """The oldest pack not yet published on this connection: (seq, time, stream, body, dup), or None."""
@@ -50,13 +70,17 @@ class Outbox:
         self._sent.remove(number)
         for i, pack in enumerate(self._packs):
             if packet_id(pack[0]) == number:
-                self._packs.pop(i)
+                self._bytes -= _size(self._packs.pop(i))
                 self.acked += 1
                 return
 
     def disconnected(self):
         """What was not acknowledged must be published again."""
         self._sent.clear()
+
+
+def _size(pack):
+    return len(pack[3]) + _OVERHEAD
 
 
 def packet_id(seq):

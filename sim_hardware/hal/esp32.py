@@ -77,6 +77,7 @@ class PCNT:
         self.deinit()
         self._steps = ({0: 0, 1: 1, 2: -1}[falling], {0: 0, 1: 1, 2: -1}[rising])
         self._min, self._max, self._value = min, max, value
+        self.wraps = 0  # times it fell to zero, upwards less downwards; what the interrupt at a limit tells on a board
         if pin is not None:
             self._line = line(pin.number)
             self._line.counters.append(self)
@@ -85,6 +86,7 @@ class PCNT:
         if self._running:
             self._value += self._steps[level]
             if self._value in (self._min, self._max):
+                self.wraps += 1 if self._value == self._max else -1
                 self._value = 0
 
     def value(self, new=None):

@@ -69,6 +69,7 @@ class Pin:
 
     def value(self, level=None):
         if level is None:
+            world.read()
             return self._line.level
         self._line.drive(1 if level else 0)
 
@@ -103,12 +104,13 @@ class _Bus:
         self._chips = world.i2c.get((scl.number, sda.number), {})
 
     def _chip(self, address):
+        world.read()
         if address not in self._chips:
             raise OSError(19)  # ENODEV: nobody acknowledged the address
         return self._chips[address]
 
     def scan(self):
-        return sorted(self._chips)
+        return sorted(address for address, chip in self._chips.items() if not chip.dead)
 
     def readfrom(self, address, n, stop=True):
         return self._chip(address).read(n)
@@ -163,9 +165,11 @@ class UART:
             self._wire.size = rxbuf
 
     def any(self):
+        world.read()
         return len(self._wire.buffer) if self._wire else 0
 
     def read(self, n=-1):
+        world.read()
         return (self._wire.take(self.any() if n < 0 else n) if self._wire else b"") or None
 
     def readinto(self, buffer, n=-1):
@@ -191,7 +195,7 @@ class UART:
         return True
 
     def poll_flags(self):
-        return (1 if self.any() else 0) | 4
+        return (1 if self._wire and self._wire.buffer else 0) | 4
 
     def deinit(self):
         pass
@@ -223,6 +227,9 @@ class ADC:
         return min(65_535, self.read_uv() * 65_535 // 3_100_000)
 
 
+_LIMIT = 32_000
+
+
 class Counter:
     """Pulse counter in hardware (PCNT), widened in software as MicroPython 1.26 does."""
 
@@ -235,27 +242,19 @@ class Counter:
         from esp32 import PCNT
 
         self._pcnt = PCNT(id)
-        self._step = 1
-        self._total = self._seen = 0
         if args or settings:
             self.init(*args, **settings)
 
     def init(self, src, *, edge=RISING, direction=UP, filter_ns=0):
         rising, falling = (1, 0) if edge == self.RISING else (0, 1)
         self._step = 1 if direction == self.UP else -1
-        self._total = self._seen = 0
-        self._pcnt.init(pin=src, rising=rising, falling=falling, min=-32_000, max=32_000, filter=filter_ns)
+        self._offset = 0
+        self._pcnt.init(pin=src, rising=rising, falling=falling, min=-_LIMIT, max=_LIMIT, filter=filter_ns)
 
     def value(self, new=None):
-        raw = self._pcnt.value()
-        step = raw - self._seen
-        if step < 0:  # the hardware fell to zero at its limit
-            step += 32_000
-        self._seen = raw
-        self._total += step * self._step
-        old = self._total
+        old = self._offset + self._step * (self._pcnt.wraps * _LIMIT + self._pcnt.value())
         if new is not None:
-            self._total = new
+            self._offset += new - old
         return old
 
 

@@ -15,10 +15,16 @@ from world import world
 _RECORD = "<QIIIIII"
 _POWER_ON = 1
 _TELL_MS = 100  # how often a board tells its time when nothing else has changed (real ms)
+_BACKLOG = 8  # packs: a network as fast as life never has more of them on the way in a city as slow as life
+_HOLD_MS = 1_000  # real ms without an acknowledgement, after which the network itself is what is wrong
 
 
 class Teller:
-    """Writes the board's record when a count has changed, and now and then."""
+    """Writes the board's record when a count has changed, and now and then.
+
+    It also holds the board's time while packs leave more slowly than a fast city makes them: a machine that is too slow
+    for its city makes it late, and loses nothing of it.
+    """
 
     def __init__(self, path, slot, node, boot):
         self._file = open(path, "r+b")  # noqa: SIM115 - kept open for the life of the board
@@ -28,12 +34,17 @@ class Teller:
         self._buffer = bytearray(struct.calcsize(_RECORD))
         self._told = -1
         self._told_at = 0
+        self._acked = -1
+        self._acked_at = 0
 
     def __call__(self):
         outbox = self._outbox
         # Each of these only grows, so their sum tells whether any has.
         sum_of_all = outbox.seq + outbox.acked + outbox.dropped + self._uplink.connections
         now = utime.ticks_ms()
+        if outbox.acked != self._acked:
+            self._acked, self._acked_at = outbox.acked, now
+        world.held = world.speed > 1 and len(outbox) > _BACKLOG and utime.ticks_diff(now, self._acked_at) < _HOLD_MS
         if sum_of_all == self._told and utime.ticks_diff(now, self._told_at) < _TELL_MS:
             return
         self._told, self._told_at = sum_of_all, now

@@ -22,7 +22,7 @@ class poll:
         if self._devices.pop(id(stream), None) is None:
             self._sockets.unregister(stream)
 
-    def _ready(self, ms):
+    def _ready(self, ms, due):
         if self._devices:
             found = []
             for stream, events in self._devices.values():
@@ -31,7 +31,10 @@ class poll:
                     found.append((stream, flags))
             if found:
                 return found
-        return self._sockets.poll(ms)
+        found = self._sockets.poll(ms)
+        if found:
+            world.come(due)
+        return found
 
     def poll(self, ms=-1):
         until = FOREVER if ms is None or ms < 0 else world.now + ms * 1000

@@ -55,7 +55,7 @@ def time():
 
 
 def gmtime(seconds=None):
-    return utime.gmtime(EPOCH + (time() if seconds is None else seconds))
+    return utime.gmtime(EPOCH + (time() if seconds is None else seconds))[:8]
 
 
 localtime = gmtime  # the board knows no time zones

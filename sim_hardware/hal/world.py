@@ -33,6 +33,7 @@ class World:
         self.link_up = True
         self.reset_cause = 1
         self.folder = "."
+        self.held = False  # time stands still while what was measured cannot leave as fast as time runs
         self.observer = None  # called whenever the program pauses, and when it has been idle for a while
         self._reads = 0
         self._checked = 0
@@ -53,6 +54,8 @@ class World:
         """How far the real clock allows the board's time to have come."""
         if self._pace_file is None:
             return utime.time_ns() // 1000
+        if self.held:
+            return self.now
         now = self.start + int((utime.ticks_us() - self.mono) * self.speed)
         # A city that runs faster than life ends up at the present; from there on it lives at its pace.
         if self.speed > 1:
@@ -73,9 +76,14 @@ class World:
         """Blocking sleep: hardware goes on, the program does not."""
         self.wait(until, None)
 
-    def wait(self, until, ready):
-        """Let time pass until `until` or until `ready(ms)`, which polls the sockets, returns something.
+    def come(self, due):
+        """Be where the real clock allows, but no further than `due`."""
+        self.now = max(self.now, min(self.real(), due))
 
+    def wait(self, until, ready):
+        """Let time pass until `until` or until `ready(ms, due)` returns something.
+
+        It polls the sockets for so long; when one is ready it calls `come(due)`, for time has then passed outside.
         Hardware events on the way are handled at their own microsecond. Returns what `ready` found, or None.
         """
         if self.observer:
@@ -92,9 +100,8 @@ class World:
             if behind > 0 and due > self.now:
                 ms = min(int(behind / self.speed) // 1000 + 1, self.recheck)
             if ready:
-                found = ready(ms)
+                found = ready(ms, due)
                 if found:
-                    self.now = max(self.now, min(self.real(), due))
                     return found
             elif ms:
                 utime.sleep_ms(ms)
