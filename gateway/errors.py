@@ -12,6 +12,9 @@
 Every message says what happened, to what, and what to do.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 
 class GanglionError(Exception):
     """Root of everything this project raises on purpose."""
@@ -62,3 +65,15 @@ class Poison(TargetError):
     def __init__(self, message: str, *, rest_written: bool) -> None:
         super().__init__(message)
         self.rest_written = rest_written
+
+
+@contextlib.contextmanager
+def ungrouped() -> Iterator[None]:
+    """Raises what a TaskGroup in the block ended with as itself, where it is one of ours: a sentence for a person."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        for each in group.exceptions:
+            if isinstance(each, GanglionError):
+                raise each from None
+        raise

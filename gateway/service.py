@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gateway.config import Config, load
 from gateway.detect.runner import Runner
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, ungrouped
 from gateway.forward.forwarder import Forwarder
 from gateway.forward.target import make_target
 from gateway.http import HttpServer, Metrics, journal_trouble, make_app
@@ -111,19 +111,8 @@ class Gateway:
     async def run(self, until: Coroutine[Any, Any, Config | None]) -> Config | None:
         """Run all parts until `until` ends; what it returned. Any part's failure ends all and is raised."""
         try:
-            async with asyncio.TaskGroup() as group:
-                parts = (
-                    self._receiver,
-                    self._pipeline,
-                    self._forwarder,
-                    self._detector,
-                    self._outlet,
-                    self._http,
-                )
-                tasks = [group.create_task(part.run(), name=type(part).__name__) for part in parts]
-                changed = await until
-                for task in tasks:
-                    task.cancel()
+            with ungrouped():
+                changed = await self._run_parts(until)
             try:
                 async with asyncio.timeout(DRAIN_SECONDS):
                     await self._pipeline.drain()
@@ -131,6 +120,15 @@ class Gateway:
                 log.warning("the journal did not take what had arrived last; it will come again")
         finally:
             await self._receiver.stop()
+        return changed
+
+    async def _run_parts(self, until: Coroutine[Any, Any, Config | None]) -> Config | None:
+        parts = (self._receiver, self._pipeline, self._forwarder, self._detector, self._outlet, self._http)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part.run(), name=type(part).__name__) for part in parts]
+            changed = await until
+            for task in tasks:
+                task.cancel()
         return changed
 
     async def _broker_trouble(self) -> str | None:

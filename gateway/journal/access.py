@@ -1,6 +1,7 @@
 """The way from the event loop to the journal: one thread does all of its work, in order."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -58,25 +59,26 @@ class JournalAccess:
         """
         loop = asyncio.get_running_loop()
         waited = False
-        while True:
-            self._space.clear()
-            try:
-                result = await loop.run_in_executor(self._executor, lambda: method(self._journal, *args, **kwargs))
-            except JournalFull as full:
-                if self.full is None:
-                    log.warning("%s", full)
-                self.full = str(full)
-                waited = True
-            else:
-                break
-            try:
-                async with asyncio.timeout(FULL_RETRY_SECONDS):
-                    await self._space.wait()
-            except TimeoutError:
-                continue
-        if waited:
-            log.warning("the journal has room again")
-            self.full = None
+        try:
+            while True:
+                self._space.clear()
+                try:
+                    result = await loop.run_in_executor(self._executor, lambda: method(self._journal, *args, **kwargs))
+                except JournalFull as full:
+                    if self.full is None:
+                        log.warning("%s", full)
+                    self.full = str(full)
+                    waited = True
+                else:
+                    break
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FULL_RETRY_SECONDS):
+                        await self._space.wait()
+            if waited:
+                log.warning("the journal has room again")
+        finally:
+            if waited:  # also when cancelled: who waits still says so again at its next try
+                self.full = None
         for waiter in WAKES.get(method, ()):
             (self._space if waiter == "space" else self._news[waiter]).set()
         return result
