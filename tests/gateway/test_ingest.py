@@ -157,6 +157,16 @@ async def test_bad_input_is_buried_and_its_neighbours_are_taken(bench: Bench) ->
     assert (ledger.waiting, ledger.dead_letters, ledger.gaps) == (6, 5, 0)
 
 
+async def test_who_gives_up_waiting_takes_the_alarm_along(bench: Bench) -> None:
+    """A call that is cancelled while the journal is full leaves no trouble behind that nobody would ever clear."""
+    await bench.journal.call(Journal.bound, 0)
+    waiting = asyncio.create_task(bench.journal.call(Journal.commit, [], 0.0))
+    await full(bench)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert bench.journal.full is None
+
+
 async def test_the_broker_is_killed_with_messages_in_hand(
     bench: Bench, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:

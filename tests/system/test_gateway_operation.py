@@ -1,10 +1,12 @@
 """Running the gateway: its configuration, its HTTP pages, its command line."""
 
 import json
+import re
 import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 
 from sim_hardware.servers import Mosquitto, free_port, wait_until
@@ -133,10 +135,26 @@ def test_a_configuration_that_is_wrong_to_begin_with(gateway: GatewayProcess) ->
     assert "sitez: there is no such key; the nearest is sites" in answer.stderr
 
 
-@pytest.mark.parametrize("command", ["gateway", "tail", "nodes", "incidents", "ledger", "dead-letters"])
+def test_a_part_that_cannot_work_ends_the_gateway_with_one_sentence(gateway: GatewayProcess) -> None:
+    """The state of detectors that this program does not know."""
+    import sqlite3
+
+    assert gateway.stop() == 0
+    with sqlite3.connect(gateway.folder / "data" / "journal.sqlite3") as database:
+        state = msgspec.msgpack.encode({"version": 99})
+        database.execute("INSERT OR REPLACE INTO state VALUES ('detectors', ?)", (state,))
+    database.close()
+    answer = gateway.cli("gateway")
+    assert (answer.returncode, answer.stderr.count("\n")) == (1, 1), answer.stderr
+    assert "version 99, this program knows 1" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["gateway", "query", "tail", "nodes", "incidents", "ledger", "dead-letters", "demo", "fleet"]
+)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     """So that nobody needs the manual for the first try."""
     answer = subprocess.run(
         [sys.executable, "-m", "gateway.cli.main", command, "--help"], capture_output=True, text=True, check=True
     )
-    assert f"Example: ganglion {command}" in answer.stdout
+    assert re.search(rf"Examples?:\s+ganglion {command}", answer.stdout)
