@@ -1,0 +1,143 @@
+"""The documentation is held against the code: generated pages, links, commands, settings and examples."""
+
+import json
+import re
+import runpy
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import typer
+
+from gateway.cli.main import make_app
+from gateway.config import Config, load
+from gateway.decode import decode_pack, decode_status
+from gateway.forward.lines import pack_lines
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+
+_FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_ENDS_COMMAND = {"|", ">", ">>", "&&", "||", "&", ";", "..."}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for found, text in _FENCE.findall(page.read_text()) if found == language]
+
+
+def prose(page: Path) -> str:
+    return _FENCE.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """Of the headings, as the usual renderers make them."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The words after `ganglion` of each command line in a block of code, up to a pipe or the like."""
+    for _, text in _FENCE.findall(page.read_text()):
+        for line in text.replace("\\\n", " ").splitlines():
+            match = re.match(r"^[\s$]*(?:[\w./-]*/)?ganglion (\w.*)", line)
+            if match:
+                words = shlex.split(match[1], comments=True)
+                ends = [at for at, word in enumerate(words) if word in _ENDS_COMMAND]
+                yield words[: ends[0]] if ends else words
+
+
+@pytest.mark.parametrize("name", ["quantities.md", "reasons.md"])
+def test_generated_pages_are_as_the_code_is(name: str) -> None:
+    page = runpy.run_path(str(DOCS / "generate.py"))["PAGES"][name]
+    assert (DOCS / name).read_text() == page(), "run `python docs/generate.py`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """To a file of the project that exists and, behind a `#`, to one of its headings."""
+    for link in _LINK.findall(prose(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert target.is_relative_to(ROOT), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_can_be_given(page: Path) -> None:
+    """Those in blocks of code with all of their options; those in a sentence by name."""
+    program: Any = typer.main.get_command(make_app())
+    for words in commands(page):
+        assert words[0] in program.commands, words
+        if "--help" not in words:
+            program.commands[words[0]].make_context(words[0], words[1:])  # raises for what it does not know
+    for name in re.findall(r"`ganglion ([\w-]+)", prose(page)):
+        assert name in program.commands, name
+
+
+def test_every_setting_of_the_gateway_is_told(tmp_path: Path) -> None:
+    """With its default; and the examples can be loaded."""
+    told = dict(re.findall(r"^\| `([\w.]+)` \| `?(.*?)`? \|", (DOCS / "operating.md").read_text(), re.MULTILINE))
+    for field in msgspec.structs.fields(Config):
+        if isinstance(field.default, msgspec.Struct):
+            for inner in msgspec.structs.fields(type(field.default)):
+                assert told[f"{field.name}.{inner.name}"] == json.dumps(inner.default), inner.name
+        else:
+            assert field.name in told
+    for number, text in enumerate(blocks(DOCS / "operating.md", "toml")):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(text)
+        load(path, None)
+
+
+def test_every_setting_of_a_node_is_told() -> None:
+    """With its default; and the example is one that a node would run with."""
+    page = DOCS / "boards.md"
+    firmware = runpy.run_path(str(ROOT / "firmware/node/config.py"))
+    told = dict(re.findall(r"^\| `([\w.]+)` \| `?(.*?)`? \|", page.read_text(), re.MULTILINE))
+    told |= dict.fromkeys(("site", "node"), "–")  # one row for both
+    for key, default in firmware["DEFAULTS"].items():
+        if isinstance(default, dict) and default:
+            for inner, value in default.items():
+                known = {json.dumps(value)} | ({"–"} if (key, inner) == ("mqtt", "host") else set())
+                assert told[f"{key}.{inner}"] in known, inner
+        else:
+            assert told[key] in {json.dumps(default), "–"}, key
+    (example,) = blocks(page, "json")
+    firmware["check"](json.loads(example))
+
+
+def test_the_protocols_examples_hold() -> None:
+    """The pack is taken and gives the line that is told; so is the birth."""
+    page = DOCS / "protocol.md"
+    pack, birth, incident = (text.encode() for text in blocks(page, "json"))
+    taken = decode_pack("riverside", "air-0007", "telemetry", pack, now=1_795_430_400)
+    (line,) = pack_lines(taken)
+    assert line.decode() in page.read_text()
+    assert decode_status(birth).kind == "air"
+    assert json.loads(incident)["closed"] is None
+
+
+def test_the_pins_are_those_of_the_board() -> None:
+    board = runpy.run_path(str(ROOT / "firmware/boards/esp32_devkit.py"))
+    rows = re.findall(r"^\| (\w+) \| (\d+) \|", (DOCS / "boards.md").read_text(), re.MULTILINE)
+    used = {"traffic": [pin for pair in board["LOOPS"] for pin in pair], "water": [board["REED"]]}
+    used["air"] = [board["PMS5003"]["tx"], board["PMS5003"]["rx"], board["I2C"]["scl"], board["I2C"]["sda"]]
+    assert rows == [(kind, str(pin)) for kind, pins in used.items() for pin in pins]
+
+
+def test_the_command_line_of_the_project_is_installed_as_told() -> None:
+    """The commands that join from outside of the gateway exist as files, not only as entry points."""
+    entries = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["ganglion.commands"]
+    for place in entries.values():
+        module, _, function = place.partition(":")
+        source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
+        assert f"def {function}(" in source
