@@ -135,9 +135,9 @@ class BME280:
         elif register == 0xF4:
             self._registers[0xF4] = value
             self._humidity_sampling = self._registers[0xF2]
+            if self._measuring or value & 3:  # a measurement that runs is given up
+                self._ready_at = self._clock_ms() + (self._duration_ms() if value & 3 else 0)
             self._measuring = bool(value & 3)
-            if self._measuring:
-                self._ready_at = self._clock_ms() + self._duration_ms()
 
     def _duration_ms(self) -> int:
         """The longest time of one measurement (9.1), rounded up."""

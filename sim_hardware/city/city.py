@@ -88,11 +88,13 @@ class City:
         for planned in self._scenario.incident:
             if planned.kind != kind:
                 continue
-            minute = self._elapsed % DAY_MIN if planned.daily else self._elapsed
-            if planned.begin <= minute < planned.end:
+            since = self._elapsed - planned.begin
+            if planned.daily and since >= 0:
+                since %= DAY_MIN
+            if 0 <= since < planned.end - planned.begin:
                 distance = np.abs(np.arange(1, len(slots) + 1) - planned.place)
                 # It reaches the neighbours a minute later each, and dissolves at its end everywhere at once.
-                grown = np.clip((minute - planned.begin + 1 - distance) / ramp, 0, 1)
+                grown = np.clip((since + 1 - distance) / ramp, 0, 1)
                 grown *= distance <= planned.reach
                 strength, size = np.maximum(strength, grown), np.where(grown > 0, planned.size, size)
         return strength, size
@@ -127,7 +129,7 @@ class City:
         rng, n = self._water, len(self._people)
         wake = _peak(hour, 9 if weekend else 7.2, 1.5, 1) + _peak(hour, 19.5, 2.5, 0.9) + _peak(hour, 13, 2, 0.4) + 0.03
         kind = rng.choice(4, n, p=[0.55, 0.3, 0.1, 0.05])
-        begins = (rng.random(n) < 0.035 * self._people * wake) & (self._draw_left <= 0)
+        begins = (rng.random(n) < 0.0145 * self._people * wake) & (self._draw_left <= 0)
         self._draw_left = np.where(begins, np.array([1.0, 1, 6, 3])[kind] + rng.integers(0, 2, n), self._draw_left - 1)
         self._draw_flow = np.where(
             begins, np.array([240.0, 360, 600, 480])[kind] * rng.uniform(0.7, 1.1, n), self._draw_flow

@@ -4,11 +4,12 @@ import difflib
 import importlib.resources
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from gateway.config import NAME
 from gateway.errors import ConfigError
 from gateway.quantities import KINDS
 
@@ -31,22 +32,22 @@ class Planned(Struct, frozen=True, forbid_unknown_fields=True):
     """An incident that the scenario injects. Times are minutes after the city's start."""
 
     kind: IncidentKind
-    begin: int
+    begin: Annotated[int, Meta(ge=0)]
     end: int
-    place: int
+    place: Annotated[int, Meta(ge=1)]
     """Number of the node, from 1, at which it begins; for `air_episode` the middle of it."""
-    size: float
+    size: Annotated[float, Meta(ge=0, le=1e6)]
     """burst: l/h · jam: km/h left of the traffic's speed · air_episode: µg/m³ of PM2.5 on top · stuck: unused."""
-    reach: int = 0
+    reach: Annotated[int, Meta(ge=0)] = 0
     """How many neighbours on either side it spreads to."""
     daily: bool = True
     """Whether it comes again every 24 hours."""
 
 
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
-    site: str
+    site: Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
     incident: tuple[Planned, ...] = ()
-    start_hour: float = 7.0
+    start_hour: Annotated[float, Meta(ge=0, lt=24)] = 7.0
     """Hour of the day (UTC) at which the city begins."""
 
 
@@ -59,20 +60,24 @@ def load(path: Path | None) -> Scenario:
     try:
         text = path.read_text() if path else importlib.resources.files(__package__).joinpath("first.toml").read_text()
         given = tomllib.loads(text)
-        for table, known in ((given, Scenario), *((each, Planned) for each in given.get("incident", ()))):
-            _refuse_unknown(table, known, name)
+        _refuse_unknown(given, Scenario, name)
+        incidents = given.get("incident")
+        for table in incidents if isinstance(incidents, list) else ():
+            _refuse_unknown(table, Planned, name)
         scenario = msgspec.convert(given, Scenario)
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{name}: {error}") from error
     for number, each in enumerate(scenario.incident, 1):
-        if not 0 <= each.begin < each.end:
+        if each.begin >= each.end:
             raise ConfigError(f"{name}: incident {number} ({each.kind}) must end after it begins")
+        if each.daily and (each.end - each.begin) * 60 > DAY_S:
+            raise ConfigError(f"{name}: incident {number} ({each.kind}) is daily but longer than a day")
     return scenario
 
 
-def _refuse_unknown(table: dict[str, Any], known: Any, name: str) -> None:
+def _refuse_unknown(table: Any, known: Any, name: str) -> None:
     names = known.__struct_fields__
-    for key in table:
+    for key in table if isinstance(table, dict) else ():
         if key not in names:
             near = difflib.get_close_matches(key, names, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(names)}"

@@ -12,7 +12,7 @@ from statistics import mean
 
 from msgspec import Struct
 
-from gateway.errors import GanglionError
+from gateway.errors import GanglionError, ungrouped
 from gateway.quantities import KINDS
 from sim_hardware.city import truth
 from sim_hardware.city.city import City
@@ -91,20 +91,16 @@ class Fleet:
                 start_new_session=True,
             )
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._attend()), group.create_task(self._advance())]
-                for place in self.places:
-                    self._power_on(place.slot, POWER_ON)
-                try:
-                    yield self
-                finally:
-                    for task in (*tasks, *self._again):
-                        task.cancel()
-        except BaseExceptionGroup as failures:
-            for failure in failures.exceptions:
-                if isinstance(failure, GanglionError):
-                    raise failure from None
-            raise
+            with ungrouped():
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(self._attend()), group.create_task(self._advance())]
+                    for place in self.places:
+                        self._power_on(place.slot, POWER_ON)
+                    try:
+                        yield self
+                    finally:
+                        for task in (*tasks, *self._again):
+                            task.cancel()
         finally:
             await self._power_off()
 
