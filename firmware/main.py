@@ -7,7 +7,10 @@ from node import config as configuration
 
 def board(config):
     """The pins of the board that a checked configuration names."""
-    return __import__("boards." + config["board"].replace("-", "_"), None, None, ("",))
+    try:
+        return __import__("boards." + config["board"].replace("-", "_"), None, None, ("",))
+    except ImportError:
+        raise configuration.ConfigError("board: no boards/ file is named " + config["board"]) from None
 
 
 def build(config):

@@ -53,7 +53,7 @@ class BME280:
 
 def calibration(first, second):
     """(T1..T3, P1..P9, H1..H6) from registers 0x88..0xA1 and 0xE1..0xE7 (4.2.2)."""
-    words = struct.unpack("<HhhHhhhhhhhh", first)
+    words = struct.unpack_from("<HhhHhhhhhhhh", first)
     h2, h3, e4, e5, e6, h6 = struct.unpack("<hBbBbb", second)
     return words + (first[25], h2, h3, e4 * 16 | e5 & 0xF, e6 * 16 | e5 >> 4, h6)
 

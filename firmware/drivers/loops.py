@@ -7,6 +7,7 @@ from machine import Pin
 _FASTEST_CM_S = 6_945  # 250 km/h: what seems faster was not the same vehicle
 _LONGEST_US = 60_000_000  # from loop to loop: what takes longer has left the lane, or stood in a queue
 _MEASURED_CM_S = 139  # 5 km/h: below it vehicles stop over the loops, and time over them says nothing of length
+_LONGEST_CM = 4_000  # no road train is longer: what seems so came fast, and then stopped over the loops
 
 
 class Passages:
@@ -86,6 +87,8 @@ class Passages:
             # Over both loops alike; their mean halves the error of a late edge.
             mean = (time_over + ticks_diff(now, self._since[1])) // 2
             length = max(0, cm_s * mean // 1_000_000 - self._loop)
+            if length > _LONGEST_CM:
+                length = None
         self._on_vehicle(cm_s, length)
 
 

@@ -42,9 +42,7 @@ class Clock:
         return self.unix_ms() >= _BELIEVABLE * 1000
 
     def stamp(self, seconds):
-        """Unix seconds of a pack: its own, or, for one from before the clock was known (negative), counted back."""
-        if seconds >= 0:
-            return seconds
+        """Unix seconds of what was `-seconds` after boot, before the clock was known."""
         return (self.unix_ms() - self.uptime_ms()) // 1000 - seconds
 
     def step(self, offset_ms):

@@ -17,6 +17,7 @@ DEFAULTS = {
     "sensors": _ANYTHING,
 }
 
+_MQTT_TEXTS = ("host", "user", "password")
 KINDS = ("traffic", "water", "air")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -45,6 +46,10 @@ def check(given):
             raise ConfigError("%s must be 1 to 32 of a-z, 0-9 and -, and not begin with -" % key)
     if not config["mqtt"]["host"]:
         raise ConfigError("mqtt.host is missing")
+    for table, keys in ((config, ("board", "ntp")), (config["wifi"], ("ssid", "key")), (config["mqtt"], _MQTT_TEXTS)):
+        for key in keys:
+            if table[key] is not None and not isinstance(table[key], str):
+                raise ConfigError("%s must be a text" % key)
     whole("mqtt.port", config["mqtt"]["port"], 1, 65_535)
     whole("mqtt.keepalive_s", config["mqtt"]["keepalive_s"], 1, 65_535)
     whole("window_s", config["window_s"], 1, 3600)

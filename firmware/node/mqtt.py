@@ -96,7 +96,10 @@ class Client:
         self._reader, self._writer = await asyncio.wait_for_ms(opening, limit)
         try:
             await self._send(self._hello())
-            kind, body = await asyncio.wait_for_ms(self._receive(), limit)
+            try:
+                kind, body = await asyncio.wait_for_ms(self._receive(), limit)
+            except EOFError:
+                raise OSError(errno.ECONNRESET, "the broker hung up") from None
             if kind != _CONNACK or len(body) != 2:
                 raise OSError(errno.EINVAL, "no CONNACK from the broker")
             if body[1]:
@@ -246,4 +249,5 @@ class Client:
             if ticks_diff(now, self._heard) > wire_ms(half) + wire_ms(REPLY_MS):
                 raise OSError(errno.ETIMEDOUT, "the broker is silent")
             if max(ticks_diff(now, self._spoke), ticks_diff(now, self._heard)) >= wire_ms(half) // 2:
-                await self._send(_PINGREQ)
+                # Whoever else speaks may be stuck in full buffers, and hold the lock for ever: that is silence too.
+                await asyncio.wait_for_ms(self._send(_PINGREQ), wire_ms(REPLY_MS))

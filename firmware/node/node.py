@@ -46,6 +46,7 @@ class Node:
     def __init__(self, config, sensor):
         self.config = config
         self.sensor = sensor
+        self._began = 0  # uptime (ms) at which the window began; kept here, as the sensor's sums are, over a restart
         self.boot = next_boot()
         self.clock = Clock(config["ntp"], log)
         gc.collect()
@@ -83,9 +84,9 @@ class Node:
         health_every = max(1, self.config["health_s"] * 1000 // length)
         count = 0
         while True:
-            began = self.clock.uptime_ms()
             ended = await self._boundary(length)
-            lasted = self.clock.uptime_ms() - began
+            now = self.clock.uptime_ms()
+            lasted, self._began = now - self._began, now
             readings = self.sensor.close_window(lasted)
             self._watchdog.feed()
             if lasted < length * _PARTIAL // 10:

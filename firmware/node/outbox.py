@@ -59,6 +59,13 @@ class Outbox:
                 return seq, time, stream, body, seq <= self._known
         return None
 
+    def stamp(self, seq, time):
+        """The pack's time is known now, in Unix seconds, and stays so, however often it is published."""
+        for i, pack in enumerate(self._packs):
+            if pack[0] == seq:
+                self._packs[i] = (seq, time) + pack[2:]
+                return
+
     def published(self, seq):
         self._sent.append(packet_id(seq))
         self._known = max(self._known, seq)

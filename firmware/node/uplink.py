@@ -85,6 +85,9 @@ class Uplink:
                 await self._more.wait()
                 continue
             seq, time, stream, body, dup = waiting
-            payload = pack(self._site, self._node, self._clock.stamp(time), self._boot, seq, body)
+            if time < 0:
+                time = self._clock.stamp(time)
+                self._outbox.stamp(seq, time)
+            payload = pack(self._site, self._node, time, self._boot, seq, body)
             self._outbox.published(seq)
             await self._client.publish(self._root + stream, payload, packet_id(seq), dup=dup)

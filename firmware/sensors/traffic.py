@@ -3,7 +3,7 @@
 import asyncio
 
 from drivers.loops import LoopPair
-from node.config import ConfigError, merge
+from node.config import ConfigError, merge, whole
 
 from sensors.mean import Mean
 
@@ -24,6 +24,8 @@ def build(board, given):
     lanes = settings["lanes"]
     if not isinstance(lanes, int) or not 1 <= lanes <= len(board.LOOPS):
         raise ConfigError("sensors.lanes must be 1 to %d on this board" % len(board.LOOPS))
+    for key in ("spacing_cm", "loop_cm"):
+        whole("sensors." + key, settings[key], 50, 2_000)
     return Traffic(board.LOOPS[:lanes], settings["spacing_cm"], settings["loop_cm"])
 
 

@@ -1,0 +1,34 @@
+"""Whole nodes for the tests, of the firmware compiled as for a real board."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sim_hardware.fleet.image import build
+from tests.firmware.board import Board
+from tests.firmware.nodes import BEGIN, FOREVER, node_program
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file system of an emulated board: on its heap there is no room for a compiler beside a whole node."""
+    return build(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture
+def switch_on(tmp_path: Path, image: Path) -> Callable[..., Board]:
+    """`switch_on(kind, port, begin, life, **config)`: a node with its chips, in a folder that keeps its memory.
+
+    See `node_program` for `begin` and `life`; the rest goes into its config.json.
+    """
+
+    def switch(kind: str, port: int, begin: int | None = BEGIN, life: str = FOREVER, **config: object) -> Board:
+        given = {"kind": kind, "site": "riverside", "node": f"{kind}-1", "mqtt": {"host": "127.0.0.1", "port": port}}
+        (tmp_path / "config.json").write_text(json.dumps({**given, **config}))
+        return Board(
+            f"import sys\nsys.path.insert(0, {str(image)!r})\n" + node_program(tmp_path, kind, begin, life), tmp_path
+        )
+
+    return switch
