@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from hypothesis import HealthCheck, settings
 
 from sim_hardware.servers import InfluxDB, Mosquitto, VictoriaMetrics
+
+# A machine that is busy with something else makes no property wrong.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 _databases = count(1)
 

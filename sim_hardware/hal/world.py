@@ -105,8 +105,9 @@ class World:
                     return found
             elif ms:
                 utime.sleep_ms(ms)
-            if ms and due > self.real():
-                self.now = max(self.now, self.real())
+            real = self.real()  # once: asked again it may be past `due`
+            if ms and due > real:
+                self.now = max(self.now, real)
                 if self.observer:
                     self.observer()
                 continue

@@ -88,7 +88,7 @@ SUBSCRIBED = """
 
 
 def test_messages_of_all_lengths(broker: Mosquitto, tmp_path: Path) -> None:
-    """What is longer than INBOUND_MAX is acknowledged, not taken, and the session goes on: it never comes again."""
+    """What is longer than INBOUND_MAX is not taken, and the session goes on; what came in absence comes on return."""
     longest = 4096 - 2 - len("t/in") - 2
     with (
         Subscriber(broker.port, "nothing") as others,

@@ -144,6 +144,43 @@ def test_an_idle_node_pings_well_before_its_keepalive_is_over(tmp_path: Path) ->
         assert time.monotonic() - heard > 1.5, "given up too early"
 
 
+def test_a_node_that_talks_and_hears_nothing_asks(tmp_path: Path) -> None:
+    """What it says at QoS 0 is answered by nobody, so it pings all the same, and gives up in time."""
+    body = """
+        await client.connect()
+        while not client.broken.is_set():
+            await client.publish("t", b"x")
+            await asyncio.sleep_ms(50)
+        print("broken", client.error)
+        """
+    with (
+        Listener() as listener,
+        Board(client_program(listener.port, QUICK, body, options="keepalive=2"), tmp_path) as board,
+    ):
+        link = listener.accept()
+        link.session()
+        while (packet := link.packet()).kind != PINGREQ:
+            assert packet.topic == "t"
+        assert "silent" in board.line("broken")
+
+
+@pytest.mark.parametrize("length", [4_096, 4_097, 9_000, 100_000])
+def test_a_message_that_is_too_long_is_acknowledged(tmp_path: Path, length: int) -> None:
+    """Unread it would come again for ever; at QoS 0 it is passed over. Neither is held in memory."""
+    size = bytes((length & 0x7F | 0x80, length >> 7 & 0x7F | 0x80, length >> 14))
+    with Listener() as listener, Board(client_program(listener.port, LISTENS), tmp_path) as board:
+        link = listener.accept()
+        link.session()
+        link.sock.sendall(b"\x30" + size + b"\x00\x01t" + b"y" * (length - 3))
+        link.sock.sendall(b"\x32" + size + b"\x00\x01t\x00\x07" + b"x" * (length - 5))
+        link.sock.sendall(b"\x32\x07\x00\x01t\x00\x09ok")
+        assert [link.packet() for _ in range(2)] == [(PUBACK, b"\x00\x07"), (PUBACK, b"\x00\x09")]
+        if length <= 4_096:
+            assert board.line("message") == f"t {length - 3} {20 * 'y'}"
+            assert board.line("message") == f"t {length - 5} {20 * 'x'}"
+        assert board.line("message") == "t 2 ok"
+
+
 def test_a_peer_that_stops_reading_breaks_the_link(tmp_path: Path) -> None:
     """Whoever publishes is stuck in full buffers and holds the line: silence is noticed all the same."""
     body = """
@@ -157,7 +194,9 @@ def test_a_peer_that_stops_reading_breaks_the_link(tmp_path: Path) -> None:
         print("broken")
         talking.cancel()
         await client.close()
-        print("closed")
+        await client.connect()
+        await client.publish("t", b"again", 1)
+        await client.broken.wait()
         """
     with Listener() as listener:
         program = client_program(listener.port, QUICK, body, options="keepalive=2")
@@ -165,7 +204,9 @@ def test_a_peer_that_stops_reading_breaks_the_link(tmp_path: Path) -> None:
             listener.accept().session()
             board.line("session")
             board.line("broken")
-            board.line("closed")
+            link = listener.accept()
+            link.session()
+            assert link.packet().payload == b"again"
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,8 @@ def test_each_sensors_readings_are_the_gateways_quantities(tmp_path: Path, image
         + SENSORS.replace("KIND", kind).replace("CHIPS", CHIPS[kind])
     )
     lines = [line.partition(" ")[2] for line in run(program, tmp_path)]
-    for stream, said, payload in (("telemetry", *lines[:2]), ("health", *lines[2:])):
+    streams: tuple[Stream, ...] = ("telemetry", "health")
+    for stream, said, payload in zip(streams, lines[::2], lines[1::2], strict=True):
         measurement = "health" if stream == "health" else kind
         units = {each.name: each.unit for each in QUANTITIES if each.measurement == measurement}
         given_readings = json.loads(said.replace("'", '"').replace("None", "null"))

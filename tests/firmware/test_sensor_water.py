@@ -45,6 +45,18 @@ def test_a_slow_leak_is_least_flow_over_many_windows(start: int) -> None:
         assert least == 0.0 if not pulses else 5.9 < least < 6.2
 
 
+def test_a_long_wait_is_of_its_own_window() -> None:
+    """One slow minute does not hold the least flow of all that follow."""
+    flow = Flow(1, 0)
+    assert flow.close(MINUTE, MINUTE) == (0, 0.0, 0.0)
+    found = []
+    for window in (1, 2):
+        for at in range(5_000, MINUTE + 1, 5_000):
+            flow.pulse(window * MINUTE + at)
+        found.append(flow.close(MINUTE, (window + 1) * MINUTE))
+    assert found == [(12, 720.0, 55.4), (12, 720.0, 720.0)], "the first wait of the first lasted 65 s"
+
+
 @pytest.mark.parametrize("days", [2, 7, 13, 40])
 def test_a_holiday_is_longer_than_ticks_can_tell(days: int) -> None:
     """`wait` keeps the time since the last pulse at a day: the flow after it is that of one pulse a day."""

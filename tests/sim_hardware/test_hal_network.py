@@ -147,6 +147,45 @@ asyncio.run(main())
     assert 999.9 <= real_ms < 15_000
 
 
+async def test_what_comes_from_outside_comes_at_a_real_moment(tmp_path: Path) -> None:
+    """A twentieth of a second of waiting for a peer is three seconds of the board's time."""
+    clock = pace(tmp_path, 60)
+
+    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            await asyncio.sleep(0.05)
+            writer.write(line)
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(slowly, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        waits, now = await asyncio.to_thread(
+            printed,
+            FOLLOW
+            + f"""
+import asyncio
+async def main():
+    reader, writer = await asyncio.open_connection("127.0.0.1", {port})
+    waits = []
+    for _ in range(5):
+        before = world.now
+        writer.write(b"ping\\n")
+        await writer.drain()
+        await reader.readline()
+        waits.append(world.now - before)
+    print(waits)
+    print(world.now)
+    writer.close()
+    await writer.wait_closed()
+asyncio.run(main())
+""",
+            tmp_path,
+        )
+    assert min(waits) >= 2_990_000  # the timers of asyncio are a little coarse
+    assert now <= clock.now_us()
+
+
 def test_a_refused_connection_is_an_oserror(tmp_path: Path) -> None:
     """Where nobody listens, at once and not after the board's time."""
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -82,6 +82,7 @@ def test_delays_are_of_the_first_to_notice() -> None:
     incidents = [
         raised(2 * HOUR + 900, node="traffic-0002"),
         raised(2 * HOUR + 120, node="traffic-0002"),
+        raised(2 * HOUR + 500, node="traffic-0002"),
         raised(1 * HOUR + 60, node="traffic-0001"),
         raised(3 * HOUR + 600, node="traffic-0003"),
         raised(4 * HOUR + 180, node="traffic-0004"),
