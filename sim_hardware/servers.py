@@ -51,6 +51,14 @@ def spawn(command: list[str], log: Path, *, cwd: Path | None = None, dies_by: st
         )
 
 
+def check_running(process: subprocess.Popen[bytes] | None, name: str, log: Path) -> None:
+    """Raises ServerError, with the end of its log, when a child that should run has ended."""
+    if process is not None and (code := process.poll()) is not None:
+        raise ServerError(
+            f"{name} ended by itself with {code}; its log ends:\n{log.read_text(errors='replace')[-600:]}"
+        )
+
+
 class Server:
     """What broker and databases have in common. Subclasses say how they are configured and when they answer."""
 
@@ -84,6 +92,10 @@ class Server:
                 raise ServerError(f"{self.program} did not come up on port {self.port}; its log ends:\n{tail}")
             time.sleep(0.02)
         return self
+
+    def check(self) -> None:
+        """Raises ServerError when it has ended by itself."""
+        check_running(self._process, self.program, self.log)
 
     def stop(self) -> None:
         """End it in an orderly way; it may write to disk what it holds."""

@@ -53,12 +53,14 @@ def demo(
     from sim_hardware.demo.stack import running
     from sim_hardware.demo.watch import Watch
     from sim_hardware.fleet.fleet import Broker, Fleet, settings
-    from sim_hardware.fleet.report import write
+    from sim_hardware.fleet.report import check_writable, write
     from sim_hardware.fleet.run import run
     from sim_hardware.fleet.view import make_view
     from sim_hardware.folder import claimed
 
     plan = load(scenario)
+    if report:
+        check_writable(report)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(claimed(data))
         with console.status("Starting broker, InfluxDB and gateway ..."), _sigterm_as_interrupt():

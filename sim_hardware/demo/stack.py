@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gateway.errors import GanglionError
 from sim_hardware.folder import MARK
-from sim_hardware.servers import InfluxDB, Mosquitto, ServerError, free_port, spawn, wait_until
+from sim_hardware.servers import InfluxDB, Mosquitto, ServerError, check_running, free_port, spawn, wait_until
 
 DATABASE = "ganglion"
 _GATEWAY_SECONDS = 30
@@ -48,11 +48,14 @@ class Gateway:
         """Connected to broker and database. Raises ServerError when the process has ended."""
         import urllib3
 
-        if self._process and self._process.poll() is not None:
-            raise ServerError(f"the gateway ended; its log says:\n{self.log.read_text()[-1500:]}")
+        self.check()
         with contextlib.suppress(urllib3.exceptions.HTTPError), urllib3.PoolManager(retries=False, timeout=2) as pool:
             return pool.request("GET", f"http://127.0.0.1:{self.http}/readyz").status == 200
         return False
+
+    def check(self) -> None:
+        """Raises ServerError when it has ended by itself."""
+        check_running(self._process, "the gateway", self.log)
 
     def stop(self) -> None:
         if self._process:

@@ -25,6 +25,7 @@ class Watch:
     """`start` is the city's beginning, in Unix seconds."""
 
     def __init__(self, stack: Stack, start: int) -> None:
+        self._stack = stack
         config = load(stack.config)
         self._journal = Path(config.data_dir)
         self._max_bytes = config.journal.max_bytes
@@ -32,7 +33,9 @@ class Watch:
         self._start = start
 
     def hear(self) -> Heard:
-        """Blocks for the time of a few small reads."""
+        """Blocks for the time of a few small reads. Raises ServerError when one of the demo's own has ended."""
+        for part in (self._stack.broker, self._stack.influx, self._stack.gateway):
+            part.check()
         journal = Journal.open(self._journal, self._max_bytes, read_only=True)
         try:
             newest = max((node.time for node in journal.nodes()), default=self._start)

@@ -62,13 +62,15 @@ def fleet(
     from sim_hardware.city import truth
     from sim_hardware.city.scenario import load
     from sim_hardware.fleet.fleet import Broker, Fleet, settings
-    from sim_hardware.fleet.report import write
+    from sim_hardware.fleet.report import check_writable, write
     from sim_hardware.fleet.run import run
     from sim_hardware.fleet.view import make_view
     from sim_hardware.folder import claimed
 
     where = Broker(*parse_broker(broker))
     plan = load(scenario)
+    if report:
+        check_writable(report)
     with claimed(data) as folder:
         made = Fleet(folder, settings(plan, where, nodes=nodes, speed=speed, duration_s=duration, seed=seed), plan)
         with make_view(Console(), "ganglion fleet") as view:

@@ -1,11 +1,13 @@
 """The report: one JSON object that says what a run did. Figures that a run cannot know are null, never made up."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from gateway.errors import ConfigError
 from gateway.records import Incident, Ledger
 from sim_hardware.city.truth import Delay, score
 from sim_hardware.fleet.fleet import Fleet
@@ -70,6 +72,12 @@ def report(fleet: Fleet, duration_s: float, ledger: Ledger | None, incidents: It
         detection_delay_s=scored.delay_s if heard else None,
         pss_kib_per_node=None if pss is None else round(pss, 1),
     )
+
+
+def check_writable(path: Path) -> None:
+    """Raises ConfigError where no report could be written, before the run instead of after it."""
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise ConfigError(f"--report {path} cannot be written: name a file in a folder that exists and is yours")
 
 
 def write(path: Path, made: Report) -> None:

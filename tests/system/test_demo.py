@@ -176,12 +176,33 @@ def test_killed_outright_it_leaves_nothing_running(tmp_path: Path) -> None:
     wait_until(lambda: processes(tmp_path) == [], SECONDS, "the end of all children")
 
 
+@pytest.mark.parametrize("victim", ["mosquitto", "influxd", "gateway.cli.main gateway"])
+def test_a_server_that_dies_ends_the_demo_with_its_name(tmp_path: Path, victim: str) -> None:
+    """Exit code 1 and the end of its log; nothing is left running."""
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(
+            [*GANGLION, "demo", "--nodes", "3", "--data", str(tmp_path / "data")], stdout=out, stderr=out
+        )
+    try:
+        wait_until(lambda: "3/3 connected" in (tmp_path / "out").read_text(), SECONDS, "the fleet's start")
+        subprocess.run(["pkill", "-KILL", "-f", f"{victim}.*{tmp_path}/data"], check=True)
+        assert process.wait(SECONDS) == 1
+    finally:
+        process.kill()
+        process.wait()
+    said = (tmp_path / "out").read_text()
+    assert "ended by itself with -9" in said
+    assert "Traceback" not in said
+    wait_until(lambda: processes(tmp_path) == [], SECONDS, "the end of all children")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--data", "{folder}/mine"], "is not empty and no earlier run made it"),
         (["--scenario", "{folder}/s.toml"], "unknown key 'incidents'; did you mean 'incident'?"),
         (["--reopen", "--data", "{folder}/none"], "holds no database of a demo"),
+        (["--report", "{folder}/none/r.json"], "cannot be written: name a file in a folder that exists"),
         (["--nodes", "0"], "Invalid value for '--nodes'"),
     ],
 )
