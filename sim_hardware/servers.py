@@ -91,6 +91,7 @@ class Server:
                 tail = self.log.read_text(errors="replace")[-600:]
                 raise ServerError(f"{self.program} did not come up on port {self.port}; its log ends:\n{tail}")
             time.sleep(0.02)
+        self.check()  # it may have been somebody else's answer
         return self
 
     def check(self) -> None:
@@ -109,7 +110,11 @@ class Server:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(sign)
-            self._process.wait(STARTUP_SECONDS)
+            try:
+                self._process.wait(STARTUP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
     def __enter__(self) -> Self:

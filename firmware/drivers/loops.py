@@ -96,26 +96,38 @@ class LoopPair:
     """Watches two pins, which the detectors pull down while a vehicle is over their loop."""
 
     def __init__(self, pins, spacing_cm, loop_cm, on_vehicle):
-        now = ticks_us()
-        self._passages = Passages(spacing_cm, loop_cm, on_vehicle, now)
+        self._passages = Passages(spacing_cm, loop_cm, on_vehicle, ticks_us())
         self._pins = [Pin(pin, Pin.IN, Pin.PULL_UP) for pin in pins]
-        # One bound method for each pin, made once: an interrupt must not search for its loop.
-        for pin, handler in zip(self._pins, (self._first, self._second)):
-            handler(pin)
-            pin.irq(handler, Pin.IRQ_FALLING | Pin.IRQ_RISING)
+        self._busy = self._missed = False
+        self._look()
+        for pin in self._pins:
+            pin.irq(self._edge, Pin.IRQ_FALLING | Pin.IRQ_RISING)
 
-    def _first(self, pin):
-        self._passages.feed(0, not pin.value(), ticks_us())
+    def _edge(self, pin):
+        # A soft interrupt may come in the middle of anything below, which then looks once more.
+        if self._busy:
+            self._missed = True
+        else:
+            self._look()
 
-    def _second(self, pin):
-        self._passages.feed(1, not pin.value(), ticks_us())
+    def _look(self, work=None):
+        """Take note of both loops' states, then do `work(ticks)`, undisturbed by interrupts; what it returned."""
+        found = None
+        self._missed = True
+        while self._missed:
+            self._busy, self._missed = True, False
+            now = ticks_us()
+            for loop in (0, 1):
+                self._passages.feed(loop, not self._pins[loop].value(), now)
+            if work:
+                found, work = work(now), None
+            self._busy = False
+        return found
 
     def poll(self):
         """Take note of a state whose edge was missed. Call it about once a second."""
-        self._first(self._pins[0])
-        self._second(self._pins[1])
-        self._passages.poll(ticks_us())
+        self._look(self._passages.poll)
 
     def take(self):
         """(vehicles that left the first loop, how long it was occupied in us) since the last call."""
-        return self._passages.take(ticks_us())
+        return self._look(self._passages.take)

@@ -39,6 +39,7 @@ class Reed:
         self._pin = Pin(pin, Pin.IN, Pin.PULL_UP)
         self._contact = Debounce(self._pin.value(), ticks_ms())
         self._on_pulse = on_pulse
+        self._busy = False
         self._pin.irq(self._edge, Pin.IRQ_FALLING | Pin.IRQ_RISING)
 
     def poll(self):
@@ -46,8 +47,13 @@ class Reed:
         self._edge(self._pin)
 
     def _edge(self, pin):
+        # A soft interrupt may come in the middle of `poll`: it leaves its edge to the next look at the level.
+        if self._busy:
+            return
+        self._busy = True
         contact = self._contact
         before = contact.pulses
         contact.feed(pin.value(), ticks_ms())
         if contact.pulses != before:
             self._on_pulse(contact.pulse_at)
+        self._busy = False

@@ -27,6 +27,7 @@ class Clock:
         self._ticks = time.ticks_ms()
         self._uptime_ms = 0
         self.error_s = None
+        self.on_step = lambda: None
 
     def uptime_ms(self):
         """Milliseconds since boot, over the wrap of the ticks. Must be called at least every six days."""
@@ -50,6 +51,7 @@ class Clock:
         ms = self.unix_ms() + offset_ms
         y, mo, d, h, mi, s, wd = time.gmtime(ms // 1000 - _EPOCH)[:7]
         RTC().datetime((y, mo, d, wd, h, mi, s, ms % 1000 * 1000))
+        self.on_step()
 
     async def run(self):
         """Keep the clock right by NTP, if a server is configured."""
@@ -90,7 +92,7 @@ async def sntp_offset_ms(server, unix_ms, port=123):
         sock.close()
     if len(answer) < 48 or answer[0] & 7 != 4 or answer[24:32] != question[40:48]:
         raise ValueError("not an answer to our question")
-    if not 1 <= answer[1] <= 15:
+    if not 1 <= answer[1] <= 15 or answer[0] >> 6 == 3:
         raise ValueError("the server has no time itself")
     there, back = _ntp_ms(answer, 32), _ntp_ms(answer, 40)
     return ((there - sent) + (back - received)) // 2
@@ -98,7 +100,8 @@ async def sntp_offset_ms(server, unix_ms, port=123):
 
 def _ntp_ms(packet, at):
     seconds, fraction = struct.unpack_from(">II", packet, at)
-    return (seconds - _NTP_EPOCH) * 1000 + (fraction * 1000 >> 32)
+    # The 32 bits begin anew in 2036; counted from 1970 they last to 2106.
+    return (seconds - _NTP_EPOCH) % (1 << 32) * 1000 + (fraction * 1000 >> 32)
 
 
 async def _receive(sock, limit_ms):

@@ -50,6 +50,8 @@ def check(given):
         for key in keys:
             if table[key] is not None and not isinstance(table[key], str):
                 raise ConfigError("%s must be a text" % key)
+    if config["mqtt"]["password"] is not None and config["mqtt"]["user"] is None:
+        raise ConfigError("mqtt.password needs mqtt.user")
     whole("mqtt.port", config["mqtt"]["port"], 1, 65_535)
     whole("mqtt.keepalive_s", config["mqtt"]["keepalive_s"], 1, 65_535)
     whole("window_s", config["window_s"], 1, 3600)

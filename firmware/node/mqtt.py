@@ -23,7 +23,6 @@ _PUBACK = 0x40
 _SUBSCRIBE = 0x82
 _SUBACK = 0x90
 _PINGREQ = b"\xc0\x00"
-_PINGRESP = 0xD0
 _DISCONNECT = b"\xe0\x00"
 
 REPLY_MS = 10_000  # longest wait for a connection or an answer

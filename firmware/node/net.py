@@ -4,7 +4,10 @@ import asyncio
 
 import network
 
-from node.mqtt import wire_ms
+try:
+    from time import wire_sleep_ms  # the broker's time is not an emulated board's
+except ImportError:
+    wire_sleep_ms = asyncio.sleep_ms
 
 _JOIN_MS = 20_000
 _POLL_MS = 250
@@ -39,4 +42,4 @@ def jittered(ms):
     """A wait of half to one and a half times `ms`, so that a city of nodes does not come back in one second."""
     from random import randint
 
-    return wire_ms(randint(ms // 2, ms + ms // 2))
+    return randint(ms // 2, ms + ms // 2)

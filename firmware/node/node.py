@@ -61,6 +61,7 @@ class Node:
             "reset_cause": _RESET_CAUSES.get(machine.reset_cause(), "unknown"),
         }
         self.uplink = Uplink(config, self.wifi, self.outbox, self.clock, self.boot, birth, log)
+        self.clock.on_step = self.uplink.wake  # what waited for the time may go
         self._watchdog = machine.WDT(timeout=max(_WATCHDOG_MS, 2000 * config["window_s"]))
 
     async def run(self):
@@ -76,7 +77,10 @@ class Node:
         except MemoryError:
             self.outbox.shed()
             gc.collect()
-            self.outbox.put(ended, stream, body(readings))
+            try:
+                self.outbox.put(ended, stream, body(readings))
+            except MemoryError:
+                self.outbox.lose()
         self.uplink.wake()
 
     async def _windows(self):

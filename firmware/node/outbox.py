@@ -43,6 +43,11 @@ class Outbox:
         for _ in range((len(self._packs) + 1) // 2):
             self._drop()
 
+    def lose(self):
+        """A pack could not even be made: it is counted, and its number shows as a gap."""
+        self.seq += 1
+        self.dropped += 1
+
     def _drop(self):
         pack = self._packs.pop(0)
         self._bytes -= _size(pack)

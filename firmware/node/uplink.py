@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from node.mqtt import Client, Rejected
-from node.net import jittered
+from node.net import jittered, wire_sleep_ms
 from node.outbox import FIRST_FREE_ID, packet_id
 from node.pack import pack
 
@@ -64,7 +64,7 @@ class Uplink:
             finally:
                 await self._client.close()
                 self._outbox.disconnected()
-            await asyncio.sleep_ms(jittered(wait))
+            await wire_sleep_ms(jittered(wait))
             wait = min(wait * 2, _LONGEST_MS)
 
     async def _talk(self):

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gateway.errors import GanglionError
-from sim_hardware.folder import MARK
+from sim_hardware.folder import MARK, locked
 from sim_hardware.servers import InfluxDB, Mosquitto, ServerError, check_running, free_port, spawn, wait_until
 
 DATABASE = "ganglion"
@@ -60,7 +60,10 @@ class Gateway:
     def stop(self) -> None:
         if self._process:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(_GATEWAY_SECONDS)
+            try:
+                self._process.wait(_GATEWAY_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
             self._process = None
 
     def kill(self) -> None:
@@ -99,9 +102,9 @@ def reopened(folder: Path) -> Iterator[InfluxDB]:
     """
     try:
         port = json.loads((folder / MARK).read_text())["influx_port"]
-    except (OSError, KeyError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise GanglionError(
             f"{folder} holds no database of a demo: run `ganglion demo` first, or name --data"
         ) from error
-    with InfluxDB(folder / "influx", port) as influx:
+    with locked(folder), InfluxDB(folder / "influx", port) as influx:
         yield influx

@@ -24,13 +24,13 @@ DataFolder = Annotated[Path, typer.Option("--data", help="Where the run keeps it
 
 def parse_broker(url: str) -> tuple[str, int, str | None, str | None]:
     """(host, port, user, password) of `mqtt://[user:password@]host[:port]`. Raises ConfigError."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port or 1883
     except ValueError as error:
-        raise ConfigError(f"--broker {url}: {error}") from error
+        raise ConfigError(f"--broker: {error}; write mqtt://host:port") from error
     if parts.scheme != "mqtt" or not parts.hostname or parts.path not in ("", "/") or parts.query:
-        raise ConfigError(f"--broker {url}: write mqtt://host:port or mqtt://user:password@host:port")
+        raise ConfigError(f"--broker {url!r}: write mqtt://host:port or mqtt://user:password@host:port")
     user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
     return parts.hostname, port, user, password
 
@@ -79,5 +79,10 @@ def fleet(
     if report:
         write(report, figures)
     if not arrived:
-        typer.echo(f"ganglion: {figures.packs_unsent} packs did not leave the nodes: is {broker} reachable?", err=True)
+        why = (
+            f"{figures.packs_unsent} packs did not leave the nodes: is {where.host}:{where.port} reachable?"
+            if figures.packs_unsent
+            else "not every node came to the city's end in time: this machine is too slow for so many at this speed"
+        )
+        typer.echo(f"ganglion: {why}", err=True)
         raise typer.Exit(1)

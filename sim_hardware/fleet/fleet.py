@@ -173,6 +173,7 @@ class Fleet:
         assert self._nursery
         assert self._nursery.stdin
         order = {"slot": slot, "folder": str(self.folder / "nodes" / self.places[slot].node), "cause": cause}
+        self._slots.begin(slot, self.pace.now_us())
         self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
 
     async def _attend(self) -> None:

@@ -46,6 +46,10 @@ class Slots:
         self._records = np.memmap(path, RECORD, "w+", shape=(nodes,))
         self._before = np.zeros(nodes, RECORD)
 
+    def begin(self, slot: int, now_us: int) -> None:
+        """The board is being switched on: the city must not leave it behind before it tells its own time."""
+        self._records["now_us"][slot] = now_us
+
     def retire(self, slot: int) -> None:
         """The board has ended: keep its counts, clear its record."""
         for name in _SUMMED:

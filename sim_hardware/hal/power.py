@@ -16,14 +16,14 @@ _RECORD = "<QIIIIII"
 _POWER_ON = 1
 _TELL_MS = 100  # how often a board tells its time when nothing else has changed (real ms)
 _BACKLOG = 8  # packs: a network as fast as life never has more of them on the way in a city as slow as life
-_HOLD_MS = 1_000  # real ms without an acknowledgement, after which the network itself is what is wrong
+_HOLD_MS = 10_000  # real ms without an acknowledgement, after which the broker is taken to be away
 
 
 class Teller:
     """Writes the board's record when a count has changed, and now and then.
 
     It also holds the board's time while packs leave more slowly than a fast city makes them: a machine that is too slow
-    for its city makes it late, and loses nothing of it.
+    for its city makes it late, and loses nothing of it while the broker acknowledges.
     """
 
     def __init__(self, path, slot, node, boot):

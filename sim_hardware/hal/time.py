@@ -6,7 +6,8 @@ from world import world
 EPOCH = 946_684_800  # 2000-01-01 in Unix seconds
 _PERIOD = 1 << 30
 
-# What the real-time clock shows, minus the world's own time (us). A board without a backup battery starts in 2000.
+# What the real-time clock shows, minus the world's own time (us). It is right at power-on, as if it had a battery; a
+# board that has none is one whose program calls `lose_rtc` first.
 _rtc_offset = 0
 
 
@@ -86,6 +87,21 @@ def wire_ms(ms):
     Emulation alone has this: a board may run faster than life, its broker and the cable to it never do.
     """
     return ms if _caught_up() else int(ms * world.speed)
+
+
+class _Alarm:
+    """A stream that can be read after so many real milliseconds, whatever the board's time does meanwhile."""
+
+    def __init__(self, ms):
+        self._at = utime.ticks_add(utime.ticks_ms(), ms)
+
+    def poll_flags(self):
+        return 1 if utime.ticks_diff(utime.ticks_ms(), self._at) >= 0 else 0
+
+
+def wire_sleep_ms(ms):
+    """`asyncio.sleep_ms` in the wire's time, which goes on when the board's is held or stands still for good."""
+    yield asyncio.core._io_queue.queue_read(_Alarm(ms))
 
 
 def _caught_up():
