@@ -100,8 +100,9 @@ except (OSError, ValueError) as error:
         (lambda good: b"\x25" + good[1:], "not an answer to our question"),
         (lambda good: good[:1] + b"\x00" + good[2:], "the server has no time itself"),
         (lambda good: good[:1] + b"\x10" + good[2:], "the server has no time itself"),
+        (lambda good: b"\xe4" + good[1:], "the server has no time itself"),
     ],
-    ids=["short", "empty", "other origin", "a question", "broadcast", "stratum 0", "stratum 16"],
+    ids=["short", "empty", "other origin", "a question", "broadcast", "stratum 0", "stratum 16", "leap 3"],
 )
 def test_a_wrong_answer_is_refused(
     server: socket.socket, tmp_path: Path, spoil: Callable[[bytes], bytes], message: str

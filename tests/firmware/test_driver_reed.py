@@ -163,3 +163,29 @@ print(len(pulses))
     assert number == "100"
     assert int(apart) < 5, "bounces moved a pulse"
     assert int(stuck) in (100, 101)
+
+
+def test_an_interrupt_in_the_middle_of_a_poll_counts_nothing_twice(tmp_path: Path) -> None:
+    """Soft interrupts run between any two steps of the program: here one comes within each look at the pin."""
+    program = """
+import micropython
+from time import sleep_ms
+import world as hardware
+from drivers.reed import Reed
+hardware.line(27).drive(1)
+class Busy:
+    level = 1
+    def value(self):
+        micropython.schedule(reed._edge, self)
+        return self.level
+pulses = []
+reed = Reed(27, pulses.append)
+reed._pin = pin = Busy()
+for n in range(200):
+    pin.level = 1 - pin.level
+    for _ in range(3):
+        reed.poll()
+        sleep_ms(40)
+print(len(pulses), reed._contact.pulses)
+"""
+    assert run(program, tmp_path) == ["100 100"]

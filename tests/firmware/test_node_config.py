@@ -25,6 +25,7 @@ WRONG = [
     ({"mqtt": {}}, "mqtt.host is missing"),
     ({"mqtt": {"host": ""}}, "mqtt.host is missing"),
     ({"mqtt": {"hots": "x"}}, "unknown key mqtt.hots"),
+    ({"mqtt": {"host": "x", "password": "y"}}, "mqtt.password needs mqtt.user"),
     ({"mqtt": "gateway.lan"}, "mqtt. must be an object"),
     *(
         ({"mqtt": {"host": "x", "port": port}}, "mqtt.port must be a whole number from 1 to 65535")

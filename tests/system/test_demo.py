@@ -84,6 +84,10 @@ def test_what_it_stored_can_be_asked_again(ended: tuple[Path, str, dict[str, Any
     data, _, report = ended
     narrow = ["--every", "10m", "--last", "30d", "--by", "site"]
     with reopened(data) as influx:
+        again = subprocess.run(
+            [*GANGLION, "demo", "--data", str(data)], capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        assert (again.returncode, "a run that still goes on" in again.stderr) == (1, True)
         answer = subprocess.run(
             [*GANGLION, "query", "pm2_5", *narrow, "--format", "json", "--config", str(data / "ganglion.toml")],
             capture_output=True,
