@@ -104,7 +104,7 @@ async def test_packs_and_incidents_are_written_and_counted(
         incident = Incident("i", "burst", "riverside", "water-0001", "", "critical", NOW, NOW + 60, "much")
         await access.call(Journal.detected, 26, b"", [incident])
         async with asyncio.timeout(20):
-            while await access.call(Journal.incidents_for, "influx", 10):
+            while await access.call(Journal.incidents_for, "influx", 10):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert len(select(influx.url, influx_db, "SELECT id FROM incident")) == 2
     assert times(influx.url, influx_db) == list(range(26))
