@@ -28,13 +28,17 @@ class BME280:
         self._calibration = None
 
     def start(self):
-        """Check that it is the right chip, and read its calibration. Raises ValueError when it is another."""
+        """Check that it is the right chip, and read its calibration. Raises ValueError when it is another, or garbled.
+
+        Nothing checks the calibration but reading it twice; a wrong one would spoil every value until the next boot.
+        """
         found = self._i2c.readfrom_mem(self._address, _ID, 1)[0]
         if found != _CHIP_ID:
             raise ValueError("no BME280: the chip calls itself 0x%02x" % found)
-        first = self._i2c.readfrom_mem(self._address, _CALIBRATION_1, 26)
-        second = self._i2c.readfrom_mem(self._address, _CALIBRATION_2, 7)
-        self._calibration = calibration(first, second)
+        found = self._read_calibration()
+        if self._read_calibration() != found:
+            raise ValueError("the calibration reads differently each time")
+        self._calibration = found
 
     def measure(self):
         """Take one sample of each (forced mode); `read` has it MEASURE_MS later."""
@@ -45,6 +49,11 @@ class BME280:
         """(temperature Cel, pressure Pa, humidity %RH), or None when nothing was measured since power-on."""
         self._i2c.readfrom_mem_into(self._address, _DATA, self._data)
         return decode(self._data, self._calibration)
+
+    def _read_calibration(self):
+        first = self._i2c.readfrom_mem(self._address, _CALIBRATION_1, 26)
+        second = self._i2c.readfrom_mem(self._address, _CALIBRATION_2, 7)
+        return calibration(first, second)
 
     def _write(self, register, value):
         self._byte[0] = value

@@ -15,6 +15,7 @@ _PRESSURE = const(0xE000)
 POWER_UP_MS = 30  # the chip is deaf for so long after power-on
 STOP_MS = 500  # the chip is deaf for so long after `stop`
 PERIOD_MS = 5000  # a new measurement comes this often
+MOST = 40_000  # ppm, the end of its output range (table 1)
 
 
 class SCD41:

@@ -131,6 +131,31 @@ for values in (surroundings, [-12.0, 87_000, 5.0]):
         assert found[2] == pytest.approx(humidity, abs=0.4)
 
 
+def test_a_calibration_that_was_garbled_is_not_kept(tmp_path: Path) -> None:
+    """Nothing else would find it, and every value until the next boot would be wrong; the next start has it right."""
+    printed = on_the_board(
+        tmp_path,
+        """
+real, reads = chip.read, []
+def read(n):
+    data = real(n)
+    reads.append(n)
+    return b"\\xff" + data[1:] if len(reads) == 2 else data
+chip.read = read
+try:
+    sensor.start()
+except ValueError as error:
+    print(error)
+sensor.start()
+sensor.measure()
+sleep_ms(MEASURE_MS)
+print(sensor.read()[0])
+""",
+    )
+    assert printed[0] == "the calibration reads differently each time"
+    assert float(printed[1]) == pytest.approx(21.5, abs=0.05)
+
+
 def test_another_or_no_chip_is_told(tmp_path: Path) -> None:
     """Which address holds what, and that nobody answers, are errors of their own; a chip that comes back works."""
     printed = on_the_board(

@@ -48,6 +48,40 @@ def test_a_flipped_bit_is_found_wherever_it_is(values: list[int], bit: int) -> N
         driver.decode(good)
 
 
+class Bus:
+    """An I2C bus whose chip answers these bytes to everything."""
+
+    def __init__(self, answers: list[bytes]) -> None:
+        self.answers = answers
+
+    def writeto(self, address: int, data: bytes) -> None:
+        assert address == 0x62
+
+    def readfrom_into(self, address: int, buffer: bytearray) -> None:
+        buffer[:] = self.answers.pop(0)
+
+
+@given(st.binary(min_size=3, max_size=3), st.binary(min_size=9, max_size=9))
+def test_random_bytes_are_a_reading_only_with_all_check_bytes(flag: bytes, data: bytes) -> None:
+    """In the flag too; and what is read then is what stands there."""
+    crcs = [
+        sensirion.crc8(each, at, at + 2) == each[at + 2] for each, at in ((flag, 0), *((data, at) for at in (0, 3, 6)))
+    ]
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(driver, "sleep_ms", lambda ms: None)
+            found = driver.SCD41(Bus([flag, data])).read()
+    except ValueError:
+        assert not all(crcs)
+    else:
+        assert crcs[0]
+        if found is None:
+            assert not (flag[0] << 8 | flag[1]) & 0x7FF
+        else:
+            assert all(crcs)
+            assert found[0] == data[0] << 8 | data[1]
+
+
 ATTACHED = """
 from time import sleep_ms
 import world as hardware

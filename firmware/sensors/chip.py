@@ -1,0 +1,88 @@
+# What the chips of a station have in common: series of values, and a task that takes readings or counts them.
+
+from time import ticks_diff, ticks_ms
+
+from micropython import const
+
+from sensors.mean import Mean
+
+NEWEST_MS = 30_000  # an older value is not "now"
+_PATIENCE = const(10)  # readings that a chip may owe one after the other
+
+
+class Series(Mean):
+    """One quantity: the mean of the window, and the newest value.
+
+    `digits` is what it is rounded to, `low` and `high` are the ends of the range that the chip is made for.
+    """
+
+    def __init__(self, name, unit, digits, low, high):
+        Mean.__init__(self)
+        self.name = name
+        self.unit = unit
+        self.digits = digits
+        self.low = low
+        self.high = high
+        self._newest = None
+        self._at = 0
+
+    def put(self, value, now):
+        self.add(value)
+        self._newest = value
+        self._at = now
+
+    def newest(self, now):
+        """The newest value, unless it is old; None for good then: ticks wrap, and it would look new again."""
+        if self._newest is not None and ticks_diff(now, self._at) > NEWEST_MS:
+            self._newest = None
+        return self._newest
+
+
+class Chip:
+    """`run` is the task; `driver` has `read`, which gives a tuple with a value for each series, or None."""
+
+    def __init__(self, name, driver, series):
+        self.name = name
+        self.series = series
+        self.driver = driver
+        self._spoilt = 0
+        self._owed = 0
+
+    def rejected(self):
+        """Readings that were garbled, or that cannot be, since the boot."""
+        return self._spoilt + getattr(self.driver, "garbled", 0)
+
+    def poll(self):
+        """Take what the chip has; False when that is nothing. Raises OSError when it has been so for too long."""
+        try:
+            found = self.driver.read()
+        except ValueError:
+            found = None
+            self._spoilt += 1
+        if found is not None and self.take(found):
+            self._owed = 0
+            return True
+        self._owed += 1
+        if self._owed > _PATIENCE:
+            self._owed = 0
+            raise OSError(110, "no reading %d times, %d rejected so far" % (_PATIENCE, self.rejected()))
+        return False
+
+    def take(self, values):
+        """False when one of them cannot be (NaN is one): then the others of the same reading are not trusted either."""
+        for series, value in zip(self.series, values):
+            if not series.low <= value <= series.high:
+                return self.reject()
+        now = ticks_ms()
+        for series, value in zip(self.series, values):
+            series.put(value, now)
+        return True
+
+    def reject(self):
+        self._spoilt += 1
+        return False
+
+
+def particles(most):
+    """The series of a particle counter."""
+    return [Series(name, "ug/m3", 1, 0, most) for name in ("pm1_0", "pm2_5", "pm10")]
