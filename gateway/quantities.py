@@ -43,6 +43,10 @@ QUANTITIES: Final = (
     Quantity("water", "flow_min", "l/h", 0, 1e6, meaning="least flow within the window"),
     Quantity("water", "temperature", "Cel", -40, 125, meaning="of the water or the pit"),
     Quantity("water", "reverse_flow", "", 0, 1, flag=True, meaning="water runs backwards"),
+    Quantity("water", "frost", "", 0, 1, flag=True, meaning="3 °C or less; it ends above 4 °C"),
+    Quantity(
+        "water", "register_restored", "", 0, 1, flag=True, meaning="power was lost: what ran in that window is missing"
+    ),
     Quantity("air", "pm1_0", "ug/m3", 0, 10_000, meaning="particles below 1 µm"),
     Quantity("air", "pm2_5", "ug/m3", 0, 10_000, meaning="particles below 2.5 µm"),
     Quantity("air", "pm10", "ug/m3", 0, 10_000, meaning="particles below 10 µm"),
@@ -54,15 +58,27 @@ QUANTITIES: Final = (
     Quantity("air", "pressure", "Pa", 30_000, 110_000, meaning="of the air, not reduced to sea level"),
     Quantity("health", "heap_free", "B", 0, 1e9, meaning="free heap of the interpreter"),
     Quantity("health", "heap_largest", "B", 0, 1e9, meaning="largest free block of the system's heap"),
+    Quantity("health", "flash_free", "B", 0, 1e12, meaning="free flash of the node's file system"),
     Quantity("health", "rssi", "dBm", -130, 20, meaning="radio signal"),
     Quantity("health", "outbox_packs", "count", 0, 1e9, meaning="packs waiting in the node"),
     Quantity("health", "outbox_dropped", "count", 0, 1e9, meaning="packs the node dropped since boot, oldest first"),
     Quantity("health", "uptime", "s", 0, 1e10, meaning="since boot"),
     Quantity("health", "clock_error", "s", -1e9, 1e9, meaning="last correction of the clock"),
+    Quantity("health", "clock_drift", "ppm", -1e9, 1e9, meaning="rate at which the clock loses (+) or gains"),
+    Quantity(
+        "health",
+        "tasks_failing",
+        "count",
+        0,
+        1000,
+        meaning="parts of the node that failed a moment ago, sensors among them",
+    ),
     Quantity("health", "temperature", "Cel", -60, 150, meaning="of the chip"),
     # States any node can see; they travel as events and belong to the node's own kind.
     Quantity("*", "tamper", "", 0, 1, flag=True, meaning="the housing is open"),
     Quantity("*", "power_fail", "", 0, 1, flag=True, meaning="the supply is failing"),
+    # Not a state, but of any kind too: it travels with the readings that it was applied to.
+    Quantity("*", "calibration", "", 0, 1e9, meaning="version of the calibration that was applied"),
 )
 
 KINDS: Final = ("traffic", "water", "air")

@@ -13,6 +13,7 @@ _RECORD = "<I12f"
 _SIZE = 52
 _MINUTE = 60_000_000  # us
 _STUCK = 1.0
+_LANES = 2  # of a street in the city
 
 
 class Surroundings:
@@ -98,7 +99,7 @@ class _Faults:
 def _traffic(board, surroundings, seed):
     from chips.loop import LoopPair
 
-    for i, pins in enumerate(board.LOOPS):
+    for i, pins in enumerate(board.LOOPS[:_LANES]):
         lane = _Lane(surroundings, 2 * i, seed + 7 * i)
         pair = LoopPair(pins, lane.next, start_us=world.now)
         for pin, level in pair.levels():
@@ -106,17 +107,51 @@ def _traffic(board, surroundings, seed):
         _world.attach_pins(pair)
 
 
+# A water meter's wheels turn on while its board is off. Where they are is in `meter.bin` in the board's folder: a board
+# that is switched on again finds its meter there, advanced by what ran through meanwhile. The record is that of
+# `ReedMeter.state`: time of the last edge (us), place in the turn, mark passed last, true turns forward and backward.
+_METER = "<qqqqq"
+_METER_SIZE = 40
+
+
 def _water(board, surroundings, seed):
+    import onewire
     from chips.reed import ReedMeter
 
     def flow(us):
         fields = surroundings.at(us)
-        return None if fields is None else (int(fields[0] * 1000), (us // _MINUTE + 1) * _MINUTE)
+        if fields is not None:
+            return int(fields[0] * 1000), (us // _MINUTE + 1) * _MINUTE
+        if us >= world.now:
+            return None
+        # The feed has forgotten it: of that time nobody knows any flow.
+        return 0, max(us // _MINUTE + 1, world.now // _MINUTE - surroundings._ring) * _MINUTE
 
-    meter = ReedMeter(board.REED, flow, start_us=world.now, seed=seed)
+    def thermometer():
+        from chips.ds18b20 import DS18B20
+
+        return DS18B20(_ms, lambda: surroundings.now()[1], serial=seed, seed=seed + 1)
+
+    def keep(*state):
+        file.seek(0)
+        file.write(struct.pack(_METER, *state))
+
+    path = world.folder + "/meter.bin"
+    try:
+        file = open(path, "r+b")  # noqa: SIM115 - kept open for the life of the board
+    except OSError:
+        file = open(path, "w+b")  # noqa: SIM115
+    found = file.read(_METER_SIZE)
+    state = struct.unpack(_METER, found) if len(found) == _METER_SIZE else None
+    # A board without a use for the second reed, or for the thermometer, leaves it unconnected.
+    meter = ReedMeter(
+        board.REED, flow, start_us=world.now, seed=seed, second=getattr(board, "REED_B", None), state=state, keep=keep
+    )
     for pin, level in meter.levels():
         _world.line(pin).drive(level)
     _world.attach_pins(meter)
+    if hasattr(board, "ONEWIRE"):
+        onewire.attach(board.ONEWIRE, thermometer)
 
 
 def _air(board, surroundings, seed):
@@ -131,7 +166,7 @@ def _air(board, surroundings, seed):
         return fields[4], fields[6], fields[5]
 
     pms = PMS5003(_ms, lambda: now()[0:3], seed)
-    _world.attach_uart(board.PMS5003["tx"], board.PMS5003["rx"], pms)
+    _world.attach_uart(board.PARTICLES["tx"], board.PARTICLES["rx"], pms)
     bus = board.I2C["scl"], board.I2C["sda"]
     _world.attach_i2c(*bus, SCD41(_ms, lambda: now()[3:6], seed=seed + 1))
     _world.attach_i2c(*bus, BME280(_ms, climate, seed=seed + 2))

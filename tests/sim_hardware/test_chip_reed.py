@@ -1,4 +1,7 @@
-"""A water meter's reed: one closure for each volume that ran through, whatever the flow; bounces that end soon."""
+"""A water meter's reeds: one closure for each volume that ran through, whatever the flow; bounces that end soon.
+
+Two of them tell the direction; and the meter goes on while nobody looks.
+"""
 
 from itertools import pairwise
 
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 
 from sim_hardware.chips.reed import ReedMeter
 
-PIN = 27
+PIN, SECOND = 27, 14
 HOUR_US = 3_600_000_000
 SETTLED_US = 5_000
 """Reeds bounce for a few ms at most."""
@@ -165,3 +168,173 @@ def test_stuck_keeps_the_contact_while_the_water_runs(level: int) -> None:
     assert {at for _, at in during} == {level}
     assert [us for us, _ in during] == [us for us, _ in healthy[len(before) : len(before) + len(during)]]
     assert after == healthy[-len(after) :]
+
+
+# to and fro, with two contacts -----------------------------------------------------------------------------------
+
+TURN = 1_000 * HOUR_US
+"""Of a meter of one litre a pulse, in ml/h times us."""
+PLACE = TURN - TURN * 30 // 100
+"""Where a new meter stands: half-way between an opening and the next closing of the first contact."""
+
+
+class Dial:
+    """The same meter by its place alone: closed parts of the turn, and a mark at its beginning."""
+
+    def __init__(self, place: int = PLACE, mark: int = 0) -> None:
+        self.place, self.mark = place, mark
+        self.forward = self.backward = 0
+
+    def go(self, volume: int) -> None:
+        before, self.place = self.place // TURN, (self.place + volume) // TURN * TURN + (self.place + volume) % TURN
+        after = self.place // TURN
+        step = 1 if after > before else -1
+        for mark in range(before + 1, after + 1) if step > 0 else range(before, after, -1):
+            if mark != self.mark:
+                self.mark = mark
+                self.forward += step > 0
+                self.backward += step < 0
+
+    def levels(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        place = self.place % TURN
+        first = place < TURN * 40 // 100
+        second = TURN // 4 <= place < TURN // 4 + TURN * 40 // 100
+        return ((PIN, 1 - first), (SECOND, 1 - second))
+
+
+def settle(meter: ReedMeter, end: int) -> None:
+    """Let everything up to `end` happen; times never fall."""
+    last = 0
+    while (us := meter.next_us()) is not None and us <= end:
+        assert us >= last
+        last = us
+        pin, level = meter.fire()
+        assert dict(meter.levels())[pin] == level
+
+
+_tides = st.lists(
+    st.tuples(st.integers(-6_000_000, 6_000_000) | st.just(0), st.integers(1, 120_000_000)), min_size=1, max_size=15
+)
+
+
+@given(_tides, st.integers(0, 2**50))
+def test_two_contacts_show_where_the_magnet_is(profile: Profile, start: int) -> None:
+    """Forwards and backwards and shaking, by the microsecond; and whole turns are counted either way."""
+    # A rest before each look, in which what bounces comes to an end.
+    pipe = Pipe([step for each in profile for step in (each, (0, SETTLED_US))], start)
+    meter = ReedMeter(PIN, pipe.flow, start_us=start, second=SECOND)
+    dial = Dial()
+    at = start
+    for rate, duration in profile:
+        at += duration + SETTLED_US
+        settle(meter, at)
+        dial.go(rate * duration)
+        assert meter.levels() == dial.levels()
+        assert (meter.forward, meter.backward) == (dial.forward, dial.backward)
+
+
+def test_the_second_contact_is_a_quarter_behind() -> None:
+    """60 l/h: a turn a minute; 15 s after the first, and before it on the way back."""
+    for rate, order in ((60_000, (0, 15, 24, 39)), (-60_000, (39, 24, 15, 0))):
+        pipe = Pipe([(rate, HOUR_US)])
+        meter = ReedMeter(PIN, pipe.flow, second=SECOND)
+        found, bounces = [], 0
+        while (us := meter.next_us()) is not None:
+            pin, level = meter.fire()
+            if found and us - found[-1][0] < SETTLED_US:
+                bounces += 1
+            else:
+                found.append((us, pin, level))
+        assert bounces == 4 * len(found)
+        begin = next(us for us, pin, level in found if (pin, level) == (PIN, 0 if rate > 0 else 1))
+        places = [round((us - begin) / 1_000_000) % 60 for us, _, _ in found]
+        if rate < 0:
+            places = [(60 - place) % 60 for place in places]
+        assert set(places) == set(order)
+        sequence = [(place, pin, level) for place, (_, pin, level) in zip(places, found, strict=True)]
+        closing = 0 if rate > 0 else 1
+        assert set(sequence) == {
+            (0, PIN, closing),
+            (15, SECOND, closing),
+            (24, PIN, 1 - closing),
+            (39, SECOND, 1 - closing),
+        }
+
+
+def test_an_edge_is_passed_backwards_when_it_is_left() -> None:
+    """To come back exactly to where a contact changes is not yet to pass it; a microsecond more is."""
+    twentieth = 50_000  # of a turn at 3600 l/h, in us: from the start back to where the second opens
+    for duration, found in ((twentieth, []), (twentieth + 1, [twentieth + 1])):
+        pipe = Pipe([(-3_600_000, duration)])
+        meter = ReedMeter(PIN, pipe.flow, second=SECOND)
+        assert [us for us in [meter.next_us()] if us is not None] == found
+
+
+def test_shaking_over_the_mark_is_no_turn() -> None:
+    """A turn is from one mark to another: to come back over the same is none."""
+    litre = (3_600_000, 1_000_000)
+    sixth, back = (3_600_000, 1_000_000 // 6), (-3_600_000, 1_000_000 // 6)
+    pipe = Pipe([litre, *([back, sixth] * 50), litre, litre])
+    meter = ReedMeter(PIN, pipe.flow, second=SECOND)
+    settle(meter, pipe.end)
+    assert (meter.forward, meter.backward) == (3, 0)
+
+
+# a thing of its own ------------------------------------------------------------------------------------------------
+
+
+@given(_tides, _tides, st.integers(0, 60_000_000), st.booleans())
+def test_a_meter_goes_on_while_its_board_is_off(before: Profile, after: Profile, off: int, two: bool) -> None:
+    """Switched on again it is where one is that was never off; its turns meanwhile count, and nobody saw an edge."""
+    second = SECOND if two else None
+    profile = [*before, (1_200_000, off), *after] if off else [*before, *after]
+    pipes = [Pipe(profile) for _ in range(2)]
+    kept: list[tuple[int, ...]] = []
+    first = ReedMeter(PIN, pipes[0].flow, second=second, keep=lambda *state: kept.append(state))
+    assert kept == [first.state()], "known from the start on"
+    cut = sum(duration for _, duration in before)
+    settle(first, cut)
+
+    def later(us: int) -> tuple[int, int] | None:
+        """Asked from the last edge on, which is before what the first meter has asked for."""
+        return Pipe(profile).flow(us)
+
+    again = ReedMeter(PIN, later, second=second, start_us=cut + off, state=kept[-1])  # type: ignore[arg-type]
+    whole = ReedMeter(PIN, pipes[1].flow, second=second)
+    for at in (cut + off, pipes[1].end):
+        settle(whole, at)
+        settle(again, at)
+        assert (again.forward, again.backward) == (whole.forward, whole.backward)
+    assert [meter.state()[1:3] for meter in (again, whole)] == [whole.state()[1:3]] * 2
+
+
+def test_what_is_kept_is_kept_before_it_is_seen() -> None:
+    """Once for each move of the magnet, none for bounces: a board that dies at the edge finds the meter past it."""
+    pipe = Pipe([(3_600_000, 20_000_000)])
+    kept: list[tuple[int, ...]] = []
+    meter = ReedMeter(PIN, pipe.flow, second=SECOND, keep=lambda *state: kept.append(state))
+    edges, moves = 0, 0
+    while (us := meter.next_us()) is not None:
+        known = len(kept)
+        meter.fire()
+        edges += 1
+        if len(kept) > known:
+            moves += 1
+            assert kept[-1][0] == us
+            shown = dict(ReedMeter(PIN, lambda us: None, second=SECOND, state=kept[-1]).levels())  # type: ignore[arg-type]
+            assert shown == dict(meter.levels())
+    assert (edges, len(kept)) == (5 * moves, moves + 1)
+    assert moves == 80
+
+
+def test_bounces_of_a_contact_end_when_it_moves_on() -> None:
+    """Water hammer: the magnet is back before the contact has settled; then it settles as the magnet is."""
+    profile = [(3_600_000, 300_100), *[(-3_600_000, 200), (3_600_000, 200)] * 200, (-3_600_000, 200_000)]
+    pipe = Pipe([*profile, (0, SETTLED_US)])
+    meter = ReedMeter(PIN, pipe.flow, second=SECOND)
+    dial = Dial()
+    for rate, duration in profile:
+        dial.go(rate * duration)
+    settle(meter, pipe.end)
+    assert meter.levels() == dial.levels()
+    assert (meter.forward, meter.backward) == (dial.forward, dial.backward) == (1, 0)
