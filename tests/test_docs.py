@@ -15,8 +15,11 @@ import typer
 
 from gateway.cli.main import make_app
 from gateway.config import Config, load
-from gateway.decode import decode_pack, decode_status
+from gateway.decode import decode_pack, decode_packs, decode_status
 from gateway.forward.lines import pack_lines
+from gateway.records import Pack, Status
+from gateway.steer.talk import OPS
+from gateway.update.service import Want
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -116,22 +119,55 @@ def test_every_setting_of_a_node_is_told() -> None:
 
 
 def test_the_protocols_examples_hold() -> None:
-    """The pack is taken and gives the line that is told; so is the birth."""
+    """The pack is taken and gives the line that is told; so are the packs of one message, the birth and the rest."""
     page = DOCS / "protocol.md"
-    pack, birth, incident = (text.encode() for text in blocks(page, "json"))
+    pack, several, birth, *down, incident = (text.encode() for text in blocks(page, "json"))
     taken = decode_pack("riverside", "air-0007", "telemetry", pack, now=1_795_430_400)
     (line,) = pack_lines(taken)
     assert line.decode() in page.read_text()
-    assert decode_status(birth).kind == "air"
+    found = decode_packs("riverside", "air-0007", "telemetry", several, now=1_795_430_400)
+    assert [each.seq for each in found if isinstance(each, Pack)] == [1234, 1235]
+    assert decode_status(birth) == Status(True, "air", 3, "0.1.0", "esp32-devkit", "power_on", clock=True)
+    wanted, reported, command, reply, *time, want = map(json.loads, down)
+    assert wanted.keys() == reported["taken"].keys() | reported["refused"].keys()
+    assert (command["id"], command["op"] in OPS, len(command["id"]) <= 32) == (reply["id"], True, True)
+    assert all(0 < len(each["id"]) <= 32 for each in time)
+    assert msgspec.convert(want, Want).at == 4096
     assert json.loads(incident)["closed"] is None
 
 
-def test_the_pins_are_those_of_the_board() -> None:
-    board = runpy.run_path(str(ROOT / "firmware/boards/esp32_devkit.py"))
-    rows = re.findall(r"^\| (\w+) \| (\d+) \|", (DOCS / "boards.md").read_text(), re.MULTILINE)
-    used = {"traffic": [pin for pair in board["LOOPS"] for pin in pair], "water": [board["REED"]]}
-    used["air"] = [board["PMS5003"]["tx"], board["PMS5003"]["rx"], board["I2C"]["scl"], board["I2C"]["sda"]]
-    assert rows == [(kind, str(pin)) for kind, pins in used.items() for pin in pins]
+def test_the_pins_are_those_of_the_boards() -> None:
+    """All that a board's file names is told, for each board."""
+    head, *rows = re.findall(
+        r"^\| (signal|[^|]+) \| ([\w–-]+) \| ([\w–-]+) \| ([\w–-]+) \|$", pins_table(), re.MULTILINE
+    )
+    for column, name in enumerate(head[1:], 1):
+        board = runpy.run_path(str(ROOT / "firmware/boards" / f"{name.replace('-', '_')}.py"))
+        told = {row[0]: int(row[column]) for row in rows if row[column].isdigit()}
+        loops = {
+            f"lane {lane}, {loop} loop": pin
+            for lane, pair in enumerate(board["LOOPS"], 1)
+            for loop, pin in zip(("first", "second"), pair, strict=True)
+        }
+        buses = {
+            f"{told_as}, {line}": board[bus][pin]
+            for bus, told_as in (("RADAR", "radar"), ("PARTICLES", "particles"))
+            for pin, line in (("tx", "from the board (TX)"), ("rx", "to the board (RX)"))
+        } | {f"I2C, {pin.upper()}": board["I2C"][pin] for pin in ("scl", "sda")}
+        single = {
+            "reed": "REED",
+            "second reed": "REED_B",
+            "DS18B20": "ONEWIRE",
+            "lid switch": "TAMPER",
+            "power failing": "POWER_FAIL",
+            "LED": "LED",
+        }
+        assert told == loops | buses | {label: board[key] for label, key in single.items()}, name
+
+
+def pins_table() -> str:
+    page = (DOCS / "boards.md").read_text()
+    return page[page.index("| signal |") :].partition("\n\n")[0]
 
 
 def test_the_command_line_of_the_project_is_installed_as_told() -> None:

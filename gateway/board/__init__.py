@@ -1,0 +1,1 @@
+"""Boards at the gateway's hand: what is put on them."""

@@ -1,0 +1,66 @@
+"""Files that say who a node is and whom it believes, in the form that every MicroPython reads: DER."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+    load_pem_private_key,
+)
+
+from gateway.board.errors import SettingsError
+from gateway.update.keys import load_public, public_text
+
+FOLDER: Final = "identity"
+UPDATE_KEY: Final = "update.key"
+
+
+def load(ca: Path | None, cert: Path | None, key: Path | None) -> dict[str, tuple[str, bytes]]:
+    """{"ca" | "cert" | "key": (path on the board, content)}, or {} when none is given.
+
+    Each may be PEM or DER. Raises SettingsError when one is missing, or is not what it should be.
+    """
+    given = {"ca": ca, "cert": cert, "key": key}
+    if not any(given.values()):
+        return {}
+    found = {}
+    for name, path in given.items():
+        if path is None:
+            raise SettingsError(f"--{name} is missing: --ca, --cert and --key belong together")
+        found[name] = (f"{FOLDER}/{name}.der", _der(name, path))
+    return found
+
+
+def load_update_key(path: Path) -> bytes:
+    """The public key that updates must be signed with. Raises UpdateError."""
+    return public_text(load_public(path)).encode() + b"\n"
+
+
+def _der(name: str, path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"--{name}: {path} cannot be read: {error.strerror}") from error
+    try:
+        return _CONVERT[name](data)
+    except (ValueError, TypeError) as error:
+        wanted = "private key without a passphrase" if name == "key" else "certificate"
+        raise SettingsError(f"--{name}: {path} is no {wanted} in PEM or DER") from error
+
+
+def _certificate(data: bytes) -> bytes:
+    load = x509.load_pem_x509_certificate if data.startswith(b"-----") else x509.load_der_x509_certificate
+    return load(data).public_bytes(Encoding.DER)
+
+
+def _key(data: bytes) -> bytes:
+    load = load_pem_private_key if data.startswith(b"-----") else load_der_private_key
+    return load(data, None).private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+
+_CONVERT: Final[dict[str, Callable[[bytes], bytes]]] = {"ca": _certificate, "cert": _certificate, "key": _key}
