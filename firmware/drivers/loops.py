@@ -55,6 +55,10 @@ class Passages:
         self.left = self._occupied = 0
         return taken
 
+    def now(self, now):
+        """(vehicles that left the first loop since `take`, whether one is over it)."""
+        return self.left, self._over[0]
+
     def _at_first(self, over, now):
         if over:
             # Between the loops there is room for two at most; older ones have left the lane.
@@ -113,8 +117,7 @@ class LoopPair:
     def _look(self, work=None):
         """Take note of both loops' states, then do `work(ticks)`, undisturbed by interrupts; what it returned."""
         found = None
-        self._missed = True
-        while self._missed:
+        while True:
             self._busy, self._missed = True, False
             now = ticks_us()
             for loop in (0, 1):
@@ -122,7 +125,8 @@ class LoopPair:
             if work:
                 found, work = work(now), None
             self._busy = False
-        return found
+            if not self._missed:
+                return found
 
     def poll(self):
         """Take note of a state whose edge was missed. Call it about once a second."""
@@ -131,3 +135,7 @@ class LoopPair:
     def take(self):
         """(vehicles that left the first loop, how long it was occupied in us) since the last call."""
         return self._look(self._passages.take)
+
+    def now(self):
+        """(vehicles that left the first loop since `take`, whether one is over it)."""
+        return self._look(self._passages.now)
