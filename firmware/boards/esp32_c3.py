@@ -5,6 +5,7 @@
 # (PCNT) and one UART beside the console's. It wakes from deep sleep by 0 to 5 alone, so the reeds are there.
 
 CHIP = "esp32c3"
+COUNTERS = 0  # pulse counters in hardware (PCNT)
 
 LOOPS = ((4, 5), (6, 7))
 RADAR = {"id": 1, "tx": 1, "rx": 0}

@@ -1,6 +1,7 @@
 # ESP32 DevKit (WROOM-32): which pin goes where. Wiring for people is in docs/.
 
 CHIP = "esp32"
+COUNTERS = 8  # pulse counters in hardware (PCNT)
 
 # (first loop, second loop) of each lane: inputs of the loop detectors' open collectors. 34 to 39 have no pull-up of
 # their own.

@@ -4,6 +4,7 @@
 # coloured LED, which is no plain one).
 
 CHIP = "esp32s3"
+COUNTERS = 4  # pulse counters in hardware (PCNT)
 
 LOOPS = ((4, 5), (6, 7), (15, 16), (10, 11))
 RADAR = {"id": 1, "tx": 17, "rx": 18}

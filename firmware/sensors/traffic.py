@@ -44,7 +44,8 @@ def build(board, given, scratch):
     settings = check(board, given)
     if settings["detector"] == "radar":
         return Radar(board.RADAR, settings)
-    return Loops(board.LOOPS[: settings["lanes"]], settings["spacing_cm"], settings["loop_cm"])
+    lanes = board.LOOPS[: settings["lanes"]]
+    return Loops(lanes, settings["spacing_cm"], settings["loop_cm"], board.COUNTERS)
 
 
 def check(board, given):
@@ -93,13 +94,13 @@ def _kmh(cm_s):
 class LoopLane:
     """`name` is the channel."""
 
-    def __init__(self, name, pins, spacing_cm, loop_cm):
+    def __init__(self, name, pins, spacing_cm, loop_cm, unit):
         from drivers.loops import LoopPair
 
         self._name = name
         self._speed = Speed()
         self._classes = [0] * len(_CLASSES)
-        self._loops = LoopPair(pins, spacing_cm, loop_cm, self._vehicle)
+        self._loops = LoopPair(pins, spacing_cm, loop_cm, self._vehicle, unit)
         self.poll = self._loops.poll
 
     def _vehicle(self, cm_s, length_cm):
@@ -135,8 +136,13 @@ class LoopLane:
 
 
 class Loops:
-    def __init__(self, pins, spacing_cm, loop_cm):
-        self._lanes = [LoopLane("lane%d" % (i + 1), pair, spacing_cm, loop_cm) for i, pair in enumerate(pins)]
+    """`counters` is how many pulse counters the chip has."""
+
+    def __init__(self, pins, spacing_cm, loop_cm, counters):
+        self._lanes = [
+            LoopLane("lane%d" % (i + 1), pair, spacing_cm, loop_cm, i if i < counters else None)
+            for i, pair in enumerate(pins)
+        ]
         self.tasks = (("loops", self._watch),)
         self.on_event = lambda readings: None
 

@@ -303,3 +303,30 @@ for i, lane in enumerate(lanes):
         for volume, occupied in taken[1:5]:
             assert volume == pytest.approx(200, abs=1)
             assert occupied == pytest.approx(0.6 * MINUTE, abs=180_000)
+
+
+@pytest.mark.parametrize(("unit", "counted"), [(0, 20), (None, 10)])
+def test_the_hardware_counts_while_the_program_is_held_up(tmp_path: Path, unit: int | None, counted: int) -> None:
+    """Of twenty vehicles ten pass while no interrupt is taken: with a pulse counter the volume has them all."""
+    program = f"""
+from chips.loop import LoopPair as Loops
+from drivers.loops import LoopPair
+import world as hardware
+def vehicles(after):
+    return ((after // 3_000_000 + 1) * 3_000_000, 13_889, 4_500)
+loops = Loops((32, 33), vehicles, start_us=world.now)
+for pin, level in loops.levels():
+    hardware.line(pin).drive(level)
+hardware.attach_pins(loops)
+pair = LoopPair((32, 33), 400, 200, lambda cm_s, cm: None, {unit})
+time.sleep_ms(31_000)
+lines = [hardware.line(32), hardware.line(33)]
+watches = [line.watch for line in lines]
+for line in lines:
+    line.watch = None
+time.sleep_ms(30_000)
+for line, watch in zip(lines, watches):
+    line.watch = watch
+print(pair.take()[0], pair.take()[0])
+"""
+    assert run(fast(tmp_path, START) + program, tmp_path) == [f"{counted} 0"]
