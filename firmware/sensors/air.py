@@ -162,3 +162,6 @@ class Air:
                 value = each.newest(now)
                 found.append((each.name, each.unit, value if value is None else round(value, each.digits)))
         return found
+
+    def save(self):
+        """There is nothing that must outlive the power."""

@@ -225,6 +225,10 @@ class Water:
             ("temperature", "Cel", self._mean.take(2)),
         ]
 
+    def save(self):
+        """Power is failing: the register goes where it will be found again."""
+        self._register.checkpoint()
+
     def sample(self):
         counts, flow = self._reed.poll(lambda: (self._volumes(), self._flow.rate(ticks_ms())))
         return counts + [("flow", "l/h", flow), ("flow_min", "l/h", None), ("temperature", "Cel", self._cel)]

@@ -1,0 +1,91 @@
+# Two inductive loops in each lane -> its volume, occupancy, speed and length classes.
+
+import asyncio
+
+from drivers.loops import LoopPair
+
+from sensors.speed import Speed
+
+_POLL_MS = 1_000
+# (name, shorter than so many cm): loops see lengths, not axles
+_CLASSES = (
+    ("class_motorcycle", 250),
+    ("class_short", 600),
+    ("class_medium", 1_050),
+    ("class_long", 1 << 29),
+)
+
+
+class LoopLane:
+    """`name` is the channel."""
+
+    def __init__(self, name, pins, spacing_cm, loop_cm, unit):
+        self._name = name
+        self._speed = Speed()
+        self._classes = [0] * len(_CLASSES)
+        self._loops = LoopPair(pins, spacing_cm, loop_cm, self._vehicle, unit)
+        self.poll = self._loops.poll
+
+    def _vehicle(self, cm_s, length_cm):
+        self._speed.add(cm_s)
+        if length_cm is not None:
+            for i, (_, limit) in enumerate(_CLASSES):
+                if length_cm < limit:
+                    self._classes[i] += 1
+                    break
+
+    def close_window(self, length_ms):
+        volume, occupied_us = self._loops.take()
+        occupancy = min(100.0, round(occupied_us / (10 * length_ms), 1))
+        found = self._readings(volume, occupancy, self._speed.take())
+        for i in range(len(_CLASSES)):
+            self._classes[i] = 0
+        return found
+
+    def sample(self):
+        """What the window has so far; a loop is under a vehicle now, or not."""
+        volume, over = self._loops.now()
+        return self._readings(volume, 100.0 if over else 0.0, self._speed.newest())
+
+    def _readings(self, volume, occupancy, speed):
+        found = [
+            (self._name + "/volume", "count", volume),
+            (self._name + "/occupancy", "%", occupancy),
+            (self._name + "/speed", "km/h", speed),
+        ]
+        for i, (name, _) in enumerate(_CLASSES):
+            found.append((self._name + "/" + name, "count", self._classes[i]))
+        return found
+
+
+class Loops:
+    """`counters` is how many pulse counters the chip has."""
+
+    def __init__(self, pins, spacing_cm, loop_cm, counters):
+        self._lanes = [
+            LoopLane("lane%d" % (i + 1), pair, spacing_cm, loop_cm, i if i < counters else None)
+            for i, pair in enumerate(pins)
+        ]
+        self.tasks = (("loops", self._watch),)
+        self.on_event = lambda readings: None
+
+    async def _watch(self):
+        while True:
+            for lane in self._lanes:
+                lane.poll()
+            await asyncio.sleep_ms(_POLL_MS)
+
+    def close_window(self, length_ms):
+        found = []
+        for lane in self._lanes:
+            found += lane.close_window(length_ms)
+        return found
+
+    def sample(self):
+        found = []
+        for lane in self._lanes:
+            found += lane.sample()
+        return found
+
+    def save(self):
+        """There is nothing that must outlive the power."""
