@@ -1,0 +1,122 @@
+"""`ganglion pki`: the city's own certificate authority, and an identity for whoever talks with the broker."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.options import JsonOption, moment, show_json, show_table
+from gateway.pki.authority import DAYS, Authority, Identity, PkiError
+
+app = typer.Typer(
+    help="Identities: the city's own certificate authority, and certificates for broker, gateway and nodes.",
+    no_args_is_help=True,
+)
+
+DirOption = Annotated[
+    Path, typer.Option("--dir", envvar="GANGLION_PKI", help="The authority's folder.", metavar="FOLDER")
+]
+DEFAULT_DIR = Path("pki")
+RenewOption = Annotated[bool, typer.Option("--renew", help="A new key and certificate in place of what there is.")]
+_Days = typer.Option(min=1, max=36_500, help="How long the certificate holds.")
+
+
+@app.command()
+def init(
+    folder: DirOption = DEFAULT_DIR,
+    name: Annotated[str, typer.Option(help="What the authority is called.")] = "Ganglion authority",
+    days: Annotated[int, _Days] = DAYS["ca"],
+) -> None:
+    """Make the authority. Keep its folder off the broker, and keep a copy: whoever has ca.key can be anybody.
+
+    Example: ganglion pki init --dir pki --name "City of Riverside"
+    """
+    if not 1 <= len(name) <= 64:
+        raise PkiError("the name of an authority has 1 to 64 characters")
+    authority = Authority.create(folder, name, days)
+    typer.echo(f"{authority.folder}/ca.pem is for everybody, {authority.folder}/ca.key for nobody.")
+
+
+@app.command()
+def server(
+    *,
+    name: Annotated[list[str] | None, typer.Option(help="A name of the broker; may be given again.")] = None,
+    ip: Annotated[list[str] | None, typer.Option(help="An address of the broker; may be given again.")] = None,
+    folder: DirOption = DEFAULT_DIR,
+    days: Annotated[int, _Days] = DAYS["server"],
+    renew: RenewOption = False,
+) -> None:
+    """An identity for a broker. Nodes accept it under these names and addresses alone.
+
+    Example: ganglion pki server --name broker.example --ip 192.168.1.10
+    """
+    _tell(Authority(folder).server([*(name or ()), *(ip or ())], days, renew=renew))
+
+
+@app.command()
+def node(
+    *,
+    site: Annotated[str, typer.Option(help="The node's site.")],
+    node: Annotated[str, typer.Option(help="The node's name.")],
+    folder: DirOption = DEFAULT_DIR,
+    days: Annotated[int, _Days] = DAYS["node"],
+    renew: RenewOption = False,
+) -> None:
+    """An identity for a node: ca.der, cert.der and key.der go onto the board, and nowhere else.
+
+    Example: ganglion pki node --site riverside --node water-0007
+    """
+    _tell(Authority(folder).node(site, node, days, renew=renew))
+
+
+@app.command()
+def gateway(
+    *,
+    name: Annotated[str, typer.Option(help="Its user name at the broker.")] = "gateway",
+    folder: DirOption = DEFAULT_DIR,
+    days: Annotated[int, _Days] = DAYS["gateway"],
+    renew: RenewOption = False,
+) -> None:
+    """An identity for the gateway, or for another program that may see the whole city.
+
+    Example: ganglion pki gateway
+    """
+    _tell(Authority(folder).gateway(name, days, renew=renew))
+
+
+@app.command("list")
+def list_(folder: DirOption = DEFAULT_DIR, json: JsonOption = False) -> None:
+    """Everything that was signed, and whether it holds.
+
+    Example: ganglion pki list --json
+    """
+    identities = Authority(folder).identities()
+    if json:
+        show_json(identities)
+        return
+    show_table(
+        ["kind", "name", "hosts", "state", "ends", "serial"],
+        [
+            [each.kind, each.name, " ".join(each.hosts), each.state, moment(each.ends), each.serial]
+            for each in identities
+        ],
+        "nothing was signed yet",
+    )
+
+
+@app.command()
+def revoke(
+    who: Annotated[str, typer.Argument(help="A name, such as riverside/water-0007, or a serial number.")],
+    folder: DirOption = DEFAULT_DIR,
+) -> None:
+    """Take an identity back: of a node that was stolen, or a key that was seen. Then give crl.pem to the broker.
+
+    Example: ganglion pki revoke riverside/water-0007
+    """
+    for each in Authority(folder).revoke(who):
+        typer.echo(f"revoked {each.kind} {each.name}, serial {each.serial}")
+    typer.echo(f"Give {folder}/crl.pem to the broker and have it reload: until then nothing has changed there.")
+
+
+def _tell(identity: Identity) -> None:
+    typer.echo(f"{identity.kind} {identity.name}: {identity.folder}, holds until {moment(identity.ends)}")
