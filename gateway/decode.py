@@ -1,20 +1,24 @@
-"""From topic and bytes to a pack, or to the reason why not. Pure: the clock and the node's known kind are handed in.
+"""From topic and bytes to packs, or to the reason why not. Pure: the clock and the node's known kind are handed in.
 
 SenML JSON (RFC 8428) in the profile of the protocol: integer base time, no sums, no base value or unit. A field that
 is not known here could change the meaning of a value, so it refuses the pack instead of being skipped.
+
+A message may hold several packs one after another. A pack that is bad is refused alone, with the bytes of its own part.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Final, cast
+from itertools import chain
+from typing import Final, NamedTuple, cast
 
 import msgspec
 from msgspec import Struct
 
 from gateway.config import NAME
 from gateway.errors import Refused
+from gateway.ingest.split import split
 from gateway.quantities import KINDS, QUANTITIES, Quantity
 from gateway.records import Pack, Reading, Status, Stream
 
@@ -61,12 +65,20 @@ class Record(Struct, forbid_unknown_fields=True):
     t: int = 0
 
 
-class _Name(Struct, frozen=True):
-    """A record's name, looked up: which quantity it is in each measurement that has it."""
+class Bad(NamedTuple):
+    """A pack that cannot be taken."""
 
-    channel: str
-    quantity: str
-    meanings: dict[str, Quantity]
+    payload: bytes
+    """A message of its own: once the reason is gone, it decodes to the pack that was meant."""
+    refused: Refused
+
+
+class _Shape(Struct, frozen=True):
+    """What the names of a pack's readings come to. Nodes send the same names over and over."""
+
+    measurement: str
+    places: tuple[tuple[str, Quantity], ...]
+    """(channel, quantity) of each name."""
 
 
 _decode_records = msgspec.json.Decoder(list[Record]).decode
@@ -100,46 +112,98 @@ def decode_status(payload: bytes) -> Status:
     return status
 
 
-def decode_pack(site: str, node: str, stream: Stream, payload: bytes, *, now: float, kind: str = "") -> Pack:
-    """The pack that `payload` carries on the topic of this site, node and stream.
+def decode_packs(
+    site: str, node: str, stream: Stream, payload: bytes, *, now: float, kind: str = ""
+) -> list[Pack | Bad]:
+    """What `payload` carries on the topic of this site, node and stream, in order; at least one. Raises nothing.
 
     `now` in Unix seconds is the gateway's clock; `kind` is the node's, where known, and decides only where the
-    quantities leave it open. Raises Refused and nothing else.
+    quantities leave it open.
     """
-    if len(payload) > MAX_BYTES:
-        raise Refused("size", f"{len(payload)} bytes, at most {MAX_BYTES} are allowed")
-    records = _parse(payload)
-    if not records:
-        raise Refused("senml", "no record")
-    first = records[0]
-    if first.bn is None or first.bt is None:
-        raise Refused("senml", "the first record needs bn and bt")
-    if first.bn != f"{site}/{node}/":
-        raise Refused("identity", f"bn is {first.bn!r}, the topic is of {site}/{node}/")
-    time = _check_time(first.bt, now)
-    if first.n == "" and first.v is None and first.vb is None:
-        del records[0]  # carries the base fields alone
-    else:
-        first.bn = first.bt = None
-    numbers: dict[str, int] = {}
-    named: list[tuple[Record, _Name]] = []
-    for record in records:
-        if record.bn is not None or record.bt is not None:
-            raise Refused("senml", "bn and bt belong into the first record only")
-        if record.n in ("boot", "seq"):
-            numbers[record.n] = _whole(record, numbers)
+    try:
+        return list(_packs(site, node, stream, _parse(payload), now, kind))
+    except Refused as refused:
+        parts = split(payload) if len(payload) <= MAX_BYTES else []
+        if len(parts) < 2:
+            return [Bad(payload, refused)]
+    found: list[Pack | Bad] = []
+    for part in parts:
+        try:
+            pack = decode_pack(site, node, stream, part, now=now, kind=kind)
+        except Refused as refused:
+            found.append(Bad(part, refused))
         else:
-            named.append((record, _look_up(record.n)))
-    if len(numbers) != 2:
-        raise Refused("sequence", f"{' and '.join({'boot', 'seq'} - numbers.keys())} missing")
-    measurement = _measurement(stream, [name for _, name in named], kind)
-    readings = tuple([_reading(record, name, measurement, time, now) for record, name in named])
-    if len({(reading.time, reading.channel, reading.quantity) for reading in readings}) != len(readings):
-        raise Refused("senml", "a quantity appears twice for the same time")
-    return Pack(site, node, stream, measurement, numbers["boot"], numbers["seq"], time, readings)
+            found.append(pack)
+            kind = _learn(kind, pack)
+    return found
+
+
+def decode_pack(site: str, node: str, stream: Stream, payload: bytes, *, now: float, kind: str = "") -> Pack:
+    """The one pack that `payload` carries; otherwise as `decode_packs`. Raises Refused and nothing else."""
+    packs = list(_packs(site, node, stream, _parse(payload), now, kind))
+    if len(packs) > 1:
+        raise Refused("senml", f"{len(packs)} packs where one was expected")
+    return packs[0]
+
+
+def _packs(site: str, node: str, stream: Stream, records: list[Record], now: float, kind: str) -> Iterator[Pack]:
+    """The packs of these records, at least one. Raises Refused at the first that is bad."""
+    rest = iter(records)
+    first = next(rest, None)
+    if first is None:
+        raise Refused("senml", "no record")
+    base = None
+    while first is not None:
+        base = base if first.bn is None else first.bn
+        if base is None or first.bt is None:
+            raise Refused("senml", "the first record needs bn and bt")
+        if base != f"{site}/{node}/":
+            raise Refused("identity", f"bn is {base!r}, the topic is of {site}/{node}/")
+        time = _check_time(first.bt, now)
+        own: tuple[Record, ...] = ()
+        if first.n != "" or first.v is not None or first.vb is not None:  # else it carries the base fields alone
+            first.bn = first.bt = None
+            own = (first,)
+        first = None
+        numbers: dict[str, int] = {}
+        readings: list[Record] = []
+        for record in chain(own, rest):
+            if record.bn is not None or record.bt is not None:
+                if record.n != "boot" or record.bt is None:
+                    raise Refused("senml", "bn and bt belong into the first record of a pack only")
+                first = record
+                break
+            if record.n in ("boot", "seq"):
+                numbers[record.n] = _whole(record, numbers)
+            else:
+                readings.append(record)
+        if len(numbers) != 2:
+            raise Refused("sequence", f"{' and '.join({'boot', 'seq'} - numbers.keys())} missing")
+        shape = _shape(stream, tuple([record.n for record in readings]), kind)
+        pack = Pack(
+            site,
+            node,
+            stream,
+            shape.measurement,
+            numbers["boot"],
+            numbers["seq"],
+            time,
+            tuple([_reading(record, place, time, now) for record, place in zip(readings, shape.places, strict=True)]),
+        )
+        if len({(each.time, each.channel, each.quantity) for each in pack.readings}) != len(readings):
+            raise Refused("senml", "a quantity appears twice for the same time")
+        kind = _learn(kind, pack)
+        yield pack
+
+
+def _learn(kind: str, pack: Pack) -> str:
+    """What is known of the node's kind after a pack of it."""
+    return pack.measurement if pack.measurement in KINDS else kind
 
 
 def _parse(payload: bytes) -> list[Record]:
+    if len(payload) > MAX_BYTES:
+        raise Refused("size", f"{len(payload)} bytes, at most {MAX_BYTES} are allowed")
     try:
         return _decode_records(payload)
     except _UNREADABLE as error:
@@ -168,33 +232,36 @@ def _whole(record: Record, known: Mapping[str, int]) -> int:
     return value
 
 
-@lru_cache(4096)
-def _look_up(text: str) -> _Name:
+@lru_cache(1024)
+def _shape(stream: Stream, names: tuple[str, ...], kind: str) -> _Shape:
+    found = [_look_up(name) for name in names]
+    wanted = [each for each in KINDS if all(each in meanings for _, meanings in found)]
+    if stream == "health":
+        wanted = ["health"] if all("health" in meanings for _, meanings in found) else []
+    if len(wanted) != 1:
+        if kind not in wanted:
+            said = ", ".join(names) or "nothing"
+            raise Refused(
+                "kind",
+                f"{said:.200} fits {' and '.join(wanted) or 'no measurement'}; the node's kind is {kind or 'unknown'}",
+            )
+        wanted = [kind]
+    return _Shape(wanted[0], tuple((channel, meanings[wanted[0]]) for channel, meanings in found))
+
+
+def _look_up(text: str) -> tuple[str, dict[str, Quantity]]:
+    """A record's name as channel and quantity, the latter for each measurement that has it."""
     channel, slash, quantity = text.rpartition("/")
     meanings = _MEANINGS.get((slash == "/", quantity))
     if meanings is None or (slash and _CHANNEL.fullmatch(channel) is None):
         raise Refused(
             "quantity", f"{text!r:.80} is in no table; per lane it is {{channel}}/{{quantity}}, else {{quantity}}"
         )
-    return _Name(channel, quantity, meanings)
+    return channel, meanings
 
 
-def _measurement(stream: Stream, names: list[_Name], kind: str) -> str:
-    wanted = [each for each in KINDS if all(each in name.meanings for name in names)]
-    if stream == "health":
-        wanted = ["health"] if all("health" in name.meanings for name in names) else []
-    if len(wanted) == 1:
-        return wanted[0]
-    if kind in wanted:
-        return kind
-    said = ", ".join(name.quantity for name in names) or "nothing"
-    raise Refused(
-        "kind", f"{said:.200} fits {' and '.join(wanted) or 'no measurement'}; the node's kind is {kind or 'unknown'}"
-    )
-
-
-def _reading(record: Record, name: _Name, measurement: str, base: int, now: float) -> Reading:
-    quantity = name.meanings[measurement]
+def _reading(record: Record, place: tuple[str, Quantity], base: int, now: float) -> Reading:
+    channel, quantity = place
     if record.u is not None and record.u != quantity.unit:
         raise Refused("unit", f"{record.n} is in {record.u!r:.40}, not in {quantity.unit!r}")
     value = record.vb if quantity.flag else record.v
@@ -209,4 +276,4 @@ def _reading(record: Record, name: _Name, measurement: str, base: int, now: floa
         if abs(record.t) >= MAX_OFFSET:
             raise Refused("senml", f"t is {record.t}, which is not relative to bt")
         time = _check_time(base + record.t, now)
-    return Reading(time, name.channel, name.quantity, float(value))
+    return Reading(time, channel, quantity.name, float(value))

@@ -73,6 +73,8 @@ class Metrics(Collector):
             ("journal_max_bytes", "Bytes at which the journal is full", figures.max_bytes),
             ("nodes", "Nodes heard of", figures.nodes),
             ("nodes_online", "Nodes whose last word was a birth", figures.nodes_online),
+            ("nodes_safe_mode", "Nodes whose newest birth told of safe mode", figures.nodes_safe),
+            ("nodes_without_time", "Nodes online that do not know the time", figures.nodes_without_time),
         ):
             yield GaugeMetricFamily(f"ganglion_{name}", meaning, value=level)
         incidents = GaugeMetricFamily("ganglion_incidents_open", "Incidents open now", labels=["kind"])

@@ -22,7 +22,7 @@ class Reading(Struct, frozen=True, gc=False, array_like=True):
 
 
 class Pack(Struct, frozen=True, array_like=True):
-    """One message of readings, checked against the table of quantities."""
+    """The readings of one window, checked against the table of quantities."""
 
     site: str
     node: str
@@ -56,6 +56,10 @@ class Status(Struct, frozen=True):
     firmware: str = ""
     board: str = ""
     reset_cause: str = ""
+    clock: bool | None = None
+    """Whether the node knew the time; None from firmware that does not tell."""
+    safe: str = ""
+    """Why it is in safe mode; empty when it is not."""
 
 
 class Incident(Struct, frozen=True):
@@ -78,6 +82,11 @@ class Incident(Struct, frozen=True):
     """Unix seconds of the pack that ended it; None while open."""
     summary: str
     """One sentence for a person: what was seen, what was expected."""
+
+    @property
+    def place(self) -> str:
+        """`site/node/channel`, as far as it concerns them."""
+        return "/".join(part for part in (self.site, self.node, self.channel) if part)
 
 
 class Ledger(Struct, frozen=True):
@@ -128,6 +137,12 @@ class NodeView(Struct, frozen=True, kw_only=True):
     firmware: str = ""
     board: str = ""
     reset_cause: str = ""
+    clock: bool | None = None
+    """Whether the node knows the time; None until it has told."""
+    guided: bool = False
+    """True when the gateway keeps its clock right, because nothing else does."""
+    safe: str = ""
+    """Why the node is in safe mode; empty when it is not."""
 
 
 class Figures(Struct, frozen=True):
@@ -143,3 +158,7 @@ class Figures(Struct, frozen=True):
     nodes_online: int
     incidents_open: dict[str, int]
     """By kind."""
+    nodes_safe: int = 0
+    """Nodes in safe mode."""
+    nodes_without_time: int = 0
+    """Nodes online that do not know the time."""

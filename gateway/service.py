@@ -18,11 +18,15 @@ from gateway.ingest.receiver import Receiver
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.outlet import IncidentOutlet
+from gateway.steer.service import Steer
+from gateway.update.service import Updates
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
 """How often the configuration file is looked at."""
+CANCEL_SECONDS: Final = 3.0
+"""After which a part is told again to end; longer than any of them takes to end in order."""
 DRAIN_SECONDS: Final = 5.0
 """How long the end may take to write what has arrived; the broker still has what is not written by then."""
 
@@ -94,6 +98,8 @@ class Gateway:
         self._forwarder = Forwarder(journal, make_target(config.influx), config.influx)
         self._detector = Runner(journal)
         self._outlet = IncidentOutlet(journal, self._receiver)
+        self._steer = Steer(config.mqtt, config.sites, journal)
+        self._updates = Updates(config.mqtt, config.sites, Path(config.data_dir))
         checks = {
             "broker": self._broker_trouble,
             "journal": lambda: journal_trouble(journal),
@@ -123,13 +129,24 @@ class Gateway:
         return changed
 
     async def _run_parts(self, until: Coroutine[Any, Any, Config | None]) -> Config | None:
-        parts = (self._receiver, self._pipeline, self._forwarder, self._detector, self._outlet, self._http)
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(part.run(), name=type(part).__name__) for part in parts]
-            changed = await until
-            for task in tasks:
-                task.cancel()
-        return changed
+        parts = (
+            *(self._receiver, self._pipeline, self._forwarder, self._detector, self._outlet),
+            *(self._steer, self._updates, self._http),
+        )
+        watching = asyncio.create_task(until)
+        tasks = [watching, *(asyncio.create_task(part.run(), name=type(part).__name__) for part in parts)]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            ended = [task for task in tasks if task.done()]
+        finally:
+            # Again and again: before Python 3.12 `asyncio.wait_for` may lose a cancellation, and libraries use it.
+            while running := [task for task in tasks if not task.done()]:
+                for task in running:
+                    task.cancel()
+                await asyncio.wait(running, timeout=CANCEL_SECONDS)
+        for task in ended:
+            task.result()
+        return watching.result()
 
     async def _broker_trouble(self) -> str | None:
         return self._receiver.trouble

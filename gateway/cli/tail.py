@@ -2,18 +2,23 @@
 
 import asyncio
 import time
-from typing import Annotated, Any, cast
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated, Any, Final, cast
 
-import aiomqtt
 import msgspec
 import typer
 
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment
-from gateway.config import Mqtt, load, secret
-from gateway.decode import decode_pack, decode_status, parse_topic
-from gateway.errors import GanglionError, Refused
+from gateway.config import Mqtt, load
+from gateway.decode import decode_packs, decode_status, parse_topic
+from gateway.errors import Refused
 from gateway.quantities import KINDS, QUANTITIES
 from gateway.records import Pack, Stream
+from gateway.steer.link import listen
+from gateway.steer.talk import broker
+
+STREAMS: Final = ("telemetry", "event", "health", "status")
 
 _UNITS = {(quantity.measurement, quantity.name): quantity.unit for quantity in QUANTITIES}
 
@@ -33,56 +38,51 @@ def tail(
     """
     settings = load(config)
     sites = [site] if site else list(settings.sites)
-    try:
-        asyncio.run(_tail(settings.mqtt, [f"ganglion/v1/{s}/{node or '+'}/+" for s in sites], quantity, count, json))
-    except aiomqtt.MqttError as error:
-        where = f"{settings.mqtt.host}:{settings.mqtt.port}"
-        raise GanglionError(f"the broker at {where} cannot be listened to: {error}") from error
-    except KeyboardInterrupt:
-        pass  # how a person ends it
+    topics = [f"ganglion/v1/{s}/{node or '+'}/{stream}" for s in sites for stream in STREAMS]
+    with suppress(KeyboardInterrupt):  # how a person ends it
+        asyncio.run(_tail(settings.mqtt, topics, quantity, count, json))
 
 
 async def _tail(mqtt: Mqtt, topics: list[str], quantity: str, count: int, json: bool) -> None:
-    tls = aiomqtt.TLSParameters(mqtt.ca, mqtt.cert or None, mqtt.key or None) if mqtt.ca else None
-    password = secret(mqtt.password_env)
     shown = 0
     kinds: dict[tuple[str, str], str] = {}
-    async with aiomqtt.Client(
-        mqtt.host, mqtt.port, username=mqtt.username or None, password=password or None, tls_params=tls
-    ) as client:
-        await client.subscribe([(topic, 0) for topic in topics])
+    async with broker(mqtt) as client:
+        await listen(client, topics, qos=0)
         async for message in client.messages:
-            pack = _decode(str(message.topic), bytes(message.payload), kinds)
-            if pack is None:
-                continue
-            readings = [reading for reading in pack.readings if quantity in ("", reading.quantity)]
-            if quantity and not readings:
-                continue
-            typer.echo(
-                _as_json(msgspec.structs.replace(pack, readings=tuple(readings))) if json else _as_line(pack, readings)
-            )
-            shown += 1
-            if shown == count:
-                return
+            for pack in _decode(str(message.topic), bytes(message.payload), kinds):
+                readings = [reading for reading in pack.readings if quantity in ("", reading.quantity)]
+                if quantity and not readings:
+                    continue
+                typer.echo(
+                    _as_json(msgspec.structs.replace(pack, readings=tuple(readings)))
+                    if json
+                    else _as_line(pack, readings)
+                )
+                shown += 1
+                if shown == count:
+                    return
 
 
-def _decode(topic: str, payload: bytes, kinds: dict[tuple[str, str], str]) -> Pack | None:
-    """A pack, or None for what is none; learns the kinds of nodes from births, which come first."""
-    level = topic.rpartition("/")[2]
-    if level not in ("telemetry", "event", "health", "status") or not payload:
-        return None
+def _decode(topic: str, payload: bytes, kinds: dict[tuple[str, str], str]) -> Iterator[Pack]:
+    """The packs of a message; learns the kinds of nodes from births, which come first."""
+    if not payload:
+        return
     try:
-        site, node, _ = parse_topic(topic)
+        site, node, level = parse_topic(topic)
+        kind = kinds.get((site, node), "")
         if level == "status":
-            kinds[site, node] = decode_status(payload).kind or kinds.get((site, node), "")
-            return None
-        pack = decode_pack(site, node, cast(Stream, level), payload, now=time.time(), kind=kinds.get((site, node), ""))
+            kinds[site, node] = decode_status(payload).kind or kind
+            return
     except Refused as refused:
         typer.echo(f"refused: {topic}: {refused}", err=True)
-        return None
-    if pack.measurement in KINDS:
-        kinds[site, node] = pack.measurement
-    return pack
+        return
+    for each in decode_packs(site, node, cast(Stream, level), payload, now=time.time(), kind=kind):
+        if isinstance(each, Pack):
+            if each.measurement in KINDS:
+                kinds[site, node] = each.measurement
+            yield each
+        else:
+            typer.echo(f"refused: {topic}: {each.refused}", err=True)
 
 
 def _unit(measurement: str, quantity: str) -> str:

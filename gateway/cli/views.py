@@ -11,6 +11,7 @@ import typer
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, show_json, show_table
 from gateway.config import load
 from gateway.journal.store import Journal
+from gateway.records import NodeView
 
 
 @contextmanager
@@ -38,16 +39,23 @@ def nodes(
         show_json(views)
         return
     online = {True: "yes", False: "no", None: "?"}
+    counts = ["boot", "seq", "packs", "gaps"]
     show_table(
-        ["node", "kind", "online", "boot", "seq", "packs", "gaps", "last pack", "last heard", "firmware", "board"],
+        ["node", "kind", "online", "trouble", *counts, "last pack", "last heard", "firmware", "board"],
         [
-            [f"{view.site}/{view.node}", view.kind or "?", online[view.online]]
+            [f"{view.site}/{view.node}", view.kind or "?", online[view.online], _trouble(view)]
             + [str(number) if number >= 0 else "-" for number in (view.boot, view.seq, view.packs, view.gaps)]
             + [moment(view.time), moment(view.received), view.firmware, view.board]
             for view in views
         ],
         "no node was heard yet",
     )
+
+
+def _trouble(view: NodeView) -> str:
+    """What a person should look at, in one cell."""
+    safe = f"SAFE MODE: {view.safe}" if view.safe else ""
+    return ", ".join(filter(None, [safe, "NO TIME" if view.clock is False else ""])) or "-"
 
 
 def incidents(
@@ -72,7 +80,7 @@ def incidents(
                 moment(each.closed),
                 each.severity,
                 each.kind,
-                "/".join(part for part in (each.site, each.node, each.channel) if part),
+                each.place,
                 each.summary,
             ]
             for each in found

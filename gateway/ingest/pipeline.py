@@ -1,4 +1,8 @@
-"""What arrived -> packs -> one commit -> acknowledgements, over and over."""
+"""What arrived -> packs -> one commit -> acknowledgements, over and over.
+
+A message may hold several packs: it is acknowledged when all of them are on disk, the good ones as packs and the bad
+ones as dead letters.
+"""
 
 import asyncio
 import logging
@@ -8,7 +12,7 @@ from typing import cast
 
 from prometheus_client import Histogram
 
-from gateway.decode import decode_pack, decode_status, parse_topic
+from gateway.decode import Bad, decode_packs, decode_status, parse_topic
 from gateway.errors import Refused
 from gateway.ingest.receiver import Message, Receiver
 from gateway.journal.access import JournalAccess
@@ -64,19 +68,23 @@ class Pipeline:
                         self._kinds[site, node] = status.kind
                     statuses.append((site, node, status))
                     continue
-                pack = decode_pack(
+                found = decode_packs(
                     site, node, cast(Stream, level), message.payload, now=now, kind=self._kinds.get((site, node), "")
                 )
             except Refused as refused:
-                if message.retained:
+                found = [Bad(message.payload, refused)]
+            for each in found:
+                if isinstance(each, Pack):
+                    if each.measurement in KINDS:
+                        self._kinds[each.site, each.node] = each.measurement
+                    arrivals.append(each)
+                elif message.retained:
                     # It comes again at each connection; one letter for each would fill the journal with copies.
-                    log.warning("retained message on %s refused: %s", message.topic, refused)
-                    continue
-                arrivals.append(DeadLetter(message.topic, message.payload, refused.reason, refused.detail, now))
-            else:
-                if pack.measurement in KINDS:
-                    self._kinds[site, node] = pack.measurement
-                arrivals.append(pack)
+                    log.warning("retained message on %s refused: %s", message.topic, each.refused)
+                else:
+                    arrivals.append(
+                        DeadLetter(message.topic, each.payload, each.refused.reason, each.refused.detail, now)
+                    )
         await self._journal.call(Journal.commit, arrivals, now, statuses)
         self._receiver.acknowledge(messages)
         acknowledged = time.monotonic()

@@ -39,6 +39,11 @@ class NodeRecord(Struct):
     firmware: str = ""
     board: str = ""
     reset_cause: str = ""
+    clock: bool | None = None
+    guided: bool = False
+    safe: str = ""
+    born: int = -1
+    """The boot that the newest birth told of."""
     boots: dict[int, Heard] = {}
 
     def view(self) -> NodeView:
@@ -51,6 +56,7 @@ class NodeRecord(Struct):
         if status.online:
             self.kind = status.kind or self.kind
             self.firmware, self.board, self.reset_cause = status.firmware, status.board, status.reset_cause
+            self.clock, self.safe, self.born = status.clock, status.safe, status.boot
 
     def hear(self, pack: Pack, received: float) -> int | None:
         """Count a pack. Returns the change in the node's gaps, or None for a duplicate."""
@@ -62,6 +68,8 @@ class NodeRecord(Struct):
         self.packs += 1
         self.gaps += change
         self.time = max(self.time, pack.time)
+        if self.clock is False and pack.boot == self.born:
+            self.clock = True  # it was born without, but packs leave a node only once it knows the time
         if pack.measurement in KINDS:
             self.kind = pack.measurement
         return change

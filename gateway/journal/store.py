@@ -137,14 +137,19 @@ class Journal:
             count["last"] += len(fresh)
             count["bytes"] += sum(len(row[2]) for row in rows) + ROW_BYTES * len(rows)
             self._db.executemany("INSERT INTO packs VALUES (?, ?, ?)", rows)
-            self._db.executemany(
-                "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)",
-                [(site, node, _json.encode(record)) for (site, node), record in touched.items()],
-            )
+            self._keep(touched)
             self._bury(letters)
         self._tail += added
         del self._tail[:-TAIL_PACKS]
         return Committed(fresh, duplicates, len(letters))
+
+    def guide(self, changed: Sequence[tuple[str, str, bool]]) -> None:
+        """Remember (site, node, whether the gateway keeps its clock right)."""
+        touched: dict[tuple[str, str], NodeRecord] = {}
+        with self._transaction():
+            for site, node, guided in changed:
+                self._touch(site, node, touched).guided = guided
+            self._keep(touched)
 
     def _touch(self, site: str, node: str, touched: dict[tuple[str, str], NodeRecord]) -> NodeRecord:
         record = self._nodes.get((site, node))
@@ -152,6 +157,12 @@ class Journal:
             record = self._nodes[site, node] = NodeRecord(site, node)
         touched[site, node] = record
         return record
+
+    def _keep(self, touched: dict[tuple[str, str], NodeRecord]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)",
+            [(site, node, _json.encode(record)) for (site, node), record in touched.items()],
+        )
 
     def _bury(self, letters: Sequence[DeadLetter]) -> None:
         """Keep and count dead letters. Their numbers are 1, 2, 3 ...; the oldest make room."""
@@ -283,6 +294,8 @@ class Journal:
             max_bytes=self.max_bytes,
             nodes=len(self._nodes),
             nodes_online=sum(record.online is True for record in self._nodes.values()),
+            nodes_safe=sum(record.safe != "" for record in self._nodes.values()),
+            nodes_without_time=sum(record.online is True and record.clock is False for record in self._nodes.values()),
             incidents_open=dict(Counter(incident.kind for incident in self.incidents(open_only=True))),
         )
 

@@ -32,6 +32,14 @@ def payload_of(seq: int, node: str = "air-0007", boot: int = 1, **changes: Any) 
     return json.dumps([first, {"n": "seq", "v": seq}, {"n": "pm2_5", "u": "ug/m3", "v": 12.5}]).encode()
 
 
+def merged(*payloads: bytes) -> bytes:
+    """Several packs in one message, as a node with a backlog sends them: the name stands once."""
+    packs = [json.loads(payload) for payload in payloads]
+    for pack in packs[1:]:
+        del pack[0]["bn"]
+    return json.dumps([record for pack in packs for record in pack]).encode()
+
+
 @pytest.fixture
 def open_journal(tmp_path: Path) -> Iterator[Callable[..., Journal]]:
     """Opens the test's journal; what is open when it is opened again, or at the end, is closed first."""

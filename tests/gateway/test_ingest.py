@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +20,7 @@ from gateway.journal.store import Journal
 from gateway.outlet import IncidentOutlet
 from gateway.records import Incident, Ledger
 from sim_hardware.servers import Mosquitto
-from tests.gateway.conftest import NOW, payload_of
+from tests.gateway.conftest import NOW, merged, payload_of
 
 TOPIC = "ganglion/v1/riverside/air-0007/telemetry"
 SECONDS = 20.0
@@ -155,6 +156,48 @@ async def test_bad_input_is_buried_and_its_neighbours_are_taken(bench: Bench) ->
     letters = [letter for _, letter in reversed(await bench.journal.call(Journal.dead_letters, 99))]
     assert [(letter.topic, letter.payload, letter.reason) for letter in letters] == bad
     assert (ledger.waiting, ledger.dead_letters, ledger.gaps) == (6, 5, 0)
+
+
+async def test_a_message_of_several_packs_is_several_packs(bench: Bench) -> None:
+    """Each is counted, known when it comes again in another message, and refused alone; the bad one's part is kept."""
+    spoilt = payload_of(2).replace(b"12.5", b"-1")
+    async with bench.gateway():
+        await publish(bench, (TOPIC, merged(payload_of(0), payload_of(1), spoilt, payload_of(3))))
+        await bench.received(4)
+        await publish(bench, (TOPIC, merged(payload_of(3), payload_of(4))), (TOPIC, payload_of(1)))
+        ledger = await bench.received(7)
+    assert ledger == Ledger(received=7, written=0, waiting=4, dead_letters=1, duplicates=2, gaps=1)
+    ((_, letter),) = await bench.journal.call(Journal.dead_letters, 9)
+    assert (letter.reason, json.loads(letter.payload)) == ("value", json.loads(spoilt))
+    assert [pack.seq for _, pack in await bench.journal.call(Journal.read, "forward", 9)] == [0, 1, 3, 4]
+
+
+async def test_a_message_is_acknowledged_when_all_of_its_packs_are_on_disk(bench: Bench) -> None:
+    """Before that it is the broker's, whole; afterwards it does not come again."""
+    await bench.journal.call(Journal.bound, 0)
+    packs = [payload_of(seq) for seq in range(8)]
+    async with bench.gateway():
+        await publish(bench, (TOPIC, merged(*packs)))
+        await full(bench)
+    assert (await bench.journal.call(Journal.ledger)).received == 0
+    await bench.journal.call(Journal.bound, 2**20)
+    async with bench.gateway():
+        await bench.received(8)
+    async with bench.gateway():
+        await publish(bench, (TOPIC, payload_of(8)))
+        ledger = await bench.received(9)
+    assert (ledger.waiting, ledger.duplicates) == (9, 0)
+
+
+async def test_a_retained_message_gives_its_good_packs(bench: Bench) -> None:
+    """And no dead letters, however often it comes."""
+    await publish(bench, (TOPIC, merged(payload_of(0), payload_of(1).replace(b"12.5", b"-1"))), retain=True)
+    for _ in range(2):
+        async with bench.gateway():
+            await publish(bench, (TOPIC, payload_of(2)))
+            await bench.received(2)
+    ledger = await bench.journal.call(Journal.ledger)
+    assert (ledger.waiting, ledger.dead_letters) == (2, 0)
 
 
 async def test_who_gives_up_waiting_takes_the_alarm_along(bench: Bench) -> None:

@@ -73,6 +73,34 @@ def test_a_node_that_lost_its_count_of_boots_is_heard(journal: Journal) -> None:
     assert journal.nodes()[0].seq == 1
 
 
+def test_what_a_birth_says_of_clock_and_safe_mode(open_journal: Opener) -> None:
+    """Is kept over a restart and a will. A pack of the same boot proves that the node has learnt the time."""
+    journal = open_journal()
+    birth = Status(True, "air", boot=2, clock=False, safe="3 crashes, the last while: send")
+    journal.commit([make_pack(0)], NOW, [("riverside", "air-0007", birth)])
+    journal.commit([], NOW, [("riverside", "air-0007", Status(False))])
+    journal = open_journal()
+    assert (journal.nodes()[0].clock, journal.nodes()[0].safe) == (False, birth.safe)
+    assert (journal.figures().nodes_safe, journal.figures().nodes_without_time) == (1, 0)
+    journal.commit([], NOW, [("riverside", "air-0007", birth)])
+    assert journal.figures().nodes_without_time == 1
+    journal.commit([make_pack(0, boot=2)], NOW)
+    assert journal.nodes()[0].clock is True
+    journal.commit([], NOW, [("riverside", "air-0007", Status(True, "air", boot=3))])
+    assert (journal.nodes()[0].clock, journal.nodes()[0].safe) == (None, "")
+
+
+def test_whose_clock_the_gateway_keeps_is_remembered(open_journal: Opener) -> None:
+    """Over a restart, and over births; also of a node that has said nothing else yet."""
+    journal = open_journal()
+    journal.guide([("riverside", "air-0007", True), ("riverside", "air-0008", True)])
+    journal.commit([], NOW, [("riverside", "air-0007", Status(True, "air", clock=True))])
+    journal = open_journal()
+    assert [view.guided for view in journal.nodes()] == [True, True]
+    journal.guide([("riverside", "air-0007", False)])
+    assert [view.guided for view in open_journal().nodes()] == [False, True]
+
+
 def test_gaps_are_counted_per_node_and_closed_by_late_packs(journal: Journal) -> None:
     """Numbers start at 0 in each boot."""
     journal.commit([make_pack(2), make_pack(5), make_pack(1, node="air-0008")], NOW)

@@ -150,7 +150,8 @@ def test_a_part_that_cannot_work_ends_the_gateway_with_one_sentence(gateway: Gat
 
 
 @pytest.mark.parametrize(
-    "command", ["gateway", "query", "tail", "nodes", "incidents", "ledger", "dead-letters", "demo", "fleet"]
+    "command",
+    ["gateway", "query", "tail", "nodes", "config", "command", "incidents", "ledger", "dead-letters", "demo", "fleet"],
 )
 def test_every_command_has_help_with_an_example(command: str) -> None:
     """So that nobody needs the manual for the first try."""
