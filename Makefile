@@ -1,12 +1,13 @@
 # Two commands do everything on a fresh Debian 12: `make demo` runs the system, `make test` passes the tests.
 # `make demo ARGS="--duration 60 --report r.json"` hands options on.
+# `make bench` prints figures of this machine, `make bench ARGS=firmware` those of one part; `make soak` hurts a city.
 
 ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := mosquitto influxdb influxdb-client victoria-metrics
 
-.PHONY: demo test lint packages clean
+.PHONY: demo test lint bench soak packages clean
 
 demo: .venv/ready packages
 	@$(BIN)/ganglion demo $(ARGS)
@@ -19,12 +20,20 @@ lint: .venv/ready
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+bench: .venv/ready packages
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak: .venv/ready packages
+	@$(BIN)/python -m tests.bench.soak $(ARGS)
+	@$(BIN)/python -m tests.bench.update_soak
+	@$(BIN)/pytest -q -m soak
+
 # What is installed is looked for first, so that all of this works offline from the second time on.
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Ganglion needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/packages python3-venv
-	@echo "Setting up .venv (once) ..."
+	@echo "Setting up .venv (once) ..." >&2
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@

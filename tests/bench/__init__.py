@@ -1,0 +1,1 @@
+"""Benchmarks and soaks: what they print is one JSON object a line."""
