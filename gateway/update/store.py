@@ -1,0 +1,53 @@
+"""Packages on offer: files in `data_dir/updates`, named by the hash of their archive."""
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final
+
+from gateway.update.errors import UpdateError
+from gateway.update.package import Package
+
+FOLDER: Final = "updates"
+MOST_PACKAGES: Final = 16
+"""Beyond these the oldest is forgotten; a node that still wants it waits until something newer is published."""
+_IN_MEMORY: Final = 2
+
+
+class Store:
+    """May be used by the gateway and the command line at the same time: a file is there whole, or not."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / FOLDER
+        self._loaded: OrderedDict[str, Package] = OrderedDict()
+
+    def add(self, package: Package) -> list[Path]:
+        """Keep a package; what was forgotten for it. Raises UpdateError when it cannot be written."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            package.save(self._path(package.manifest.sha256))
+            by_age = sorted(self._folder.glob("*.update"), key=lambda path: path.stat().st_mtime_ns)
+            forgotten = by_age[:-MOST_PACKAGES]
+            for path in forgotten:
+                path.unlink()
+        except OSError as error:
+            raise UpdateError(f"{self._folder} cannot be written: {error.strerror}") from error
+        return forgotten
+
+    def archive(self, sha256: str) -> bytes | None:
+        """Of the package with this hash; None when it is not on offer or is damaged."""
+        package = self._loaded.get(sha256)
+        if package is None:
+            try:
+                package = Package.load(self._path(sha256))
+            except UpdateError:
+                return None
+            if package.manifest.sha256 != sha256:
+                return None
+            self._loaded[sha256] = package
+            if len(self._loaded) > _IN_MEMORY:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(sha256)
+        return package.archive
+
+    def _path(self, sha256: str) -> Path:
+        return self._folder / f"{sha256}.update"

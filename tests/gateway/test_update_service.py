@@ -1,0 +1,140 @@
+"""The part that serves pieces, on a real broker."""
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiomqtt
+import pytest
+
+from gateway.config import Mqtt
+from gateway.update.package import Package
+from gateway.update.service import Updates
+from gateway.update.store import Store
+from sim_hardware.servers import Mosquitto
+
+PACKAGE = Package.make({"main.mpy": b"M\x06\x00\x1f" + bytes(range(256)) * 20}, "1.2.3", ("esp32-devkit",))
+SHA = PACKAGE.manifest.sha256
+ROOT = "ganglion/v1/riverside"
+
+
+@contextlib.asynccontextmanager
+async def serving(broker: Mosquitto, folder: Path, pieces_per_second: float = 1000) -> AsyncIterator[aiomqtt.Client]:
+    """The part, and a client that hears all pieces; begun once the part answers."""
+    Store(folder).add(PACKAGE)
+    updates = Updates(Mqtt("127.0.0.1", broker.port), ["riverside"], folder, pieces_per_second)
+    running = asyncio.create_task(updates.run())
+    try:
+        async with asyncio.timeout(20), aiomqtt.Client("127.0.0.1", broker.port) as client:
+            await client.subscribe(f"{ROOT}/+/update/piece")
+            await begun(client)
+            yield client
+    finally:
+        running.cancel()
+        done, _ = await asyncio.wait({running}, timeout=5)
+        assert done, "it does not end when it is told to"
+        assert running.cancelled()
+
+
+async def begun(client: aiomqtt.Client) -> None:
+    """Ask until there is an answer."""
+    while True:
+        await ask(client, "first", 0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await piece(client)
+                break
+    await ask(client, "last-of-first", 0)
+    while (await piece(client))[0] != "last-of-first":
+        pass
+
+
+async def ask(client: aiomqtt.Client, node: str, at: object, size: object = 1024, sha: object = SHA) -> None:
+    await client.publish(f"{ROOT}/{node}/update/want", json.dumps({"sha256": sha, "at": at, "size": size}))
+
+
+async def piece(client: aiomqtt.Client) -> tuple[str, bytes]:
+    message = await anext(aiter(client.messages))
+    return str(message.topic).split("/")[3], bytes(message.payload)
+
+
+async def test_what_is_asked_for_is_served(broker: Mosquitto, tmp_path: Path) -> None:
+    async with serving(broker, tmp_path) as client:
+        whole = b""
+        while len(whole) < len(PACKAGE.archive):
+            await ask(client, "air-1", len(whole), 2048)
+            node, payload = await piece(client)
+            assert node == "air-1"
+            assert int.from_bytes(payload[:4], "big") == len(whole)
+            whole += payload[4:]
+    assert whole == PACKAGE.archive
+
+
+async def test_what_cannot_be_served_is_passed_over(broker: Mosquitto, tmp_path: Path) -> None:
+    async with serving(broker, tmp_path) as client:
+        await ask(client, "a", len(PACKAGE.archive))
+        await ask(client, "b", -1)
+        await ask(client, "c", 0, 2049)
+        await ask(client, "d", 0, 0)
+        await ask(client, "e", 0, sha="0" * 64)
+        await ask(client, "f", 0, sha="../" * 21 + "x")
+        await ask(client, "g", "0")
+        for i, payload in enumerate((b"", b"{", b"\xff\xfe", b"[]", b"[" * 5000, b'{"sha256":null}')):
+            await client.publish(f"{ROOT}/x{i}/update/want", payload, qos=1)
+        await ask(client, "good", 0)
+        assert (await piece(client))[0] == "good"
+
+
+async def test_nodes_are_served_in_turn_however_one_asks(broker: Mosquitto, tmp_path: Path) -> None:
+    async with serving(broker, tmp_path, pieces_per_second=100) as client:
+        for _ in range(50):
+            await ask(client, "greedy", 0)
+        for i in range(20):
+            await ask(client, f"n{i}", 0)
+            await ask(client, "greedy", 1024)
+        served: Counter[str] = Counter()
+        while not {f"n{i}" for i in range(20)} <= set(served):
+            served[(await piece(client))[0]] += 1
+    assert 1 <= served["greedy"] < 20, "asked for 70 times"
+
+
+async def test_pieces_leave_at_a_bounded_rate(broker: Mosquitto, tmp_path: Path) -> None:
+    async with serving(broker, tmp_path, pieces_per_second=100) as client:
+        for i in range(40):
+            await ask(client, f"n{i}", 0)
+        await piece(client)
+        began = time.monotonic()
+        for _ in range(30):
+            await piece(client)
+    assert time.monotonic() - began > 0.25
+
+
+async def test_a_broker_that_comes_back_finds_it_again(
+    broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.update.service.BACKOFF_SECONDS", (0.05, 0.1))
+    Store(tmp_path).add(PACKAGE)
+    running = asyncio.create_task(Updates(Mqtt("127.0.0.1", broker.port), ["riverside"], tmp_path).run())
+    for _ in range(2):
+        async with asyncio.timeout(20), aiomqtt.Client("127.0.0.1", broker.port) as client:
+            await client.subscribe(f"{ROOT}/+/update/piece")
+            await begun(client)
+        await asyncio.to_thread(broker.kill)
+        await asyncio.to_thread(broker.start)
+    running.cancel()
+    await asyncio.wait({running}, timeout=5)
+    assert running.cancelled()
+
+
+async def test_it_ends_when_it_is_told_to_whatever_it_does(broker: Mosquitto, tmp_path: Path) -> None:
+    chance = random.Random(7)
+    for n in range(12):
+        async with serving(broker, tmp_path, pieces_per_second=20 if n % 2 else 2000) as client:
+            for i in range(20):
+                await ask(client, f"n{i}", 0)
+            await asyncio.sleep(chance.uniform(0, 0.05))
