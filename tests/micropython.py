@@ -10,7 +10,7 @@ INTERPRETER = Path(sys.executable).with_name("micropython")
 BOARD = ("sim_hardware/hal", "firmware", "sim_hardware")
 """What an emulated board finds by name, first match first: its HAL, the firmware, and `chips`."""
 
-HEAP = "160K"
+HEAP = "256K"
 
 
 def start(program: str, folder: Path, *, board: bool = True, heap: str = HEAP) -> subprocess.Popen[str]:

@@ -7,27 +7,59 @@ import time
 
 from machine import RTC
 
-from node.mqtt import wire_ms
+from node.net import wire_ms
+from node.scratch import CLOCK
 
 _EPOCH = 946_684_800 if time.gmtime(0)[0] == 2000 else 0
 _NTP_EPOCH = 2_208_988_800  # 1900 to 1970
-_BELIEVABLE = 1_735_689_600  # 2025-01-01: no board with this firmware is older
+BELIEVABLE = 1_735_689_600  # 2025-01-01: no board with this firmware is older, so a clock before it is not set
+_LAST = 4_102_444_800  # 2100-01-01: nor does any live longer
 
 _NTP_WAIT_MS = 3_000
 _RESYNC_S = 6 * 3600  # a crystal of 20 ppm is off by less than half a second after six hours
 _RETRY_S = 30
+_LEAST_MS = 100  # a smaller correction is within what the way there and back may hide
+_HOLD_MS = 120_000  # a clock that is ahead by no more stands still until it is right
+_DRIFT_AFTER_MS = 3_600_000  # between two corrections, for the drift to be told from the way's jitter
+
+_KEPT = "<IQ"  # era, offset of its clock in s + 1, or 0
 
 
 class Clock:
-    """Time for windows and packs. `error_s` is the last correction in whole seconds, None before the first."""
+    """Time for windows and packs, in the terms of Unix.
 
-    def __init__(self, server=None, log=print):
+    Before it is known it runs from 2000 (or from what the real-time clock has kept). `offset` is what the first
+    correction since power came has added, in seconds: what to add to times told before it. `error_ms` is the last
+    correction, `drift_ppm` the rate at which the clock lost (+) or gained since the one before; None while unknown.
+    Within a boot time never goes back: a clock that is a little ahead stands still for so long, and for more
+    `on_back()` is called, to begin a new boot.
+    """
+
+    def __init__(self, server=None, log=print, scratch=None, boot=1):
         self._server = server
         self._log = log
+        self._scratch = scratch
         self._ticks = time.ticks_ms()
         self._uptime_ms = 0
-        self.error_s = None
+        self._latest_ms = 0
+        self._corrected_ms = None  # uptime of the last correction
+        self.error_ms = self.drift_ppm = None
+        self.era = boot
+        self.offset = None
+        self.on_known = lambda offset: None
         self.on_step = lambda: None
+        self.on_back = lambda: None
+        kept = scratch and scratch.read(CLOCK)
+        if kept:
+            self.era, offset = struct.unpack(_KEPT, kept)
+            self.offset = offset - 1 if offset else None
+        elif scratch:
+            self._keep()
+        if self.offset is None and self.known():
+            self.offset = 0  # a clock with a battery, or one that was set before power was lost only for a moment
+
+    def _keep(self):
+        self._scratch.write(CLOCK, struct.pack(_KEPT, self.era, 0 if self.offset is None else self.offset + 1))
 
     def uptime_ms(self):
         """Milliseconds since boot, over the wrap of the ticks. Must be called at least every six days."""
@@ -37,37 +69,60 @@ class Clock:
         return self._uptime_ms
 
     def unix_ms(self):
-        return time.time_ns() // 1_000_000 + _EPOCH * 1000
+        """What the clock says; never less than before."""
+        self._latest_ms = max(self._latest_ms, rtc_ms())
+        return self._latest_ms
 
     def known(self):
-        return self.unix_ms() >= _BELIEVABLE * 1000
+        return self.unix_ms() >= BELIEVABLE * 1000
 
-    def stamp(self, seconds):
-        """Unix seconds of what was `-seconds` after boot, before the clock was known."""
-        return (self.unix_ms() - self.uptime_ms()) // 1000 - seconds
-
-    def step(self, offset_ms):
-        """Correct the clock by `offset_ms` milliseconds."""
-        ms = self.unix_ms() + offset_ms
-        y, mo, d, h, mi, s, wd = time.gmtime(ms // 1000 - _EPOCH)[:7]
-        RTC().datetime((y, mo, d, wd, h, mi, s, ms % 1000 * 1000))
+    def correct(self, offset_ms):
+        """The clock is behind by so many milliseconds, or ahead. Raises ValueError when it cannot be that time."""
+        if not BELIEVABLE * 1000 <= rtc_ms() + offset_ms < _LAST * 1000:
+            raise ValueError("a clock that is off by %d ms is not believed" % offset_ms)
+        known, uptime = self.known(), self.uptime_ms()
+        self.error_ms = offset_ms if known else 0
+        if known and self._corrected_ms is not None:
+            since = uptime - self._corrected_ms
+            if since >= _DRIFT_AFTER_MS:
+                self.drift_ppm = offset_ms * 1000 // (since // 1000)
+        first = self.offset is None
+        if first:
+            # Kept before the clock is set: after a reset in between this still is what to add.
+            self.offset = offset_ms // 1000
+            if self._scratch:
+                self._keep()
+        if abs(offset_ms) > _LEAST_MS:
+            self._step(offset_ms)
+        self._corrected_ms = uptime
+        if first:
+            self.on_known(self.offset)
         self.on_step()
 
+    def _step(self, offset_ms):
+        ms = rtc_ms() + offset_ms
+        y, mo, d, h, mi, s, wd = time.gmtime(ms // 1000 - _EPOCH)[:7]
+        RTC().datetime((y, mo, d, wd, h, mi, s, ms % 1000 * 1000))
+        self._log("clock", "corrected by %d ms" % offset_ms)
+        if ms < self._latest_ms - _HOLD_MS:
+            self.on_back()
+
     async def run(self):
-        """Keep the clock right by NTP, if a server is configured."""
+        """Keep the clock right by NTP, if a server is configured. Else the gateway may tell: see `correct`."""
         while True:
             wait = _RESYNC_S
             if self._server:
                 try:
-                    offset = await sntp_offset_ms(self._server, self.unix_ms)
-                    self.error_s = (offset + 500) // 1000 if self.known() else 0
-                    if abs(offset) > 100:
-                        self.step(offset)
-                        self._log("clock", "corrected by %d ms" % offset)
+                    self.correct(await sntp_offset_ms(self._server, rtc_ms))
                 except (OSError, ValueError) as error:
                     self._log("clock", "no time from %s: %s" % (self._server, error))
                     wait = _RETRY_S
             await asyncio.sleep_ms(wait * 1000)
+
+
+def rtc_ms():
+    """What the real-time clock says, in Unix milliseconds; it may go back."""
+    return time.time_ns() // 1_000_000 + _EPOCH * 1000
 
 
 async def sntp_offset_ms(server, unix_ms, port=123):

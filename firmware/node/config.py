@@ -2,6 +2,8 @@
 
 import json
 
+WANTED = "wanted.json"  # what the gateway wants of the configuration, as far as it was taken: see node/wanted.py
+
 _ANYTHING = {}  # a table whose keys are known elsewhere
 
 DEFAULTS = {
@@ -12,11 +14,17 @@ DEFAULTS = {
     "window_s": 60,
     "health_s": 600,
     "wifi": {"ssid": None, "key": None},
-    "mqtt": {"host": None, "port": 1883, "user": None, "password": None, "keepalive_s": 60},
+    "mqtt": {"host": None, "port": 1883, "user": None, "password": None, "keepalive_s": 60, "tls": None},
     "ntp": None,
     "sensors": _ANYTHING,
+    "calibration": _ANYTHING,
+    "outbox_kib": 512,
+    "power_fail": False,
+    "battery": _ANYTHING,
 }
 
+_BATTERY = {"report_s": 86_400, "window_s": 3_600, "burst_l_h": None}
+_TLS = {"ca": None, "cert": None, "key": None, "name": None}
 _MQTT_TEXTS = ("host", "user", "password")
 KINDS = ("traffic", "water", "air")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -28,12 +36,24 @@ class ConfigError(ValueError):
 
 def load(path="config.json"):
     """Read and check a configuration. Raises OSError when there is none, ConfigError when it cannot be used."""
+    return check(_read(path))
+
+
+def read(path):
+    """What is in a JSON file, unchecked; an empty table where there is none, or it cannot be used."""
+    try:
+        found = _read(path)
+    except (OSError, ConfigError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _read(path):
     with open(path) as f:
         try:
-            given = json.load(f)
+            return json.load(f)
         except ValueError:
             raise ConfigError("%s is not JSON" % path) from None
-    return check(given)
 
 
 def check(given):
@@ -52,11 +72,40 @@ def check(given):
                 raise ConfigError("%s must be a text" % key)
     if config["mqtt"]["password"] is not None and config["mqtt"]["user"] is None:
         raise ConfigError("mqtt.password needs mqtt.user")
+    if config["mqtt"]["tls"] is not None:
+        config["mqtt"]["tls"] = _tls(config["mqtt"]["tls"])
     whole("mqtt.port", config["mqtt"]["port"], 1, 65_535)
     whole("mqtt.keepalive_s", config["mqtt"]["keepalive_s"], 1, 65_535)
     whole("window_s", config["window_s"], 1, 3600)
     whole("health_s", config["health_s"], 1, 86_400)
+    whole("outbox_kib", config["outbox_kib"], 16, 16_384)
+    if not isinstance(config["power_fail"], bool):
+        raise ConfigError("power_fail must be true or false")
+    if config["battery"]:
+        config["battery"] = _battery(config["battery"], config["kind"])
     return config
+
+
+def _battery(given, kind):
+    battery = merge(_BATTERY, given, "battery.")
+    if kind != "water":
+        raise ConfigError("battery: only a water meter can sleep")
+    whole("battery.window_s", battery["window_s"], 60, 86_400)
+    whole("battery.report_s", battery["report_s"], battery["window_s"], 604_800)
+    burst = battery["burst_l_h"]
+    if burst is not None and (isinstance(burst, bool) or not isinstance(burst, (int, float)) or not 0 < burst < 1e6):
+        raise ConfigError("battery.burst_l_h must be a number above 0, or null")
+    return battery
+
+
+def _tls(given):
+    tls = merge(_TLS, given, "mqtt.tls.")
+    for key in ("ca", "cert", "key"):
+        if not tls[key] or not isinstance(tls[key], str):
+            raise ConfigError("mqtt.tls.%s must be the name of a file" % key)
+    if tls["name"] is not None and (not tls["name"] or not isinstance(tls["name"], str)):
+        raise ConfigError("mqtt.tls.name must be the name in the broker's certificate, or null: the host's")
+    return tls
 
 
 def whole(key, value, low, high):

@@ -6,15 +6,8 @@
 import asyncio
 import errno
 import struct
-from time import ticks_diff, ticks_ms
 
-try:
-    from time import wire_ms  # an emulated board may run faster than life; its broker never does
-except ImportError:
-
-    def wire_ms(ms):
-        return ms
-
+from node.net import wire_ms, wire_sleep_ms
 
 _CONNECT = 0x10
 _CONNACK = 0x20
@@ -68,18 +61,21 @@ class Client:
     not raise. `will` is (topic, payload), published retained at QoS 1 when the link dies.
     """
 
-    def __init__(self, host, port, client_id, user=None, password=None, keepalive=60, will=None, ssl=None):
-        self._host, self._port, self._ssl = host, port, ssl
+    def __init__(
+        self, host, port, client_id, user=None, password=None, keepalive=60, will=None, ssl=None, server_name=None
+    ):
+        self._host, self._port, self._ssl, self._server_name = host, port, ssl, server_name or host
         self._client_id, self._user, self._password = client_id, user, password
         self._keepalive = keepalive
         self._will = will
         self.on_ack = lambda packet_id: None
         self.on_message = lambda topic, payload: None
+        self.on_refused = lambda: None  # the broker did not grant a subscription
         self.broken = asyncio.Event()
         self.error = None  # what broke the last connection
         self._reader = self._writer = None
         self._tasks = ()
-        self._heard = self._spoke = 0
+        self._heard = self._spoke = False
         self._lock = asyncio.Lock()
 
     async def connect(self):
@@ -91,14 +87,16 @@ class Client:
         self.error = None
         self._lock = asyncio.Lock()  # the old one may be held by a task that died with its connection
         limit = wire_ms(REPLY_MS)
-        opening = asyncio.open_connection(self._host, self._port, self._ssl)
-        self._reader, self._writer = await asyncio.wait_for_ms(opening, limit)
+        self._reader, self._writer = await asyncio.wait_for_ms(self._open(), limit)
         try:
-            await self._send(self._hello())
             try:
+                # Over TLS the first write is the handshake, which waits for the other side.
+                await asyncio.wait_for_ms(self._send(self._hello()), limit)
                 kind, body = await asyncio.wait_for_ms(self._receive(), limit)
             except EOFError:
                 raise OSError(errno.ECONNRESET, "the broker hung up") from None
+            except ValueError as error:
+                raise OSError(errno.EACCES, "the broker's certificate: " + " ".join(str(error).split())) from None
             if kind != _CONNACK or len(body) != 2:
                 raise OSError(errno.EINVAL, "no CONNACK from the broker")
             if body[1]:
@@ -108,6 +106,13 @@ class Client:
             raise
         self._tasks = (asyncio.create_task(self.guard(self._listen())), asyncio.create_task(self.guard(self._watch())))
         return bool(body[0] & 1)
+
+    async def _open(self):
+        if self._ssl is None:
+            return await asyncio.open_connection(self._host, self._port)
+        from node import tls  # a node without TLS has no memory to spare for it
+
+        return await tls.open_connection(self._host, self._port, self._ssl, self._server_name)
 
     def _hello(self):
         flags = 0  # clean session off: the broker keeps subscriptions and what it owes us
@@ -160,7 +165,8 @@ class Client:
             except OSError:
                 pass
 
-    def _break(self, error):
+    def give_up(self, error):
+        """This connection is of no use any more."""
         if not self.broken.is_set():
             self.error = error
             self.broken.set()
@@ -173,9 +179,13 @@ class Client:
                 self._writer.write(packet)
                 await self._writer.drain()
             except OSError as error:
-                self._break(error)
+                self.give_up(error)
                 raise
-            self._spoke = ticks_ms()
+            except asyncio.CancelledError:
+                # Half a packet may be out: what came after it would be taken for its other half.
+                self.give_up(OSError(errno.ECONNABORTED, "a message was cut off"))
+                raise
+            self._spoke = True
 
     async def _receive(self):
         """One packet: (first byte, body). The body of a packet that is too long is empty but for a packet id."""
@@ -193,7 +203,7 @@ class Client:
         if size > INBOUND_MAX:
             return kind, await self._read_past(kind, size)
         body = await reader.readexactly(size) if size else b""
-        self._heard = ticks_ms()
+        self._heard = True
         return kind, body
 
     async def _read_past(self, kind, size):
@@ -206,7 +216,7 @@ class Client:
         left = size - len(head)
         while left:
             left -= len(await self._reader.readexactly(min(left, 512)))
-        self._heard = ticks_ms()
+        self._heard = True
         return head if kind & 0x06 else b""
 
     async def guard(self, work):
@@ -217,7 +227,7 @@ class Client:
         try:
             await work
         except Exception as error:  # noqa: BLE001 - told as what broke the link
-            self._break(error)
+            self.give_up(error)
 
     async def _listen(self):
         while True:
@@ -227,6 +237,8 @@ class Client:
         if kind in (_PUBACK, _SUBACK):
             if len(body) < 2:
                 raise OSError(errno.EINVAL, "short acknowledgement from the broker")
+            if kind == _SUBACK and 0x80 in body[2:]:
+                self.on_refused()
             self.on_ack(body[0] << 8 | body[1])
         elif kind & 0xF0 == _PUBLISH and body:
             end = 2 + (body[0] << 8 | body[1])
@@ -239,14 +251,18 @@ class Client:
                 await self._send(_packet(_PUBACK, packet_id))
 
     async def _watch(self):
-        """Ping when nothing was said for half the keepalive; break the link when nothing was heard in time."""
-        self._heard = self._spoke = ticks_ms()
-        half = self._keepalive * 500
+        """Ping when a quarter of the keepalive has passed in silence; break the link when nothing is heard in time.
+
+        Counted in sleeps, not in ticks: they are of the wire's time, which goes on when an emulated board's stands.
+        """
+        quarter = self._keepalive * 250
+        silent_ms = 0
         while True:
-            await asyncio.sleep_ms(wire_ms(half) // 2)
-            now = ticks_ms()
-            if ticks_diff(now, self._heard) > wire_ms(half) + wire_ms(REPLY_MS):
+            self._heard = self._spoke = False
+            await wire_sleep_ms(quarter)
+            silent_ms = 0 if self._heard else silent_ms + quarter
+            if silent_ms > 2 * quarter + REPLY_MS:
                 raise OSError(errno.ETIMEDOUT, "the broker is silent")
-            if max(ticks_diff(now, self._spoke), ticks_diff(now, self._heard)) >= wire_ms(half) // 2:
+            if not (self._heard and self._spoke):
                 # Whoever else speaks may be stuck in full buffers, and hold the lock for ever: that is silence too.
                 await asyncio.wait_for_ms(self._send(_PINGREQ), wire_ms(REPLY_MS))

@@ -5,12 +5,16 @@ import asyncio
 import network
 
 try:
-    from time import wire_sleep_ms  # the broker's time is not an emulated board's
+    from time import wire_ms, wire_sleep_ms  # an emulated board may run faster than life; its broker never does
 except ImportError:
     wire_sleep_ms = asyncio.sleep_ms
 
+    def wire_ms(ms):
+        return ms
+
+
 _JOIN_MS = 20_000
-_POLL_MS = 250
+_POLL_MS = 50
 
 
 class Wifi:
@@ -31,7 +35,7 @@ class Wifi:
         while not wlan.isconnected():
             if waited >= _JOIN_MS:
                 raise OSError(110, "no address from %s, status %d" % (self._ssid, wlan.status()))
-            await asyncio.sleep_ms(_POLL_MS)
+            await wire_sleep_ms(_POLL_MS)
             waited += _POLL_MS
 
     def rssi(self):

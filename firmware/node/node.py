@@ -2,28 +2,40 @@
 
 import asyncio
 import gc
+import json
+import os
 
 import esp32
 import machine
 
-from node import health, supervisor
+from node import health
 from node.clock import Clock
-from node.net import Wifi
+from node.config import ConfigError
+from node.later import Later
+from node.net import Wifi, wire_ms
 from node.outbox import Outbox
 from node.pack import body
+from node.store import Store
+from node.supervisor import Supervisor, Watchdog
 from node.uplink import Uplink
+from node.version import VERSION
 
-VERSION = "0.1.0"
-
-_RESET_CAUSES = {1: "power_on", 2: "hard", 3: "watchdog", 4: "deep_sleep", 5: "soft"}
-_WATCHDOG_MS = 300_000  # fed at every window's end; a window may be up to an hour, so it is stretched to that
 _COLLECT_EVERY = 32_768  # bytes: a small heap that is tidied often stays whole; a full one is in splinters
-_OUTBOX_SHARE = 3  # of the heap that is free at the start, the outbox may have one part in so many
+_OUTBOX_SHARE = 4  # of the heap that is free at the start, the outbox may have one part in so many
 _PARTIAL = 9  # tenths of a window that must be there for it to be sent
+_KEEP_MS = 1_000
+_WELL_MS = 600_000  # who has lived so long has not crashed at the start
+_SAFE_MS = 3_600_000  # a node in safe mode tries once an hour whether it can do without
+_UPLINK_MS = 600_000  # of the wire: the longest time for sending to come no further
+_CALIBRATION = "calibration.json"
+_SLOTS = "slots.json"  # there once an update was begun: see node/slots.py
 
 
-def log(name, text):
-    print("%s: %s" % (name, text))
+def _is_needed(level, payload):
+    """Whether a part must be loaded for a message. The manifest of the firmware that runs comes on each connection."""
+    if level == "update":
+        return b'"version":"%s"' % VERSION.encode() not in payload
+    return level != "update/piece"
 
 
 def next_boot():
@@ -39,37 +51,96 @@ def next_boot():
 
 
 class Node:
-    """`sensor` has `tasks`, its (name, coroutine function) pairs, and `close_window(length_ms)`, which gives the
-    readings of the window of that length that ends now: [(name, unit, value)].
+    """`sensor` has `tasks`, its (name, coroutine function) pairs; `close_window(length_ms)`, the readings of the
+    window of that length that ends now; `sample()`, the newest; and `save()`, for when power is failing. Readings are
+    [(name, unit, value)]. What is urgent it tells by `on_event(readings)`.
+
+    `check(config)` raises ConfigError for a configuration that the node could not begin with. `boot` is the number of
+    a boot that goes on, after a deep sleep.
     """
 
-    def __init__(self, config, sensor):
-        self.config = config
-        self.sensor = sensor
+    def __init__(self, config, board, sensor, scratch, crumbs, log, check, ssl=None, boot=0):
+        self.config, self.board, self.sensor = config, board, sensor
+        self.scratch, self.crumbs, self.log = scratch, crumbs, log
         self._began = 0  # uptime (ms) at which the window began; kept here, as the sensor's sums are, over a restart
-        self.boot = next_boot()
-        self.clock = Clock(config["ntp"], log)
+        self._windows_closed = 0
+        self._local_calibration = not config["calibration"]  # from a command, not from the configuration
+        if self._local_calibration:
+            self._read_calibration()
+        self.boot = boot or next_boot()
+        self.clock = Clock(config["ntp"], log, scratch, self.boot)
+        log.uptime_ms = self.clock.uptime_ms
+        log("node", "boot %d, firmware %s, %s" % (self.boot, VERSION, crumbs.cause))
         gc.collect()
-        self.outbox = Outbox(max_bytes=gc.mem_free() // _OUTBOX_SHARE)
+        self.outbox = Outbox(
+            self.boot,
+            self.clock.era,
+            Store(max_bytes=config["outbox_kib"] * 1024),
+            max_bytes=gc.mem_free() // _OUTBOX_SHARE,
+        )
+        if self.clock.offset is not None:
+            self.outbox.learn(self.clock.offset)
         self.wifi = Wifi(config["wifi"]["ssid"], config["wifi"]["key"])
+        self.uplink = Uplink(config, self.wifi, self.outbox, self._birth, log, ssl)
+        self.supervisor = Supervisor(log)
+        self._check = check
+        levels = {"config": "wanted", "command": "commands", "update": "update", "update/piece": "update"}
+        self._later = Later(self.uplink, levels, self._make, self.supervisor.keep, _is_needed)
+        self._restart_for = None  # why a new boot must begin
+        self.clock.on_known = self.outbox.learn
+        self.clock.on_step = self.uplink.wake  # what waited for the time may go
+        self.clock.on_back = self._clock_is_back
+        self.uplink.on_connect.append(lambda: crumbs.now("send"))
+        sensor.on_event = self._event
+        limits = {"windows": 2000 * config["window_s"] + 60_000, "uplink": wire_ms(_UPLINK_MS)}
+        self.watchdog = Watchdog(limits, log)
+        self.uplink.on_progress = lambda: self.watchdog.mark("uplink")
+
+    def _birth(self):
         birth = {
             "online": True,
-            "kind": config["kind"],
+            "kind": self.config["kind"],
             "boot": self.boot,
             "firmware": VERSION,
-            "board": config["board"],
-            "reset_cause": _RESET_CAUSES.get(machine.reset_cause(), "unknown"),
+            "board": self.config["board"],
+            "reset_cause": self.crumbs.cause,
+            "clock": self.clock.known(),
         }
-        self.uplink = Uplink(config, self.wifi, self.outbox, self.clock, self.boot, birth, log)
-        self.clock.on_step = self.uplink.wake  # what waited for the time may go
-        self._watchdog = machine.WDT(timeout=max(_WATCHDOG_MS, 2000 * config["window_s"]))
+        if self.crumbs.safe:
+            birth["safe"] = self.crumbs.safe
+        return birth
 
     async def run(self):
         gc.threshold(_COLLECT_EVERY)
-        await supervisor.run(
-            (("clock", self.clock.run), ("windows", self._windows), ("uplink", self.uplink.run)) + self.sensor.tasks,
-            log,
+        if _SLOTS in os.listdir():
+            self.updater()  # this may be its first boot after an update
+        tasks = (
+            ("clock", self.clock.run),
+            ("windows", self._windows),
+            ("keeper", self._keep),
+            ("uplink", self.uplink.run),
+            ("later", self._later.run),
         )
+        if self.config["power_fail"]:
+            tasks += (("supply", self._supply),)
+        await self.supervisor.run(tasks + self.sensor.tasks)
+
+    def _make(self, part):
+        if part == "wanted":
+            from node.wanted import Wanted
+
+            return Wanted(self.uplink, self.restart, self._check, self.log)
+        if part == "commands":
+            from node.commands import Commands
+
+            return Commands(self)
+        from node.update import Updater
+
+        return Updater(self.uplink, self.config["board"], self.restart, self.log)
+
+    def updater(self):
+        """The part that brings updates, loaded if it was not yet."""
+        return self._later.load("update")
 
     def send(self, stream, readings, ended):
         try:
@@ -83,35 +154,113 @@ class Node:
                 self.outbox.lose()
         self.uplink.wake()
 
+    def _event(self, readings):
+        self.send("event", readings, self.clock.unix_ms() // 1000)
+
     async def _windows(self):
         length = self.config["window_s"] * 1000
         health_every = max(1, self.config["health_s"] * 1000 // length)
-        count = 0
         while True:
             ended = await self._boundary(length)
             now = self.clock.uptime_ms()
             lasted, self._began = now - self._began, now
             readings = self.sensor.close_window(lasted)
-            self._watchdog.feed()
+            self.watchdog.mark("windows")
             if lasted < length * _PARTIAL // 10:
                 continue  # the rest of a window in which the node, or its clock, began: its sums would mislead
-            self.send("telemetry", readings, ended)
-            if count % health_every == 0:
-                self.send("health", health.readings(self.outbox, self.clock, self.wifi), ended)
-            count += 1
+            if readings:
+                self.send("telemetry", self.calibrated(readings), ended)
+            if self._windows_closed % health_every == 0:
+                self.send("health", health.readings(self), ended)
+            self._windows_closed += 1
             gc.collect()
 
     async def _boundary(self, length):
-        """Wait for the end of the window; its time, in the terms of `Outbox.put`.
+        """Wait for the end of the window; what the clock says then, in whole seconds.
 
-        Windows end on whole multiples of their length in Unix time, or, while that is unknown, in time since boot.
+        Windows end on whole multiples of their length, in Unix time or, while that is unknown, in the clock's own.
         """
-        known = self.clock.known()
-        now = self.clock.unix_ms() if known else self.clock.uptime_ms()
+        now = self.clock.unix_ms()
         end = now - now % length + length
         while now < end:
             await asyncio.sleep_ms(end - now)
-            now = self.clock.unix_ms() if known else self.clock.uptime_ms()
-            if now < end - length:
-                end = now - now % length + length  # the clock was set back
-        return end // 1000 if known else -(end // 1000)
+            now = self.clock.unix_ms()
+        return end // 1000
+
+    async def _keep(self):
+        """Once a second: feeds the watchdog, moves packs that wait to flash, looks whether the node is well."""
+        while True:
+            await asyncio.sleep_ms(_KEEP_MS)
+            self.watchdog.feed()
+            self.outbox.keep()
+            self.uplink.wake()
+            updater = self._later.part("update")
+            if updater and self.outbox.acked and self.uplink.connected:
+                updater.confirm()  # it measures, and it is heard
+            uptime = self.clock.uptime_ms()
+            if not self.crumbs.safe and uptime > _WELL_MS:
+                self.crumbs.well()
+            elif self.crumbs.safe and uptime > _SAFE_MS:
+                self.crumbs.well(crashes=self.crumbs.crashes - 1)
+                self._restart_for = "end of safe mode"
+            if self._restart_for:
+                await self.restart(self._restart_for)
+
+    # Calibration.
+
+    def calibrated(self, readings):
+        if not self.config["calibration"]:
+            return readings
+        from node import calibration
+
+        return calibration.apply(readings, self.config["calibration"])
+
+    def calibrate(self, quantity, offset, gain, version):
+        """Take a correction at once, and keep it. Raises ConfigError, OSError."""
+        from node import calibration
+
+        if not self._local_calibration:
+            raise ConfigError("calibration is set by config: change it there")
+        table = self.config["calibration"]
+        self.config["calibration"] = calibration.merge(table, quantity, offset, gain, version, self.config["kind"])
+        with open(_CALIBRATION + ".new", "w") as f:
+            json.dump(self.config["calibration"], f)
+        os.rename(_CALIBRATION + ".new", _CALIBRATION)
+
+    def _read_calibration(self):
+        if _CALIBRATION not in os.listdir():
+            return
+        from node import calibration
+
+        try:
+            with open(_CALIBRATION) as f:
+                self.config["calibration"] = calibration.check(json.load(f), self.config["kind"])
+        except (OSError, ValueError) as error:
+            self.log("calibration", "%s cannot be used: %r" % (_CALIBRATION, error))
+
+    # The end of a boot.
+
+    async def restart(self, reason):
+        """Begin a new boot, on purpose. Nothing that was measured is lost but the window that has just begun."""
+        self.log("node", "restarts: " + reason)
+        self.crumbs.restarting(reason)
+        self.outbox.settle()
+        machine.reset()
+
+    def _clock_is_back(self):
+        # Within a boot time does not go back; there is a new one for that.
+        self._restart_for = "clock set back"
+
+    async def _supply(self):
+        """The supply's supervisor says that power is failing: what is in RAM goes to flash while it still can."""
+        falling = asyncio.ThreadSafeFlag()
+        pin = machine.Pin(self.board.POWER_FAIL, machine.Pin.IN, machine.Pin.PULL_UP)
+        pin.irq(lambda _: falling.set(), machine.Pin.IRQ_FALLING)
+        while True:
+            await falling.wait()
+            if pin.value():
+                continue  # a spike
+            self.sensor.save()
+            self._event([("power_fail", "", True)])
+            if not self.outbox.settle():
+                self.log("supply", "flash: %r" % self.outbox.trouble)

@@ -1,7 +1,12 @@
-# A pack as SenML JSON (RFC 8428). The head is written when the pack leaves, because only then its time is sure to be
+# Packs as SenML JSON (RFC 8428). The head is written when the pack leaves, because only then its time is sure to be
 # known; the body is written when the window closes.
 
 import json
+
+from micropython import const
+
+MESSAGE_MAX = const(4096)
+HEAD_MAX = const(160)  # of the longest names and numbers
 
 
 def body(readings):
@@ -20,6 +25,15 @@ def body(readings):
     return ",".join(records)
 
 
-def pack(site, node, time, boot, seq, body):
-    head = '[{"bn":"%s/%s/","bt":%d,"n":"boot","v":%d},{"n":"seq","v":%d}' % (site, node, time, boot, seq)
-    return (head + ("," + body if body else "") + "]").encode()
+def message(site, node, packs):
+    """Packs one after another, in bytes; each is (boot, seq, Unix seconds, body). Base fields hold until given anew."""
+    parts = []
+    head = '[{"bn":"%s/%s/",' % (site, node)
+    for boot, seq, time, body in packs:
+        parts.append(('%s"bt":%d,"n":"boot","v":%d},{"n":"seq","v":%d}' % (head, time, boot, seq)).encode())
+        if body:
+            parts.append(b",")
+            parts.append(body)
+        head = ",{"
+    parts.append(b"]")
+    return b"".join(parts)

@@ -1,30 +1,46 @@
-# The way out: joins the network, holds the session with the broker, empties the outbox in order.
+# The way out: joins the network, holds the session with the broker, empties the outbox in order, hears what is wanted.
 
 import asyncio
 import json
 
 from node.mqtt import Client, Rejected
-from node.net import jittered, wire_sleep_ms
-from node.outbox import FIRST_FREE_ID, packet_id
-from node.pack import pack
+from node.net import jittered, wire_ms, wire_sleep_ms
+from node.outbox import FIRST_FREE_ID
+from node.pack import message
 
 _FIRST_MS = 1_000
 _LONGEST_MS = 60_000
+_LOOK_MS = 5_000
+_BACKLOG = 8  # packs waiting at a connection; with more the node is recovering from an outage
+_RECOVERY_MS = 1_000  # from message to message then: a city of nodes that come back must not drown its gateway
 _STATUS_ID = FIRST_FREE_ID
+_SUBSCRIBE_ID = FIRST_FREE_ID + 1
+_FIRST_SAY_ID = FIRST_FREE_ID + 2
+_LAST_ID = 65_535
 
 
 class Uplink:
-    """`birth` is the content of the retained status message; `link` joins the network."""
+    """`birth()` gives the content of the retained status message; `link` joins the network.
 
-    def __init__(self, config, link, outbox, clock, boot, birth, log):
+    `hear` before `run`. `on_connect` are functions called when a connection is up; `on_progress` is called whenever
+    sending has come further, or honestly tried.
+    """
+
+    def __init__(self, config, link, outbox, birth, log, ssl=None):
         self._site, self._node = config["site"], config["node"]
         self._root = "ganglion/v1/%s/%s/" % (self._site, self._node)
         mqtt = config["mqtt"]
-        self._link, self._outbox, self._clock = link, outbox, clock
-        self._boot = boot
-        self._birth = json.dumps(birth).encode()
+        self._link, self._outbox = link, outbox
+        self._birth = birth
         self._log = log
         self._more = asyncio.Event()
+        self._handlers = {}
+        self._say_id = _LAST_ID
+        self._recovering = False
+        self._merge = True  # until the heap proves too splintered for the buffers of long messages
+        self.on_connect = []
+        self.on_progress = lambda: None
+        self.connected = False
         self.connections = 0
         self._client = Client(
             mqtt["host"],
@@ -34,8 +50,25 @@ class Uplink:
             mqtt["password"],
             mqtt["keepalive_s"],
             will=(self._root + "status", '{"online":false}'),
+            ssl=ssl,
+            server_name=(mqtt.get("tls") or {}).get("name"),
         )
         self._client.on_ack = self._on_ack
+        self._client.on_message = self._on_message
+        self._client.on_refused = lambda: log("mqtt", "the broker refuses to tell this node what is wanted of it")
+
+    def hear(self, level, handler):
+        """Have `handler(payload)` called with each message on this level of the node's topic. It must not raise."""
+        self._handlers[level] = handler
+
+    async def say(self, level, payload, retain=False):
+        """Publish a text at QoS 1, once. Raises OSError when there is no connection."""
+        self._say_id = self._say_id + 1 if self._say_id < _LAST_ID else _FIRST_SAY_ID
+        await self._client.publish(self._root + level, payload.encode(), self._say_id, retain)
+
+    async def leave(self):
+        """End the connection in an orderly way, because the board is about to sleep: the will is not published."""
+        await self._client.close()
 
     def wake(self):
         """There is something new in the outbox."""
@@ -43,11 +76,23 @@ class Uplink:
 
     def _on_ack(self, packet_id):
         self._outbox.acknowledged(packet_id)
+        self.on_progress()
         self._more.set()
+
+    def _on_message(self, topic, payload):
+        if topic.startswith(self._root):
+            self.take(topic[len(self._root) :], payload)
+
+    def take(self, level, payload):
+        """Hand a message to who hears this level."""
+        handler = self._handlers.get(level)
+        if handler:
+            handler(payload)
 
     async def run(self):
         wait = _FIRST_MS
         while True:
+            self.on_progress()
             try:
                 await self._link.join()
                 resumed = await self._client.connect()
@@ -59,35 +104,54 @@ class Uplink:
                 # Trying again at once will not change the broker's mind, and a thousand nodes doing it would hurt it.
                 self._log("mqtt", str(error))
                 wait = _LONGEST_MS
-            except (OSError, asyncio.TimeoutError) as error:
+            except (OSError, ValueError, asyncio.TimeoutError) as error:  # ValueError: a certificate of no use
                 self._log("mqtt", "no connection: %r" % error)
             finally:
-                await self._client.close()
+                self.connected = False
                 self._outbox.disconnected()
+                await self._client.close()
             await wire_sleep_ms(jittered(wait))
             wait = min(wait * 2, _LONGEST_MS)
 
     async def _talk(self):
-        await self._client.publish(self._root + "status", self._birth, _STATUS_ID, retain=True)
-        sending = asyncio.create_task(self._client.guard(self._send()))
+        client, outbox = self._client, self._outbox
+        if self._handlers:
+            await client.subscribe([self._root + level for level in self._handlers], _SUBSCRIBE_ID)
+        birth = json.dumps(self._birth()).encode()
+        await client.publish(self._root + "status", birth, _STATUS_ID, retain=True)
+        self.connected = outbox.online = True
+        self._recovering = len(outbox) > _BACKLOG
+        for tell in self.on_connect:
+            tell()
+        sending = asyncio.create_task(client.guard(self._send()))
         try:
-            await self._client.broken.wait()
+            while not client.broken.is_set():
+                try:
+                    await asyncio.wait_for_ms(client.broken.wait(), wire_ms(_LOOK_MS))
+                except asyncio.TimeoutError:
+                    if outbox.stalled():
+                        client.give_up(OSError(110, "packs are not acknowledged"))
+                    else:
+                        self.on_progress()
         finally:
             sending.cancel()
-        self._log("mqtt", "connection lost: %r" % self._client.error)
+        self._log("mqtt", "connection lost: %r" % client.error)
 
     async def _send(self):
         while True:
-            # A pack from before the clock was known waits here until it can be stamped.
-            waiting = self._outbox.next() if self._clock.known() else None
-            if waiting is None:
+            found = self._outbox.next(self._recovering and self._merge)
+            if found is None:
+                self._recovering = self._recovering and len(self._outbox) > _BACKLOG
                 self._more.clear()
                 await self._more.wait()
                 continue
-            seq, time, stream, body, dup = waiting
-            if time < 0:
-                time = self._clock.stamp(time)
-                self._outbox.stamp(seq, time)
-            payload = pack(self._site, self._node, time, self._boot, seq, body)
-            self._outbox.published(seq)
-            await self._client.publish(self._root + stream, payload, packet_id(seq), dup=dup)
+            try:
+                payload = message(self._site, self._node, found.packs)
+                self._outbox.published(found)
+                await self._client.publish(self._root + found.stream, payload, found.number, dup=found.dup)
+            except MemoryError:
+                self._merge = False
+                raise
+            found = payload = None  # a long wait may follow
+            if self._recovering:
+                await wire_sleep_ms(jittered(_RECOVERY_MS))

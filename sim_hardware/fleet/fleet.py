@@ -3,16 +3,19 @@
 import asyncio
 import contextlib
 import json
+import os
 import secrets
+import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from msgspec import Struct
 
-from gateway.errors import GanglionError, ungrouped
+from gateway.errors import ConfigError, GanglionError, ungrouped
 from gateway.quantities import KINDS
 from sim_hardware.city import truth
 from sim_hardware.city.city import City
@@ -23,8 +26,10 @@ from sim_hardware.fleet.pace import Pace
 from sim_hardware.fleet.slots import Counts, Slots
 
 POWER_ON = 1
+DEEP_SLEEP = 4
 RESET_EXIT = 80  # a board that resets itself exits with 80 + its cause (sim_hardware/hal/machine.py)
 _RESTART_S = 1.0  # a crashed board's supply comes back after this, so that a board that cannot start does not spin
+_BELIEVABLE = 1_735_689_600  # as firmware/node/clock.py has it: a board takes no earlier time for real
 _LEAD_MIN = RING // 2  # minutes the city is calculated ahead of the clock
 
 
@@ -49,6 +54,10 @@ class Settings(Struct, frozen=True):
     """Unix seconds at which the city begins."""
     broker: Broker
     keepalive_s: int = 60
+    config: dict[str, Any] = {}
+    """What the nodes' configuration has beside the place and the broker."""
+    files: dict[str, bytes] = {}
+    """What else is put on their flash, by path."""
 
 
 class Fleet:
@@ -65,6 +74,7 @@ class Fleet:
         self._pids: dict[int, int] = {}
         self._nursery: asyncio.subprocess.Process | None = None
         self._again: set[asyncio.Task[None]] = set()
+        self._cut: dict[int, float] = {}
         self._pss: float | None = None
 
     @contextlib.asynccontextmanager
@@ -107,6 +117,10 @@ class Fleet:
     def counts(self) -> Counts:
         return self._slots.counts()
 
+    def waiting(self) -> list[int]:
+        """Packs in the outbox of each board."""
+        return self._slots.waiting()
+
     def counts_by_kind(self) -> dict[str, Counts]:
         return {kind: self._slots.counts(slice(first, None, len(KINDS))) for first, kind in enumerate(KINDS)}
 
@@ -116,6 +130,22 @@ class Fleet:
     def pid(self, slot: int) -> int:
         """The process that is this board now. Raises KeyError while it is off."""
         return self._pids[slot]
+
+    def cut(self, slot: int, seconds: float) -> bool:
+        """Cut a board's power, whatever it is doing, for so many seconds. False when it has none at the moment."""
+        if slot not in self._pids or slot in self._cut:
+            return False
+        try:
+            os.kill(self._pids[slot], signal.SIGKILL)
+        except ProcessLookupError:
+            return False  # it has just ended by itself
+        self._cut[slot] = seconds
+        return True
+
+    def fill(self, slot: int, full: bool) -> None:
+        """From its next power-on, something else fills a board's flash, or does so no longer."""
+        mark = self.folder / "nodes" / self.places[slot].node / "fill"
+        mark.touch() if full else mark.unlink(missing_ok=True)
 
     def truth(self) -> list[truth.Truth]:
         """What has happened in the city up to now."""
@@ -132,16 +162,26 @@ class Fleet:
             self._pss = mean(sizes)
         return self._pss
 
-    async def drain(self, done: Callable[[], bool], seconds: float) -> bool:
+    def lived_s(self) -> int:
+        """Seconds of the city that every board has behind it."""
+        return max(0, self._slots.slowest_us() // 1_000_000 - self.settings.start)
+
+    def behind(self) -> bool:
+        """Whether there is a board that has not come to the city's present second."""
+        return self._slots.slowest_us() // 1_000_000 < self.pace.now_us() // 1_000_000
+
+    async def drain(
+        self, done: Callable[[], Awaitable[bool]], seconds: float, stopped: Callable[[], bool] = lambda: False
+    ) -> bool:
         """Stop the city's time; wait until every board has come so far, every outbox is empty, and `done()`.
 
-        False if that took more than `seconds`.
+        False if that took more than `seconds`, or if `stopped()` before.
         """
-        end = self.pace.freeze()
+        self.pace.freeze()
         self.pss_kib_per_node()
         deadline = time.monotonic() + seconds
-        while self._slots.slowest_us() < end * 1_000_000 or self.counts().waiting or not done():
-            if time.monotonic() > deadline:
+        while self.behind() or self.counts().waiting or not await done():
+            if stopped() or time.monotonic() > deadline:
                 return False
             await asyncio.sleep(0.05)
         return True
@@ -155,7 +195,7 @@ class Fleet:
         if s.broker.user is not None:
             mqtt |= {"user": s.broker.user, "password": s.broker.password or ""}
         config = {"kind": place.kind, "site": self.scenario.site, "node": place.node, "mqtt": mqtt}
-        config["wifi"] = {"ssid": "emulated", "key": ""}
+        config |= {"wifi": {"ssid": "emulated", "key": ""}, **s.config}
         emulation = {
             "slot": place.slot,
             "places": s.nodes,
@@ -166,14 +206,17 @@ class Fleet:
             # The street of each place has its own dice, so that neighbours do not see the same vehicles.
             "seed": (s.seed * 1_000_003 + place.slot * 7919) % 0x7FFF_FFFF + 1,
         }
-        (folder / "config.json").write_text(json.dumps(config))
+        for path, content in ({"config.json": json.dumps(config).encode()} | s.files).items():
+            (folder / "insert" / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "insert" / path).write_bytes(content)
         (folder / "emulation.json").write_text(json.dumps(emulation))
 
     def _power_on(self, slot: int, cause: int) -> None:
         assert self._nursery
         assert self._nursery.stdin
         order = {"slot": slot, "folder": str(self.folder / "nodes" / self.places[slot].node), "cause": cause}
-        self._slots.begin(slot, self.pace.now_us())
+        if cause != DEEP_SLEEP:
+            self._slots.begin(slot, self.pace.now_us())
         self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
 
     async def _attend(self) -> None:
@@ -187,19 +230,28 @@ class Fleet:
                 self._pids[slot] = answer["pid"]
                 continue
             self._pids.pop(slot, None)
-            self._slots.retire(slot)
             code = answer["exit"]
-            if code > RESET_EXIT:
+            if code == RESET_EXIT + DEEP_SLEEP and slot not in self._cut:
+                self._power_on(slot, DEEP_SLEEP)  # the same boot goes on, at the moment at which it woke
+                continue
+            self._slots.retire(slot)
+            if slot in self._cut:
+                self._later(slot, self._cut.pop(slot))
+            elif code > RESET_EXIT:
                 self._power_on(slot, code - RESET_EXIT)
             else:
                 self.crashes += 1
-                task = asyncio.create_task(self._restart(slot))
-                self._again.add(task)
-                task.add_done_callback(self._again.discard)
+                self._later(slot, _RESTART_S)
         raise FleetError(f"the nursery ended; see {self.folder / 'nursery.log'}")
 
-    async def _restart(self, slot: int) -> None:
-        await asyncio.sleep(_RESTART_S)
+    def _later(self, slot: int, seconds: float) -> None:
+        """Power comes back after a while."""
+        task = asyncio.create_task(self._restart(slot, seconds))
+        self._again.add(task)
+        task.add_done_callback(self._again.discard)
+
+    async def _restart(self, slot: int, seconds: float) -> None:
+        await asyncio.sleep(seconds)
         self._power_on(slot, POWER_ON)
 
     async def _advance(self) -> None:
@@ -237,10 +289,16 @@ def settings(
     """Of a run that begins now. Without a seed one is drawn; it is reported, so that the city can be seen again.
 
     A city that runs faster than life begins so far back that it does not come up with the present in `duration_s`
-    seconds (0: without end; then it begins a week ago).
+    seconds (0: without end; then it begins a week ago). Raises ConfigError when that is too far back.
     """
     now = int(time.time())
     start = now - now % 60
-    if speed != 1:
-        start = beginning(scenario, now, int(duration_s * speed) or 7 * DAY_S)
+    if speed > 1:
+        city_s = int(duration_s * speed) or 7 * DAY_S
+        start = beginning(scenario, now, city_s)
+        if start < _BELIEVABLE:
+            raise ConfigError(
+                f"--duration {duration_s:g} at --speed {speed:g} is {city_s // DAY_S} days of a city that ends today: "
+                f"it would begin before 2025, which no board believes; at most {(now - _BELIEVABLE) // DAY_S - 4} days"
+            )
     return Settings(nodes, speed, secrets.randbelow(1 << 31) if seed is None else seed, start, broker)

@@ -19,7 +19,7 @@ import sys
 
 import micropython_run
 
-HEAP = "160K"
+HEAP = "256K"
 _PR_SET_PDEATHSIG = 1
 
 

@@ -67,6 +67,10 @@ class Slots:
             connected=int(np.count_nonzero(records["connections"])),
         )
 
+    def waiting(self) -> list[int]:
+        """Packs that wait, board by board."""
+        return [int(each) for each in self._records["waiting"]]
+
     def slowest_us(self) -> int:
         """The time of the board that is furthest behind, of those that live; 0 when none does."""
         alive: NDArray[np.uint64] = self._records["now_us"][self._records["now_us"] > 0]

@@ -10,6 +10,43 @@ HEAP_DATA = 4
 HEAP_EXEC = 1
 
 
+WAKEUP_ALL_LOW = False
+WAKEUP_ANY_HIGH = True
+_RTC_PINS = (0, 2, 4, 12, 13, 14, 15, 25, 26, 27, 32, 33, 34, 35, 36, 37, 38, 39)
+
+_ext0 = None  # (pin, level) that ends a sleep
+_ext1 = (), WAKEUP_ALL_LOW
+
+
+def wake_on_ext0(pin=None, level=False):
+    """A sleep ends when this pin has this level, or does not begin. The pins are forgotten at a reset."""
+    global _ext0
+    _ext0 = None if pin is None else (_rtc_pin(pin), 1 if level else 0)
+
+
+def wake_on_ext1(pins=None, level=WAKEUP_ALL_LOW):
+    """Likewise for several: when all are low, or any is high."""
+    global _ext1
+    _ext1 = _ext1[0] if pins is None else tuple([_rtc_pin(pin) for pin in pins]), level
+
+
+def _rtc_pin(pin):
+    if pin.number not in _RTC_PINS:
+        raise ValueError("invalid pin")
+    return pin.number
+
+
+def woken_by():
+    """What ends a sleep now, as `machine.wake_reason` tells it; 0 for nothing. Emulation alone has this."""
+    if _ext0 and line(_ext0[0]).level == _ext0[1]:
+        return 2
+    pins, high = _ext1
+    levels = [line(pin).level for pin in pins]
+    if pins and (any(levels) if high else not any(levels)):
+        return 3
+    return 0
+
+
 _opened = {}  # what all handles of a namespace share
 
 

@@ -1,15 +1,21 @@
 # `machine` as on the ESP32, on top of the emulated world.
 
+import struct
 import sys
 import time as _time
 
-from world import line, world
+import utime
+from world import FOREVER, line, world
 
 PWRON_RESET = 1
 HARD_RESET = 2
 WDT_RESET = 3
 DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
+
+PIN_WAKE = EXT0_WAKE = 2
+EXT1_WAKE = 3
+TIMER_WAKE = 4
 
 RESET_EXIT = 80  # exit code 80 + cause: the fleet starts the board again, as its power supply would
 
@@ -24,6 +30,60 @@ def reset():
 
 def soft_reset():
     sys.exit(RESET_EXIT + SOFT_RESET)
+
+
+# A sleeping board is this process too: what hangs on its pins goes on until it wakes. A deep sleep ends with a reset;
+# what the chip itself keeps over it is in `sleep.bin`: the time of waking and what the real-time clock then shows more
+# than the world's (us), and why it woke. In sleep that clock, and the timer with it, runs on an RC oscillator.
+_SLEEP = "<qqI"
+_BOOT_US = 600_000  # from the wake to the first line of main.py, on a WROOM-32 with the stock image
+
+_reason = 0
+
+
+def wake_reason():
+    return _reason
+
+
+def _slept(ms):
+    """Let time pass until a pin or the timer ends the sleep; which, as `wake_reason` has it."""
+    from esp32 import woken_by
+
+    def ready(ms, due):
+        found = woken_by()
+        if ms and not found:
+            utime.sleep_ms(ms)
+        return found
+
+    began = world.now
+    end = began + ms * 1_000_000_000 // (1_000_000 + world.rtc_ppm) if ms else FOREVER
+    found = world.wait(end, ready) or woken_by() or TIMER_WAKE
+    _time.drift((world.now - began) * world.rtc_ppm // 1_000_000)
+    return found
+
+
+def lightsleep(ms=0):
+    global _reason
+    _reason = _slept(ms)
+
+
+def deepsleep(ms=0):
+    WDT._due = None
+    for each in world.pins.values():
+        each.watch = None
+    reason = _slept(ms)
+    with open(world.folder + "/sleep.bin", "wb") as f:
+        f.write(struct.pack(_SLEEP, world.now, _time.rtc_offset(), reason))
+    sys.exit(RESET_EXIT + DEEPSLEEP_RESET)
+
+
+def woken():
+    """Go on after a deep sleep. The board's surroundings come after this."""
+    global _reason
+    with open(world.folder + "/sleep.bin", "rb") as f:
+        now, offset, _reason = struct.unpack(_SLEEP, f.read())
+    world.now = world.boot = now + _BOOT_US
+    _time.drift(offset - _time.rtc_offset())
 
 
 def unique_id():
@@ -278,23 +338,31 @@ class RTC:
                 return b""
         if len(data) > self._SIZE:
             raise ValueError("buffer too long")
-        with open(path, "wb") as f:
+        # In place, and in one go: a board that is killed has either written it or not.
+        try:
+            f = open(path, "r+b")
+        except OSError:
+            f = open(path, "wb")
+        with f:
             f.write(data)
 
 
 class WDT:
-    """Cannot be stopped: a board that does not feed it in time starts anew."""
+    """Cannot be stopped: a board that does not feed it in time starts anew. There is one; who asks again sets it."""
+
+    _due = None
 
     def __init__(self, id=0, timeout=5000):
-        self._timeout = timeout * 1000
-        self._fed = world.now
-        world.sources.append(self)
+        if WDT._due is None:
+            world.sources.append(self)
+        WDT._timeout = timeout * 1000
+        self.feed()
 
     def feed(self):
-        self._fed = world.now
+        WDT._due = world.now + WDT._timeout
 
     def due(self):
-        return self._fed + self._timeout
+        return WDT._due
 
     def fire(self):
         sys.exit(RESET_EXIT + WDT_RESET)

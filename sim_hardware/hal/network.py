@@ -2,6 +2,7 @@
 
 from time import ticks_diff, ticks_ms
 
+import utime
 from world import world
 
 STA_IF = 0
@@ -41,6 +42,7 @@ class WLAN:
             raise OSError("Wifi Not Started")
         if self._since is None:
             self._since = ticks_ms()
+            self._since_real = utime.ticks_ms()
 
     def disconnect(self):
         self._since = None
@@ -57,7 +59,9 @@ class WLAN:
             return STAT_IDLE
         if not world.link_up:
             return STAT_NO_AP_FOUND
-        return STAT_GOT_IP if ticks_diff(ticks_ms(), self._since) >= _JOIN_MS else STAT_CONNECTING
+        # Whichever time goes faster: a board whose city stands still still finds its network.
+        took = max(ticks_diff(ticks_ms(), self._since), utime.ticks_diff(utime.ticks_ms(), self._since_real))
+        return STAT_GOT_IP if took >= _JOIN_MS else STAT_CONNECTING
 
     def ifconfig(self):
         return ("127.0.0.1", "255.0.0.0", "127.0.0.1", "127.0.0.1")

@@ -4,16 +4,19 @@
 
 import time  # noqa: F401, I001 - first of all: asyncio binds its clock when `time` imports it, and only then
 
-import asyncio
 import json
 import os
 import struct
 
+import flash
 import utime
 from world import world
 
 _RECORD = "<QIIIIII"
 _POWER_ON = 1
+_DEEP_SLEEP = 4
+_FOLDER = 0x4000
+_JUNK = bytes(1024)
 _TELL_MS = 100  # how often a board tells its time when nothing else has changed (real ms)
 _BACKLOG = 8  # packs: a network as fast as life never has more of them on the way in a city as slow as life
 _HOLD_MS = 10_000  # real ms without an acknowledgement, after which the broker is taken to be away
@@ -32,49 +35,131 @@ class Teller:
         self._outbox, self._uplink = node.outbox, node.uplink
         self._boot = boot
         self._buffer = bytearray(struct.calcsize(_RECORD))
+        self._before = 0, 0, 0  # acknowledged, dropped, connections of the same boot before it slept
+        if world.reset_cause == _DEEP_SLEEP:
+            self._file.seek(self._at)
+            _, _, _, acked, _, dropped, connections = struct.unpack(_RECORD, self._file.read(len(self._buffer)))
+            self._before = acked, dropped, connections
         self._told = -1
         self._told_at = 0
-        self._acked = -1
+        self._acks = -1
         self._acked_at = 0
 
     def __call__(self):
         outbox = self._outbox
         # Each of these only grows, so their sum tells whether any has.
-        sum_of_all = outbox.seq + outbox.acked + outbox.dropped + self._uplink.connections
+        sum_of_all = outbox.seq + outbox.acks + outbox.dropped + self._uplink.connections
         now = utime.ticks_ms()
-        if outbox.acked != self._acked:
-            self._acked, self._acked_at = outbox.acked, now
+        if outbox.acks != self._acks:
+            self._acks, self._acked_at = outbox.acks, now
         world.held = world.speed > 1 and len(outbox) > _BACKLOG and utime.ticks_diff(now, self._acked_at) < _HOLD_MS
         if sum_of_all == self._told and utime.ticks_diff(now, self._told_at) < _TELL_MS:
             return
         self._told, self._told_at = sum_of_all, now
-        counts = outbox.seq, outbox.acked, len(outbox), outbox.dropped, self._uplink.connections
+        acked, dropped, connections = self._before
+        counts = outbox.seq, acked + outbox.acked, len(outbox), dropped + outbox.dropped
+        counts += (connections + self._uplink.connections,)
         struct.pack_into(_RECORD, self._buffer, 0, world.now, self._boot, *counts)
         self._file.seek(self._at)
         self._file.write(self._buffer)
 
 
+def _tell_time(path, slot):
+    """What a board tells that wakes only to count: how far it has come."""
+    file = open(path, "r+b")  # noqa: SIM115 - kept open for the life of the board
+
+    def tell():
+        file.seek(slot * struct.calcsize(_RECORD))
+        file.write(struct.pack("<Q", world.now))
+
+    return tell
+
+
 def on(cause):
-    """Switch the board on in its folder, the current one; `cause` as `machine.reset_cause` will tell it."""
+    """Switch the board on in its folder, the current one; `cause` as `machine.reset_cause` will tell it.
+
+    It begins as a board does: with the loader, which picks the firmware and runs it.
+    """
     with open("emulation.json") as f:
         emulation = json.load(f)
+    world.folder = os.getcwd()
     world.reset_cause = cause
     world.follow(emulation["pace"])
     if cause == _POWER_ON:
         _forget()
+    if cause == _DEEP_SLEEP:
+        import machine
+
+        machine.woken()
+        world.observer = _tell_time(emulation["slots"], emulation["slot"])
+    _insert_flash()
 
     # After the clock runs: what these import binds it.
+    import loader
+
+    start = loader._start
+
+    def furnished():
+        try:
+            _furnish(emulation)
+        except ImportError:
+            pass  # the loader comes to the same end, and knows what to do then
+        return start()
+
+    loader._start = furnished
+    loader.run()
+
+
+def _insert_flash():
+    """The board's flash; on one that is new is what was put into `insert`, as `ganglion flash` puts it on a board."""
+    new = flash.mount(world.folder + "/flash.bin")[1]
+    if new:
+        _copy(world.folder + "/insert", "")
+    try:
+        os.remove("fill")
+    except OSError:
+        pass  # nothing has filled it
+    if "fill" in os.listdir(world.folder):
+        _fill()
+
+
+def _copy(source, target):
+    for name, kind, *_ in os.ilistdir(source):
+        if kind == _FOLDER:
+            os.mkdir(target + name)
+            _copy(source + "/" + name, target + name + "/")
+        else:
+            with open(source + "/" + name, "rb") as found, open(target + name, "wb") as copy:
+                copy.write(found.read())
+
+
+def _fill():
+    """Something else, a log gone wild, leaves no block free."""
+    with open("fill", "wb") as f:
+        try:
+            while True:
+                f.write(_JUNK)
+        except OSError:
+            pass  # now it is full
+
+
+def _furnish(emulation):
+    """Hang the chips on the pins that the firmware knows of, and tell the fleet of the node that it builds."""
     import main
     import street
     from node import config as configuration
 
     config = configuration.load()
-    board = main.board(config)
     surroundings = street.Surroundings(emulation["feed"], emulation["places"], emulation["ring"], emulation["slot"])
-    street.furnish(config["kind"], board, surroundings, emulation["seed"])
-    node = main.build(config)
-    world.observer = Teller(emulation["slots"], emulation["slot"], node, node.boot)
-    asyncio.run(node.run())
+    street.furnish(config["kind"], main.board(config), surroundings, emulation["seed"])
+    build = main.build
+
+    def watched():
+        node = build()
+        world.observer = Teller(emulation["slots"], emulation["slot"], node, node.boot)
+        return node
+
+    main.build = watched
 
 
 def _forget():

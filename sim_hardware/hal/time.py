@@ -76,6 +76,17 @@ def set_rtc(seconds, microseconds=0):
     _rtc_offset = (seconds + EPOCH) * 1_000_000 + microseconds - world.now
 
 
+def rtc_offset():
+    """us that the real-time clock is ahead of the world."""
+    return _rtc_offset
+
+
+def drift(us):
+    """It gains so much."""
+    global _rtc_offset
+    _rtc_offset += us
+
+
 def lose_rtc():
     """Power was gone and no battery kept the clock."""
     set_rtc(0)

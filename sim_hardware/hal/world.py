@@ -32,6 +32,7 @@ class World:
         self.adc = {}  # pin number -> microvolts
         self.link_up = True
         self.reset_cause = 1
+        self.rtc_ppm = 0  # by which the real-time clock is fast while the board sleeps
         self.folder = "."
         self.held = False  # time stands still while what was measured cannot leave as fast as time runs
         self.observer = None  # called whenever the program pauses, and when it has been idle for a while

@@ -11,6 +11,18 @@ from tests.firmware.board import Board
 from tests.firmware.nodes import BEGIN, FOREVER, node_program
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "soak: takes minutes; runs with `-m soak` alone")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.markexpr:
+        return
+    for item in items:
+        if item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.skip("takes minutes: run it with -m soak"))
+
+
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file system of an emulated board: on its heap there is no room for a compiler beside a whole node."""

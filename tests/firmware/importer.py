@@ -38,8 +38,16 @@ _MODULES = {
     "micropython": _stand_in("micropython", const=lambda value: value),
     "machine": _stand_in("machine", Pin=None, I2C=None, UART=None, RTC=None),
     "esp32": _stand_in("esp32"),
+    "network": _stand_in("network"),
 }
-_TIME = {"ticks_ms": _no_clock, "ticks_us": _no_clock, "sleep_ms": _no_clock, "ticks_diff": ticks_diff}
+_TIME = {
+    "ticks_ms": _no_clock,
+    "ticks_us": _no_clock,
+    "sleep_ms": _no_clock,
+    "ticks_diff": ticks_diff,
+    "wire_ms": lambda ms: ms,
+    "wire_sleep_ms": _no_clock,
+}
 
 
 def load(name: str) -> Any:

@@ -41,7 +41,7 @@ bus = board.I2C["scl"], board.I2C["sda"]
 pms = PMS5003(ms, lambda: (12.0, 31.0, 52.0))
 scd = SCD41(ms, lambda: (612.0, 23.0, 50.0))
 bme = BME280(ms, lambda: (21.5, 101_300, 55.0))
-hardware.attach_uart(board.PMS5003["tx"], board.PMS5003["rx"], pms)
+hardware.attach_uart(board.PARTICLES["tx"], board.PARTICLES["rx"], pms)
 hardware.attach_i2c(*bus, scd)
 hardware.attach_i2c(*bus, bme)
 """,
@@ -55,8 +55,7 @@ def ms():
     return world.now // 1000
 CHIPS
 import main
-from node import config
-node = main.build(config.load())
+node = main.build()
 print("boot", node.boot)
 async def life():
     asyncio.create_task(node.run())

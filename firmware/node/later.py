@@ -1,0 +1,50 @@
+# Parts that a node seldom needs are loaded when it first does: their code takes a sixth of a small board's heap.
+
+import asyncio
+
+_WAITING = 4  # messages kept while a part is being loaded
+
+
+class Later:
+    """Hears `levels` for parts that are not there yet. The first message on one makes its part by `make(level)`, which
+    then hears its levels itself, is given the message, and has its `tasks` run under `keep(name, start)`.
+
+    `levels` is {level: name of the part}. `needed(level, payload)` may say that a message is of no interest.
+    """
+
+    def __init__(self, uplink, levels, make, keep, needed):
+        self._uplink, self._levels, self._make, self._keep, self._needed = uplink, levels, make, keep, needed
+        self._messages = []
+        self._news = asyncio.Event()
+        self._parts = {}
+        for level in levels:
+            self._hear(level)
+
+    def _hear(self, level):
+        def take(payload):
+            if len(self._messages) < _WAITING and self._needed(level, payload):
+                self._messages.append((level, payload))
+                self._news.set()
+
+        self._uplink.hear(level, take)
+
+    def part(self, name):
+        """The part if it is loaded, or None."""
+        return self._parts.get(name)
+
+    def load(self, name):
+        """The part, which is loaded if it was not."""
+        if name not in self._parts:
+            self._parts[name] = self._make(name)
+            for task, start in self._parts[name].tasks:
+                asyncio.create_task(self._keep(task, start))
+        return self._parts[name]
+
+    async def run(self):
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._messages:
+                level, payload = self._messages.pop(0)
+                self.load(self._levels[level])
+                self._uplink.take(level, payload)

@@ -1,0 +1,101 @@
+# What the gateway wants of the configuration: taken key by key, refused key by key, kept on flash.
+#
+# A board cannot be told from afar to go where it will not be heard again: its identity, its network and its broker are
+# not among the keys. What is taken holds from the next boot on, and that comes at once.
+
+import asyncio
+import json
+import os
+
+from node import config as configuration
+
+KEYS = ("window_s", "health_s", "ntp", "sensors", "calibration", "outbox_kib", "power_fail", "battery")
+
+
+def judge(base, given, check):
+    """(what of `given` can be taken, {key: why it is refused}). `base` is the board's own configuration;
+    `check(configuration)` raises ConfigError for what only the sensors know.
+    """
+    taken, refused = {}, {}
+    for key, value in given.items():
+        if key not in KEYS:
+            refused[key] = "known from afar are: " + ", ".join(KEYS)
+            continue
+        trial = dict(base)
+        trial.update(taken)
+        trial[key] = value
+        try:
+            json.loads(json.dumps(value))
+            check(configuration.check(trial))
+            taken[key] = value
+        except configuration.ConfigError as error:
+            refused[key] = str(error)
+        except ValueError:
+            refused[key] = "a number in it is too large"  # read as infinity, which JSON has not
+    return taken, refused
+
+
+class Wanted:
+    """Hears `config`, answers on `config/reported`, restarts into what has changed."""
+
+    def __init__(self, uplink, restart, check, log):
+        self._uplink, self._restart, self._check, self._log = uplink, restart, check, log
+        self._heard = None
+        self._answer = None
+        self._news = asyncio.Event()
+        self.tasks = (("config", self.run),)
+        uplink.hear("config", self._on_config)
+
+    def _on_config(self, payload):
+        self._heard = payload
+        self._news.set()
+
+    async def run(self):
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            heard, self._heard = self._heard, None
+            if heard is None:
+                continue
+            changed = self._take(heard)
+            try:
+                await self._uplink.say("config/reported", json.dumps(self._answer), retain=True)
+            except OSError:
+                self._heard = self._heard or heard  # on the next connection it is heard again
+            if changed:
+                await self._restart("config")
+
+    def _take(self, heard):
+        """Keep what can be taken; whether that differs from what this boot began with."""
+        base = configuration.read("config.json")
+        try:
+            given = json.loads(heard) if heard else {}
+            if not isinstance(given, dict):
+                raise ValueError
+        except ValueError:
+            self._answer = {"taken": configuration.read(configuration.WANTED), "refused": {"": "not a JSON object"}}
+            return False
+        taken, refused = judge(base, given, self._check)
+        for key in refused:
+            self._log("config", "%s refused: %s" % (key, refused[key]))
+        # As texts: a float is not always the same again once a board has written and read it.
+        text = json.dumps(taken)
+        changed = text != _kept()
+        if changed:
+            try:
+                with open(configuration.WANTED + ".new", "w") as f:
+                    f.write(text)
+                os.rename(configuration.WANTED + ".new", configuration.WANTED)
+            except OSError as error:
+                self._answer = {"taken": configuration.read(configuration.WANTED), "refused": {"": "flash: %r" % error}}
+                return False
+        self._answer = {"taken": taken, "refused": refused}
+        return changed
+
+
+def _kept():
+    try:
+        with open(configuration.WANTED) as f:
+            return f.read()
+    except OSError:
+        return "{}"
