@@ -1,4 +1,5 @@
-# A node that lives on a battery: its windows, its schedule, and what it needs to know over a sleep. See docs/battery.md.
+# A node that lives on a battery: its windows, its schedule, and what it needs to know over a sleep. docs/battery.md
+# tells how it lives.
 #
 # The board sleeps, and wakes by the meter's contacts (node/wake.py), at a window's end (here), and for a report
 # (node/report.py). These wakes are one boot: its number and its sequence go on.

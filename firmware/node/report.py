@@ -143,9 +143,9 @@ class Reporter(Node):
             quiet += _LOOK_MS
             updater = self._later.part("update")
             said = uplink.connected and told and self._asked and outbox.empty()
-            if said and not (updater and updater.busy()):
-                if quiet >= (_LISTEN_MS if self.clock.known() else _CLOCK_MS):
-                    return True
+            enough = quiet >= (_LISTEN_MS if self.clock.known() else _CLOCK_MS)
+            if said and enough and not (updater and updater.busy()):
+                return True
             if quiet >= _PATIENCE_MS and not (updater and updater.on_trial()):
                 return False
 

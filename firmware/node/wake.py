@@ -25,11 +25,24 @@ OPEN = const(2)  # the housing was open when it was last looked at
 BURST = const(4)  # more ran than the limit, and that was reported
 DRIFTS = const(8)  # `drift` has been measured
 
-# pins; litres of a pulse; reports in a row that failed; the boot and its next number; Unix s of the window and of the
-# next report; Unix s of the last correction of the clock, 0 for none, and ppm by which it loses; l when the window began
-# and pulses that are too many within it; since the boot, and ms
 _FIELDS = (
-    "reed reed_b tamper litres flags failures boot seq end began report synced drift volume burst wakes awake".split()
+    "reed",  # pins
+    "reed_b",
+    "tamper",
+    "litres",  # a pulse
+    "flags",
+    "failures",  # reports in a row
+    "boot",
+    "seq",
+    "end",  # of the window, in Unix s
+    "began",
+    "report",  # when it is due
+    "synced",  # when the clock was last corrected; 0 for never
+    "drift",  # ppm by which it loses
+    "volume",  # l when the window began
+    "burst",  # pulses that are too many within it
+    "wakes",  # since the boot
+    "awake",  # ms
 )
 _LAYOUT = "<BBBBBBIIIIIIiQQII"
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-
 from tests.micropython import start
 
 POWER_ON, HARD, DEEP_SLEEP = 1, 2, 4
@@ -57,7 +56,8 @@ LID
 deepsleep, lightsleep, napped = machine.deepsleep, machine.lightsleep, 0
 connections = 0
 def tell(ms=0):
-    mine = sorted(name for name in sys.modules if name.split(".")[0] in ("main", "node", "drivers", "sensors", "boards"))
+    own = "main", "node", "drivers", "sensors", "boards"
+    mine = sorted(name for name in sys.modules if name.split(".")[0] in own)
     print("sleep", CAUSE, reason, world.now - woke - napped, connections, world.now, ",".join(mine))
     world.real = lambda: 1 << 62  # nobody need wait for a board that sleeps
     deepsleep(ms)
@@ -73,7 +73,8 @@ def built():
     global connections
     node = build()
     from node import outbox, report
-    outbox._LINGER_MS, report._LISTEN_MS, report._CLOCK_MS, report._PATIENCE_MS, report._FLUSH_MS = 30, 100, 100, PATIENCE, 10
+    outbox._LINGER_MS, report._LISTEN_MS, report._CLOCK_MS = 30, 100, 100
+    report._PATIENCE_MS, report._FLUSH_MS = GIVE_UP, 10
     report._LOOK_MS = 20
     from node import uplink
     uplink._RECOVERY_MS = 20
@@ -117,7 +118,6 @@ class Sleeper:
         second: int | None = None,
         lid: str = "",
         built: str = "",
-        patience_ms: int = 15_000,
         battery: dict[str, object] | None = None,
         **config: object,
     ) -> None:
@@ -137,7 +137,7 @@ class Sleeper:
             "SECOND": str(second),
             "LID": lid,
             "BUILT": built,
-            "PATIENCE": str(patience_ms),
+            "GIVE_UP": "15_000",
         }
         self.wakes: list[Wake] = []
         self.resets = 0
@@ -152,6 +152,10 @@ class Sleeper:
             if seconds is not None and self.now_s() >= seconds:
                 return
             self._wake()
+
+    def patience(self, ms: int) -> None:
+        """How long (real ms) a report that does not come further goes on."""
+        self._with["GIVE_UP"] = str(ms)
 
     def now_s(self) -> float:
         """Seconds since BEGIN at which the board last woke."""
@@ -188,6 +192,6 @@ class Sleeper:
         (self.folder / "rtc.bin").unlink()
         self._cause, self._off_us = POWER_ON, int(seconds * 1_000_000)
 
-    def truth(self) -> int:
+    def truth(self, *, backward: bool = False) -> int:
         """The meter's turns."""
-        return int(struct.unpack("<qqqqq", (self.folder / "meter.bin").read_bytes())[3])
+        return int(struct.unpack("<qqqqq", (self.folder / "meter.bin").read_bytes())[3 + backward])

@@ -135,7 +135,7 @@ def test_a_burst_is_told_with_the_pulse_that_proves_it(broker: Mosquitto, board:
         battery={"burst_l_h": 1_000, "window_s": HOUR, "report_s": DAY},
     )
     with Subscriber(broker.port) as city:
-        meter.live(seconds=5.2 * HOUR)
+        meter.live(seconds=4.6 * HOUR)
         messages = heard(city)
     found = list(split(messages, "telemetry"))
     (burst,) = [pack for pack in found if pack.time % HOUR]
@@ -148,11 +148,12 @@ def test_a_burst_is_told_with_the_pulse_that_proves_it(broker: Mosquitto, board:
 
 def test_three_days_without_a_broker(broker: Mosquitto, board: Board) -> None:
     """Nothing is lost, all comes in order, and it is tried ever more seldom."""
-    meter = board(STEADY, battery={"window_s": 2 * HOUR, "report_s": 12 * HOUR}, patience_ms=1_500)
+    meter = board("return 10_000, us + 3_600_000_000", battery={"window_s": 2 * HOUR, "report_s": 12 * HOUR})
     with Subscriber(broker.port) as city:
         meter.live(lambda: len(meter.wakes) > 1)
         first = heard(city)
     broker.kill()
+    meter.patience(300)
     meter.live(seconds=3 * DAY)
     tries = [wake.slept_us // 1_000_000 for wake in meter.wakes if "node.report" in wake.modules][1:]
     waits = [b - a for a, b in pairwise(tries)]
@@ -160,6 +161,7 @@ def test_three_days_without_a_broker(broker: Mosquitto, board: Board) -> None:
     assert waits[:4] == sorted(waits[:4])
     assert 6 <= len(tries) <= 16
     broker.start()
+    meter.patience(15_000)
     with Subscriber(broker.port) as city:
         meter.live(lambda: meter.wakes[-1].connections > 0)
         rest = heard(city)
@@ -170,7 +172,7 @@ def test_three_days_without_a_broker(broker: Mosquitto, board: Board) -> None:
     assert times[-1] - times[0] >= 2.9 * DAY
     own = numbers(first + rest)
     assert own == [(1, seq) for seq in range(len(own))]
-    assert values(found[-1])["volume"] == pytest.approx(20 * (times[-1] - BEGIN) / HOUR, abs=10)
+    assert values(found[-1])["volume"] == pytest.approx(10 * (times[-1] - BEGIN) / HOUR, abs=10)
 
 
 def test_a_loss_of_power_costs_a_window(broker: Mosquitto, board: Board) -> None:
@@ -188,7 +190,7 @@ def test_a_loss_of_power_costs_a_window(broker: Mosquitto, board: Board) -> None
     assert {boot for boot, _ in own} == {1, 2}
     assert [seq for boot, seq in own if boot == 1] == list(range(sum(boot == 1 for boot, _ in own)))
     kept = json.loads((meter.folder / "nvs-meter.json").read_text())["pulses"]
-    assert 0 < meter.truth() - kept <= 3, "20 l of the window, and what ran while it was off"
+    assert meter.truth() - kept == 4, "two of the window, one while it was off, and one since the last checkpoint"
 
 
 def test_the_clock_that_loses_an_hour_a_day(broker: Mosquitto, board: Board) -> None:
@@ -199,7 +201,7 @@ def test_the_clock_that_loses_an_hour_a_day(broker: Mosquitto, board: Board) -> 
         node.clock.correct(world.now // 1000 - rtc_ms())
     node.uplink.on_connect.append(correct)
 """
-    meter = board(STEADY, ppm=-45_000, built=right, battery={"window_s": HOUR, "report_s": DAY})
+    meter = board(STILL, ppm=-45_000, built=right, battery={"window_s": HOUR, "report_s": DAY})
     with Subscriber(broker.port) as city:
         meter.live(seconds=1.6 * DAY)
         messages = heard(city)
@@ -213,7 +215,7 @@ def test_the_clock_that_loses_an_hour_a_day(broker: Mosquitto, board: Board) -> 
 
 def test_water_that_runs_backwards(broker: Mosquitto, board: Board) -> None:
     """Two contacts: told at once, and so is its end."""
-    meter = board("return (-60_000 if 7_200 < since // 1_000_000 < 12_600 else 60_000), us + 600_000_000", second=14)
+    meter = board("return (-60_000 if 7_400 < since // 1_000_000 < 12_700 else 60_000), us + 600_000_000", second=14)
     with Subscriber(broker.port) as city:
         meter.live(seconds=4.6 * HOUR)
         messages = heard(city)
@@ -221,8 +223,9 @@ def test_water_that_runs_backwards(broker: Mosquitto, board: Board) -> None:
     assert [event["reverse_flow"] for event, _ in events] in ([True, False], [True, True, False]), "again at a report"
     assert 2 * HOUR < events[0][1] < 2.6 * HOUR
     assert 3.5 * HOUR < events[-1][1] < 4.1 * HOUR
-    volumes = [values(pack) for pack in split(messages, "telemetry")]
-    assert volumes[-1]["reverse_volume"] == pytest.approx(90, abs=20)
+    register = json.loads((meter.folder / "nvs-meter.json").read_text())
+    assert register["reverse"] == meter.truth(backward=True) > 5
+    assert "reverse_volume" in values(next(split(messages, "telemetry")))
 
 
 def test_what_is_wanted_is_heard_at_the_next_report(broker: Mosquitto, board: Board) -> None:
