@@ -91,7 +91,7 @@ def load(path: Path, environ: Mapping[str, str] | None = os.environ) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     try:
-        _refuse_unknown(table, Config, "")
+        refuse_unknown(table, Config)
         config = msgspec.convert(table, Config)
         _check(config, environ)
     except msgspec.ValidationError as error:
@@ -119,14 +119,15 @@ def secret(variable: str, environ: Mapping[str, str] = os.environ) -> str:
     return environ[variable] if variable else ""
 
 
-def _refuse_unknown(table: dict[str, Any], kind: type[Struct], prefix: str) -> None:
+def refuse_unknown(table: dict[str, Any], kind: type[Struct], prefix: str = "") -> None:
+    """Raises ConfigError for a key that `kind`, or a table in it, does not have; names the nearest that it has."""
     fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
     for key, value in table.items():
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)[0]
             raise ConfigError(f"{prefix}{key}: there is no such key; the nearest is {prefix}{near}")
         if isinstance(value, dict) and isinstance(fields[key], type) and issubclass(fields[key], Struct):
-            _refuse_unknown(value, fields[key], f"{prefix}{key}.")
+            refuse_unknown(value, fields[key], f"{prefix}{key}.")
 
 
 def _check(config: Config, environ: Mapping[str, str] | None) -> None:

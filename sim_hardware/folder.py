@@ -10,16 +10,21 @@ from gateway.errors import GanglionError
 
 MARK = "ganglion-run.json"
 """Says that a folder was made by a run, so that the next may empty it, and what is to be known about it."""
+MADE = ("broker", "influx", "gateway", "gateway.log", "ganglion.toml", "fleet", "truth.jsonl")
+"""All that a run puts into its folder beside the mark, and the next run deletes."""
 
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[Path]:
-    """An empty folder, this run's alone until the block ends.
+    """A folder without what runs make, this run's alone until the block ends.
 
-    An earlier run's is emptied. One of a run that still goes on, or of anybody else, is refused with GanglionError.
+    What an earlier run made in it is deleted, and what else somebody has put there is kept. A folder of a run that
+    still goes on, or one in use that no run made, is refused with GanglionError.
     """
     if folder.exists() and not folder.is_dir():
         raise GanglionError(f"{folder} is a file: name a folder with --data")
+    if ":" in str(folder.resolve()):
+        raise GanglionError(f"{folder}: MicroPython takes the colon for the end of a path; name another with --data")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -28,10 +33,14 @@ def claimed(folder: Path) -> Iterator[Path]:
     if not mark.exists() and any(folder.iterdir()):
         raise GanglionError(f"{folder} is not empty and no earlier run made it: name another with --data")
     with locked(folder):
-        for path in folder.iterdir():
-            if path != mark:
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        mark.write_text("{}")
+        try:
+            for path in (folder / name for name in MADE):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+            mark.write_text("{}")
+        except OSError as error:
+            raise GanglionError(
+                f"{error.filename} cannot be replaced: {error.strerror}; name another --data"
+            ) from error
         yield folder.resolve()
 
 

@@ -22,6 +22,8 @@ from gateway.errors import GanglionError
 
 STARTUP_SECONDS = 30
 """A cold InfluxDB on a slow disk takes seconds; half a minute means that it will not come."""
+STOP_SECONDS = 10
+"""One that has not ended by then hangs, and is killed."""
 
 
 class ServerError(GanglionError):
@@ -52,21 +54,29 @@ def spawn(command: list[str], log: Path, *, cwd: Path | None = None, dies_by: st
 
 
 def check_running(process: subprocess.Popen[bytes] | None, name: str, log: Path) -> None:
-    """Raises ServerError, with the end of its log, when a child that should run has ended."""
+    """Raises ServerError, with the end of its log if it has said anything, when a child that should run has ended."""
     if process is not None and (code := process.poll()) is not None:
-        raise ServerError(
-            f"{name} ended by itself with {code}; its log ends:\n{log.read_text(errors='replace')[-600:]}"
-        )
+        how = f"ended by itself with {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+        raise ServerError(f"{name} {how}{_end_of(log)}")
+
+
+def _end_of(log: Path) -> str:
+    said = log.read_text(errors="replace")[-600:].rstrip()
+    return f"; its log ends:\n{said}" if said else ""
 
 
 class Server:
-    """What broker and databases have in common. Subclasses say how they are configured and when they answer."""
+    """What all have in common. Subclasses say how they are configured and when they answer.
+
+    Each runs in its folder, so that its configuration names files below it without their path, which may hold
+    anything that a configuration's syntax does not like.
+    """
 
     program = ""
     package = ""
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
-        self.folder = folder
+        self.folder = folder.resolve()
         self.port = port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -74,24 +84,26 @@ class Server:
     def log(self) -> Path:
         return self.folder / f"{self.program}.log"
 
-    def start(self) -> Self:
+    def start(self, look: Callable[[], None] = lambda: None) -> Self:
         """Start and wait until it answers. The port stays the same over `stop` and `kill`.
 
-        Raises ServerError when the program is missing, ends at once or stays silent.
+        Raises ServerError when the program is missing, ends at once or stays silent; and what `look`, called
+        meanwhile, raises. Then nothing is left running.
         """
-        path = shutil.which(self.program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
-        if path is None:
-            raise ServerError(f"{self.program} is not installed: `apt-get install {self.package}` brings it")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._process = spawn([path, *self.arguments()], self.log)
+        self._process = spawn(self.command(), self.log, cwd=self.folder)
         deadline = time.monotonic() + STARTUP_SECONDS
-        while not self.answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                tail = self.log.read_text(errors="replace")[-600:]
-                raise ServerError(f"{self.program} did not come up on port {self.port}; its log ends:\n{tail}")
-            time.sleep(0.02)
-        self.check()  # it may have been somebody else's answer
+        try:
+            while not self.answers():
+                look()
+                self.check()
+                if time.monotonic() > deadline:
+                    raise ServerError(f"{self.program} did not come up on port {self.port}{_end_of(self.log)}")
+                time.sleep(0.02)
+            self.check()  # it may have been somebody else's answer
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def check(self) -> None:
@@ -107,15 +119,15 @@ class Server:
         self._end(signal.SIGKILL)
 
     def _end(self, sign: signal.Signals) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(sign)
+        process, self._process = self._process, None
+        if process is not None:
             try:
-                self._process.wait(STARTUP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
+                process.send_signal(sign)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_SECONDS)
+            finally:
+                process.kill()  # nothing, if it has ended
+                process.wait()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -125,8 +137,14 @@ class Server:
     ) -> None:
         self.stop()
 
+    def command(self) -> list[str]:
+        path = shutil.which(self.program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+        if path is None:
+            raise ServerError(f"{self.program} is not installed: `apt-get install {self.package}` brings it")
+        return [path, *self.arguments()]
+
     def arguments(self) -> list[str]:
-        """Write the configuration; return the command line."""
+        """Write the configuration; return the command line behind the program's name."""
         raise NotImplementedError
 
     def answers(self) -> bool:
@@ -148,7 +166,7 @@ class Mosquitto(Server):
         # The queue limits of the stock configuration (20 in flight, 1000 queued) lose messages.
         config = self.folder / "mosquitto.conf"
         config.write_text(
-            f"listener {self.port} 127.0.0.1\nuser root\npersistence true\npersistence_location {self.folder}/\n"
+            f"listener {self.port} 127.0.0.1\nuser root\npersistence true\npersistence_location ./\n"
             "autosave_interval 5\nmax_inflight_messages 0\nmax_queued_messages 0\nmax_packet_size 65536\n"
             f"log_dest stdout\nlog_type warning\nlog_type error\n{self.settings}\n"
         )
@@ -160,8 +178,8 @@ class Mosquitto(Server):
         return False
 
 
-class Database(Server):
-    """A database that speaks HTTP."""
+class HttpServer(Server):
+    """A server that speaks HTTP, and says at the path `ping` whether it is ready."""
 
     ping = "/ping"
 
@@ -175,7 +193,7 @@ class Database(Server):
         return False
 
 
-class InfluxDB(Database):
+class InfluxDB(HttpServer):
     """InfluxDB 1.6 as Debian ships it."""
 
     program = "influxd"
@@ -187,10 +205,10 @@ class InfluxDB(Database):
             f"""reporting-disabled = true
 bind-address = "127.0.0.1:{free_port()}"
 [meta]
-dir = "{self.folder}/meta"
+dir = "meta"
 [data]
-dir = "{self.folder}/data"
-wal-dir = "{self.folder}/wal"
+dir = "data"
+wal-dir = "wal"
 query-log-enabled = false
 [http]
 bind-address = "127.0.0.1:{self.port}"
@@ -204,7 +222,7 @@ enabled = false
         return ["-config", str(config)]
 
 
-class VictoriaMetrics(Database):
+class VictoriaMetrics(HttpServer):
     """VictoriaMetrics, which takes influxdb-client's v2 writes."""
 
     program = "victoria-metrics"
@@ -214,7 +232,7 @@ class VictoriaMetrics(Database):
     def arguments(self) -> list[str]:
         return [
             f"-httpListenAddr=127.0.0.1:{self.port}",
-            f"-storageDataPath={self.folder}/data",
+            "-storageDataPath=data",
             "-retentionPeriod=100y",
             "-memory.allowedBytes=128MB",
         ]

@@ -12,7 +12,7 @@ import typer
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, show_json, show_table
 from gateway.config import Influx, load
 from gateway.query.client import ask, rows
-from gateway.query.influxql import Aggregate, By, QueryError, Question, statement
+from gateway.query.influxql import Aggregate, By, QueryError, Question, only_reading, statement
 
 
 class Format(StrEnum):
@@ -42,13 +42,13 @@ def query(
     every: Annotated[str, typer.Option(help="Aggregate over intervals of this length, such as 10m.")] = "",
     aggregate: Annotated[Aggregate | None, typer.Option(help="How; mean where only --every is given.")] = None,
     by: Annotated[By | None, typer.Option(help="What an aggregate keeps apart; node when not given.")] = None,
-    influxql: Annotated[str, typer.Option(help="A statement of your own, instead of all the above.")] = "",
+    influxql: Annotated[str, typer.Option(help="A statement of your own that reads, instead of all the above.")] = "",
     form: Annotated[Format, typer.Option("--format", help="json is one object a line.")] = Format.TABLE,
     config: ConfigOption = DEFAULT_CONFIG,
     url: Annotated[str, typer.Option(help="A database other than the configuration's.", metavar="URL")] = "",
     database: Annotated[str, typer.Option(help="Likewise; the bucket of 2.x.")] = "",
 ) -> None:
-    """Time series out of the database: a short form, or InfluxQL as it is.
+    """Time series out of the database: a short form, or InfluxQL that reads.
 
     Examples: ganglion query pm2_5 --last 24h --every 10m --by site
 
@@ -62,7 +62,7 @@ def query(
         raise QueryError("--influxql is a whole question: leave out the quantity and the options that narrow it")
     if not influxql and not quantity:
         raise QueryError("name a quantity, such as pm2_5, or give a statement with --influxql")
-    question = influxql or statement(Question(quantity=quantity, aggregate=aggregate, by=by, **short))
+    question = only_reading(influxql) or statement(Question(quantity=quantity, aggregate=aggregate, by=by, **short))
     columns, found = rows(ask(where(config, url, database), question))
     if not found:
         typer.echo(f"nothing found by {question}", err=True)

@@ -45,8 +45,8 @@ class Answer(Struct, frozen=True):
     results: list[Result] = []
 
 
-def ask(settings: Influx, statement: str) -> list[Series]:
-    """Every series of every statement, times as RFC 3339.
+def ask(settings: Influx, statement: str, patience: float = READ_SECONDS) -> list[Series]:
+    """Every series of every statement, times as RFC 3339. `patience` (s) is how long the server may be silent.
 
     Raises QueryError for what the server refuses or cuts off, Passing when nobody answers, ConfigError when the
     secret is not set.
@@ -59,7 +59,7 @@ def ask(settings: Influx, statement: str) -> list[Series]:
                 f"{url}/query",
                 fields={"db": settings.database, "q": statement},
                 headers={"Accept": "application/json", **authorization(secret(settings.token_env))},
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=patience),
             )
         except urllib3.exceptions.HTTPError as error:
             raise unreachable(url, error) from error

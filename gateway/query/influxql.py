@@ -41,6 +41,12 @@ TAGS: Final = {By.NONE: (), By.SITE: ("site",), By.NODE: ("site", "node"), By.CH
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION: Final = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
+# A statement begins at the beginning and behind semicolons, and nowhere else: what stands there? InfluxDB takes a bare
+# CR for the end of a line, and reads on behind a NUL. Strings are not told apart: whoever has a semicolon or an "into"
+# in one is refused in error, but no trick with quotes, regular expressions or comments gets through.
+_BEGINS: Final = re.compile(r"(?:\A|;)(?:\s|;|--[^\r\n\0]*|/\*.*?\*/)*(\w+|\Z|.)", re.DOTALL)
+_READS: Final = ("select", "show", "explain", "")
+_INTO: Final = re.compile(r"(?<![a-z_])into(?![a-z_0-9])", re.IGNORECASE | re.ASCII)
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -79,6 +85,17 @@ def statement(question: Question) -> str:
         "fill(none)" if every else "",
     ]
     return " ".join(filter(None, parts))
+
+
+def only_reading(text: str) -> str:
+    """InfluxQL as it came, if it changes nothing in any database. Raises QueryError."""
+    wrong = [word for word in _BEGINS.findall(text) if word.lower() not in _READS] or _INTO.findall(text)
+    if wrong:
+        raise QueryError(
+            f"{wrong[0]!r} is refused: this command only reads, by SELECT (without INTO), SHOW and EXPLAIN; "
+            "change a database with its own client, such as `influx`"
+        )
+    return text
 
 
 def measurement(quantity: str, kind: str = "") -> str:

@@ -1,15 +1,14 @@
 """A scenario: which nodes stand where, and what is going to happen, from a TOML file."""
 
-import difflib
 import importlib.resources
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.config import NAME
+from gateway.config import NAME, refuse_unknown
 from gateway.errors import ConfigError
 from gateway.quantities import KINDS
 
@@ -27,18 +26,22 @@ A burst is 30 minutes of high flow by Kamstrup's rule, a stuck sensor 30 equal m
 within minutes. Five minutes are for the incident to grow to its size.
 """
 
+# No fleet has more nodes, no run lasts longer (19 years); anything below can be calculated with.
+_MAX_PLACES = 100_000
+_MAX_MINUTES = 10_000_000
+
 
 class Planned(Struct, frozen=True, forbid_unknown_fields=True):
     """An incident that the scenario injects. Times are minutes after the city's start."""
 
     kind: IncidentKind
-    begin: Annotated[int, Meta(ge=0)]
-    end: int
-    place: Annotated[int, Meta(ge=1)]
+    begin: Annotated[int, Meta(ge=0, le=_MAX_MINUTES)]
+    end: Annotated[int, Meta(le=_MAX_MINUTES)]
+    place: Annotated[int, Meta(ge=1, le=_MAX_PLACES)]
     """Number of the node, from 1, at which it begins; for `air_episode` the middle of it."""
     size: Annotated[float, Meta(ge=0, le=1e6)]
     """burst: l/h · jam: km/h left of the traffic's speed · air_episode: µg/m³ of PM2.5 on top · stuck: unused."""
-    reach: Annotated[int, Meta(ge=0)] = 0
+    reach: Annotated[int, Meta(ge=0, le=_MAX_PLACES)] = 0
     """How many neighbours on either side it spreads to."""
     daily: bool = True
     """Whether it comes again every 24 hours."""
@@ -60,12 +63,13 @@ def load(path: Path | None) -> Scenario:
     try:
         text = path.read_text() if path else importlib.resources.files(__package__).joinpath("first.toml").read_text()
         given = tomllib.loads(text)
-        _refuse_unknown(given, Scenario, name)
+        refuse_unknown(given, Scenario)
         incidents = given.get("incident")
-        for table in incidents if isinstance(incidents, list) else ():
-            _refuse_unknown(table, Planned, name)
+        for number, table in enumerate(incidents if isinstance(incidents, list) else ()):
+            if isinstance(table, dict):
+                refuse_unknown(table, Planned, f"incident[{number}].")
         scenario = msgspec.convert(given, Scenario)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (OSError, ValueError, ConfigError) as error:
         raise ConfigError(f"{name}: {error}") from error
     for number, each in enumerate(scenario.incident, 1):
         if each.begin >= each.end:
@@ -73,15 +77,6 @@ def load(path: Path | None) -> Scenario:
         if each.daily and (each.end - each.begin) * 60 > DAY_S:
             raise ConfigError(f"{name}: incident {number} ({each.kind}) is daily but longer than a day")
     return scenario
-
-
-def _refuse_unknown(table: Any, known: Any, name: str) -> None:
-    names = known.__struct_fields__
-    for key in table if isinstance(table, dict) else ():
-        if key not in names:
-            near = difflib.get_close_matches(key, names, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(names)}"
-            raise ConfigError(f"{name}: unknown key {key!r}{hint}")
 
 
 def beginning(scenario: Scenario, now: int, city_s: int) -> int:
@@ -108,3 +103,17 @@ class Place(Struct, frozen=True):
 def places(nodes: int) -> list[Place]:
     """`nodes` nodes, kinds in turn, so that any number gives a city with some of each."""
     return [Place(slot, KINDS[slot % 3], slot // 3 + 1) for slot in range(nodes)]
+
+
+def out_of_reach(scenario: Scenario, nodes: int) -> list[str]:
+    """A sentence for each incident that none of so few nodes will see."""
+    found = []
+    for number, each in enumerate(scenario.incident, 1):
+        kind = MEASURES[each.kind]
+        have = sum(place.kind == kind for place in places(nodes))
+        if have < max(1, each.place - each.reach):
+            found.append(
+                f"incident {number} ({each.kind}) will not show: its place is {kind} node {each.place}, "
+                f"and a fleet of {nodes} has {have} of these"
+            )
+    return found

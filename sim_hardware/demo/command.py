@@ -2,8 +2,9 @@
 
 import contextlib
 import os
-import signal
+import shlex
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from sim_hardware.fleet.stop import Stop
 
 from sim_hardware.fleet.command import DataFolder, Duration, Nodes, ReportFile, ScenarioFile, Seed, Speed
 
@@ -41,63 +44,51 @@ def demo(
     """
     from rich.console import Console
 
+    from sim_hardware.fleet.stop import Stop
+
     console = Console()
-    if reopen:
-        _reopen(console, data)
-        return
+    with Stop() as stop:
+        if reopen:
+            _reopen(console, data.resolve(), stop)
+            return
 
-    import asyncio
+        from sim_hardware.demo.stack import running
+        from sim_hardware.demo.watch import Watch
+        from sim_hardware.fleet.command import carry_out, prepare
+        from sim_hardware.fleet.fleet import Broker
+        from sim_hardware.fleet.report import summary
+        from sim_hardware.folder import claimed
+        from sim_hardware.servers import free_port
 
-    from sim_hardware.city import truth
-    from sim_hardware.city.scenario import load
-    from sim_hardware.demo.stack import running
-    from sim_hardware.demo.watch import Watch
-    from sim_hardware.fleet.fleet import Broker, Fleet, settings
-    from sim_hardware.fleet.report import check_writable, write
-    from sim_hardware.fleet.run import run
-    from sim_hardware.fleet.view import make_view
-    from sim_hardware.folder import claimed
-
-    plan = load(scenario)
-    if report:
-        check_writable(report)
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(claimed(data))
-        with console.status("Starting broker, InfluxDB and gateway ..."), _sigterm_as_interrupt():
-            parts = stack.enter_context(running(folder, plan.site))
-        where = Broker("127.0.0.1", parts.broker.port)
-        made = Fleet(
-            folder / "fleet",
-            settings(plan, where, nodes=nodes, speed=speed, duration_s=duration, seed=seed),
-            plan,
+        where = Broker("127.0.0.1", free_port())
+        plan, wanted = prepare(scenario, report, where, nodes=nodes, speed=speed, duration=duration, seed=seed)
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(claimed(data))
+            with _waiting(console, "Starting broker, InfluxDB and gateway ..."):
+                parts = stack.enter_context(running(folder, plan.site, where.port, stop.check))
+            how = _how_to_query(parts.gateway.config, parts.influx.port)
+            _tell(console, "While it runs, ask it what it stored:", *how)
+            hear = Watch(parts, wanted.start).hear
+            figures, trouble = carry_out(folder, plan, wanted, duration, report, console, "ganglion demo", hear, stop)
+        _tell(
+            console,
+            f"{summary(figures)}. It is all below {_short(folder)}.",
+            f"Its database again:  {_program()} demo --reopen --data {_short(folder)}   and then:",
+            *how,
         )
-        how = _how_to_query(parts.config, parts.influx.port)
-        _print(console, "While it runs, ask it what it stored:", *how)
-        with make_view(console, "ganglion demo") as view:
-            figures, arrived = asyncio.run(run(made, duration, view, Watch(parts, made.settings.start).hear))
-        truth.write(folder / "truth.jsonl", made.truth())
-    if report:
-        write(report, figures)
-    _print(
-        console,
-        f"{figures.packs_sent} packs sent, {figures.packs_written} written, {figures.gaps} gaps; "
-        f"{figures.incidents_detected} of {figures.incidents_injected} incidents found, "
-        f"{figures.false_incidents} false. It is all below {_short(folder)}.",
-        f"Its database again:  {_program()} demo --reopen --data {_short(folder)}   and then:",
-        *how,
-    )
-    if not arrived:
-        typer.echo(f"ganglion: not all packs arrived; see the logs below {_short(folder)}", err=True)
-        raise typer.Exit(1)
+        if trouble:
+            raise trouble
 
 
-def _reopen(console: "Console", data: Path) -> None:
+def _reopen(console: "Console", data: Path, stop: "Stop") -> None:
     from sim_hardware.demo.stack import reopened
 
-    with _sigterm_as_interrupt(), contextlib.suppress(KeyboardInterrupt), reopened(data.resolve()) as influx:
-        _print(console, "The database of the last demo runs until Ctrl-C. Ask it:")
-        _print(console, *_how_to_query(data.resolve() / "ganglion.toml", influx.port))
-        signal.pause()
+    with reopened(data, stop.check) as influx:
+        _tell(console, "The database of the last demo runs until Ctrl-C. Ask it:")
+        _tell(console, *_how_to_query(data / "ganglion.toml", influx.port))
+        while not stop.signals:
+            influx.check()
+            time.sleep(0.2)
 
 
 def _how_to_query(config: Path, port: int) -> tuple[str, str]:
@@ -113,22 +104,23 @@ def _program() -> str:
 
 
 def _short(path: Path) -> str:
-    """As a person here would write it."""
+    """As a person here would type it in a shell."""
     relative = os.path.relpath(path.absolute())
-    return relative if not relative.startswith("..") else str(path)
+    return shlex.quote(relative if not relative.startswith("..") else str(path))
 
 
-def _print(console: "Console", *lines: str) -> None:
-    # Not wrapped: a command has to survive being copied.
+def _tell(console: "Console", *lines: str) -> None:
+    from sim_hardware.fleet.view import tell
+
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        tell(console, line)
 
 
 @contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """While no event loop minds the signals, SIGTERM ends as Ctrl-C does: through every `finally`."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+def _waiting(console: "Console", why: str) -> Iterator[None]:
+    from sim_hardware.fleet.view import is_screen
+
+    if not is_screen(console):
+        _tell(console, why)
+    with console.status(why) if is_screen(console) else contextlib.nullcontext():
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

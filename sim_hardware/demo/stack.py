@@ -1,110 +1,89 @@
 """The demo's own servers and gateway, started in order and ended in the other."""
 
 import contextlib
-import json
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct
+import msgspec
+from msgspec import Meta, Struct
 
 from gateway.errors import GanglionError
 from sim_hardware.folder import MARK, locked
-from sim_hardware.servers import InfluxDB, Mosquitto, ServerError, check_running, free_port, spawn, wait_until
+from sim_hardware.servers import HttpServer, InfluxDB, Mosquitto, Server
 
 DATABASE = "ganglion"
-_GATEWAY_SECONDS = 30
 
 
-class Stack(Struct, frozen=True):
-    folder: Path
-    broker: Mosquitto
-    influx: InfluxDB
-    config: Path
-    gateway: "Gateway"
+class Mark(Struct, frozen=True):
+    """What a later `--reopen` has to know; the contents of the folder's MARK."""
+
+    influx_port: Annotated[int, Meta(ge=1, le=65535)]
 
 
-class Gateway:
-    """`ganglion gateway` as a process of its own, as it runs in a cabinet."""
+class Gateway(HttpServer):
+    """`ganglion gateway` as a process of its own, as it runs in a cabinet; up when connected to broker and database."""
 
-    def __init__(self, config: Path, http: int) -> None:
-        self.config = config
-        self.http = http
-        self.log = config.with_name("gateway.log")
-        self._process: subprocess.Popen[bytes] | None = None
+    program = "gateway"
+    ping = "/readyz"
 
-    def start(self) -> None:
-        self._process = spawn(
-            [sys.executable, "-m", "gateway.cli.main", "gateway", "--config", str(self.config)], self.log
-        )
-        try:
-            wait_until(self.ready, _GATEWAY_SECONDS, f"the gateway's start (its log is {self.log})")
-        except TimeoutError as error:
-            raise ServerError(str(error)) from error
-
-    def ready(self) -> bool:
-        """Connected to broker and database. Raises ServerError when the process has ended."""
-        import urllib3
-
-        self.check()
-        with contextlib.suppress(urllib3.exceptions.HTTPError), urllib3.PoolManager(retries=False, timeout=2) as pool:
-            return pool.request("GET", f"http://127.0.0.1:{self.http}/readyz").status == 200
-        return False
-
-    def check(self) -> None:
-        """Raises ServerError when it has ended by itself."""
-        check_running(self._process, "the gateway", self.log)
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(_GATEWAY_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
-            self._process = None
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-
-@contextlib.contextmanager
-def running(folder: Path, site: str) -> Iterator[Stack]:
-    """Broker, InfluxDB and gateway on free ports below `folder`, until the block ends."""
-    with Mosquitto(folder / "broker") as broker, InfluxDB(folder / "influx") as influx:
-        http = free_port()
-        config = folder / "ganglion.toml"
-        config.write_text(
+    def __init__(self, folder: Path, site: str, broker: Mosquitto, influx: InfluxDB) -> None:
+        super().__init__(folder)
+        self.config = self.folder / "ganglion.toml"
+        self._text = (
             f'sites = ["{site}"]\ndata_dir = "gateway"\n\n'
             f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n\n'
             f'[influx]\nurl = "{influx.url}"\ndatabase = "{DATABASE}"\n\n'
-            f'[http]\nlisten = "127.0.0.1:{http}"\n'
+            f'[http]\nlisten = "127.0.0.1:{self.port}"\n'
         )
-        (folder / MARK).write_text(json.dumps({"influx_port": influx.port}))
-        gateway = Gateway(config, http)
-        try:
-            gateway.start()
-            yield Stack(folder, broker, influx, config, gateway)
-        finally:
-            gateway.stop()
+
+    def command(self) -> list[str]:
+        self.config.write_text(self._text)
+        # -P: its folder holds a `gateway` too, the journal's, which is not to be imported.
+        return [sys.executable, "-P", "-m", "gateway.cli.main", "gateway", "--config", str(self.config)]
+
+
+class Stack(Struct, frozen=True):
+    broker: Mosquitto
+    influx: InfluxDB
+    gateway: Gateway
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """In the order of their start."""
+        return self.broker, self.influx, self.gateway
 
 
 @contextlib.contextmanager
-def reopened(folder: Path) -> Iterator[InfluxDB]:
+def running(folder: Path, site: str, broker_port: int, look: Callable[[], None]) -> Iterator[Stack]:
+    """Broker, InfluxDB and gateway below `folder`, until the block ends. What `look` raises ends their start."""
+    broker, influx = Mosquitto(folder / "broker", broker_port), InfluxDB(folder / "influx")
+    stack = Stack(broker, influx, Gateway(folder, site, broker, influx))
+    with contextlib.ExitStack() as ends:
+        for server in stack.servers:
+            server.start(look)
+            ends.callback(server.stop)
+        (folder / MARK).write_bytes(msgspec.json.encode(Mark(influx.port)))
+        yield stack
+
+
+@contextlib.contextmanager
+def reopened(folder: Path, look: Callable[[], None] = lambda: None) -> Iterator[InfluxDB]:
     """The database of a demo that has ended, on the port it had, until the block ends.
 
     Raises GanglionError where there is none.
     """
     try:
-        port = json.loads((folder / MARK).read_text())["influx_port"]
-    except (OSError, ValueError, KeyError) as error:
-        raise GanglionError(
-            f"{folder} holds no database of a demo: run `ganglion demo` first, or name --data"
-        ) from error
-    with locked(folder), InfluxDB(folder / "influx", port) as influx:
-        yield influx
+        mark = msgspec.json.decode((folder / MARK).read_bytes(), type=Mark)
+        found = (folder / "influx/meta/meta.db").is_file()
+    except (OSError, msgspec.DecodeError):
+        found = False
+    if not found:
+        raise GanglionError(f"{folder} holds no database of a demo: run `ganglion demo` first, or name --data")
+    with locked(folder):
+        influx = InfluxDB(folder / "influx", mark.influx_port)
+        try:
+            yield influx.start(look)
+        finally:
+            influx.stop()

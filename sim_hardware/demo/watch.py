@@ -14,6 +14,8 @@ from sim_hardware.fleet.snapshot import Curve, Heard
 
 _POINTS: Final = 30
 """Of a curve."""
+_PATIENCE_S: Final = 2.0
+"""A curve is not worth more: a database that hangs must not hang the view."""
 _SHOWN: Final = {
     "traffic": ("speed", "mean speed", "km/h"),
     "water": ("flow", "mean flow", "l/h"),
@@ -26,23 +28,26 @@ class Watch:
 
     def __init__(self, stack: Stack, start: int) -> None:
         self._stack = stack
-        config = load(stack.config)
+        config = load(stack.gateway.config)
         self._journal = Path(config.data_dir)
         self._max_bytes = config.journal.max_bytes
         self._influx: Influx = config.influx
         self._start = start
 
-    def hear(self) -> Heard:
-        """Blocks for the time of a few small reads. Raises ServerError when one of the demo's own has ended."""
-        for part in (self._stack.broker, self._stack.influx, self._stack.gateway):
-            part.check()
+    def hear(self, curves: bool) -> Heard:
+        """Blocks for the time of a few small reads of the journal; with `curves`, for the database's too.
+
+        Raises ServerError when one of the demo's own has ended.
+        """
+        for server in self._stack.servers:
+            server.check()
         journal = Journal.open(self._journal, self._max_bytes, read_only=True)
         try:
             newest = max((node.time for node in journal.nodes()), default=self._start)
             ledger, incidents, settled = journal.ledger(), tuple(journal.incidents()), journal.settled()
         finally:
             journal.close()
-        return Heard(ledger, incidents, settled, self._curves(newest))
+        return Heard(ledger, incidents, settled, self._curves(newest) if curves else {})
 
     def _curves(self, newest: int) -> dict[str, Curve]:
         # Whole minutes, so that every interval has its packs.
@@ -50,7 +55,7 @@ class Watch:
         span = f"time > {self._start}s AND time <= {newest}s GROUP BY time({step}s) fill(none)"
         statements = (f"SELECT mean({field}) FROM {kind} WHERE {span}" for kind, (field, _, _) in _SHOWN.items())
         try:
-            found = ask(self._influx, "; ".join(statements))
+            found = ask(self._influx, "; ".join(statements), _PATIENCE_S)
         except GanglionError:
             return {}  # the gateway says in its log and at /readyz what is wrong with the database
         return {

@@ -1,16 +1,15 @@
 """The report: one JSON object that says what a run did. Figures that a run cannot know are null, never made up."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from gateway.errors import ConfigError
-from gateway.records import Incident, Ledger
 from sim_hardware.city.truth import Delay, score
-from sim_hardware.fleet.fleet import Fleet
+from sim_hardware.fleet.fleet import Fleet, FleetError
+from sim_hardware.fleet.snapshot import Heard
 
 
 class Report(Struct, frozen=True):
@@ -21,6 +20,9 @@ class Report(Struct, frozen=True):
     city_s: int
     """How much of it was lived through."""
     speed: float
+    """As asked for."""
+    speed_reached: float | None
+    """City seconds that the slowest board lived, per second of the run."""
     seed: int
     packs_sent: int
     """Acknowledged to the nodes by the broker."""
@@ -42,12 +44,15 @@ class Report(Struct, frozen=True):
     pss_kib_per_node: float | None
 
 
-def report(fleet: Fleet, duration_s: float, ledger: Ledger | None, incidents: Iterable[Incident] | None) -> Report:
-    """`ledger` and `incidents` are None where no gateway of ours listened."""
+def report(fleet: Fleet, duration_s: float, lived_s: int, heard: Heard | None) -> Report:
+    """Of `duration_s` seconds, in which every board lived `lived_s` of the city.
+
+    `heard` is what the gateway has said last; None where no gateway of ours listened.
+    """
     now = fleet.pace.now_us() // 1_000_000
     counts = fleet.counts()
-    scored = score(fleet.truth(), incidents or (), now)
-    heard = incidents is not None
+    ledger = heard.ledger if heard else None
+    scored = score(fleet.truth(), heard.incidents if heard else (), now)
     pss = fleet.pss_kib_per_node()
     return Report(
         nodes=fleet.settings.nodes,
@@ -55,6 +60,7 @@ def report(fleet: Fleet, duration_s: float, ledger: Ledger | None, incidents: It
         city_begin=fleet.settings.start,
         city_s=now - fleet.settings.start,
         speed=fleet.settings.speed,
+        speed_reached=round(lived_s / duration_s, 2) if duration_s else None,
         seed=fleet.settings.seed,
         packs_sent=counts.acked,
         packs_unsent=counts.waiting,
@@ -74,6 +80,15 @@ def report(fleet: Fleet, duration_s: float, ledger: Ledger | None, incidents: It
     )
 
 
+def summary(made: Report) -> str:
+    """A line for a person."""
+    said = f"{made.packs_sent} packs sent"
+    if made.packs_written is not None:
+        said += f", {made.packs_written} written, {made.gaps} gaps; {made.incidents_detected} of "
+        said += f"{made.incidents_injected} incidents found, {made.false_incidents} false"
+    return f"{said}; board crashes: {made.crashes}"
+
+
 def check_writable(path: Path) -> None:
     """Raises ConfigError where no report could be written, before the run instead of after it."""
     if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
@@ -81,4 +96,8 @@ def check_writable(path: Path) -> None:
 
 
 def write(path: Path, made: Report) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+    """Raises FleetError when the disk does not take it."""
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+    except OSError as error:
+        raise FleetError(f"--report {path} could not be written: {error.strerror}") from error

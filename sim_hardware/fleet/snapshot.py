@@ -31,6 +31,7 @@ class Snapshot(Struct, frozen=True):
     city: int
     """Unix seconds of the city."""
     alive: int
+    crashes: int
     counts: Counts
     kinds: dict[str, Counts]
     heard: Heard | None
@@ -42,6 +43,7 @@ def snapshot(fleet: Fleet, elapsed_s: float, heard: Heard | None) -> Snapshot:
         elapsed_s,
         fleet.pace.now_us() // 1_000_000,
         fleet.alive(),
+        fleet.crashes,
         fleet.counts(),
         fleet.counts_by_kind(),
         heard,

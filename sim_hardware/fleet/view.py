@@ -1,17 +1,20 @@
 """What a person sees of a run: a live table on a terminal, plain lines elsewhere."""
 
+import os
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
 import msgspec
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from gateway.cli.options import moment
 from gateway.records import Incident
+from sim_hardware.fleet.fleet import FleetError
 from sim_hardware.fleet.snapshot import Heard, Snapshot
 
 _LINE_S = 5.0
@@ -19,6 +22,8 @@ _LINE_S = 5.0
 _RATE_S = 10.0
 _INCIDENTS = 8
 """Shown at once; the open ones first."""
+_OTHER_LINES = 10
+"""Of the live view, beside those of incidents."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 
@@ -35,8 +40,33 @@ class View(Protocol):
     def say(self, text: str) -> None: ...
 
 
+class OutputClosed(FleetError, BrokenPipeError):
+    """Nobody reads what is printed any more, as behind `| head`. As a broken pipe it ends a command quietly."""
+
+
+def is_screen(console: Console) -> bool:
+    """Whether it can be drawn on, and shows more than letters."""
+    return console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")
+
+
 def make_view(console: Console, title: str) -> View:
-    return LiveView(console, title) if console.is_terminal else PlainView(console, title)
+    return LiveView(console, title) if is_screen(console) else PlainView(console, title)
+
+
+def tell(console: Console, line: str) -> None:
+    """A line that is never wrapped, so that a command can be copied, and shown at once even in a pipe.
+
+    What the encoding lacks is escaped. Raises FleetError when it cannot be written.
+    """
+    shown = line.encode(console.encoding, "backslashreplace").decode(console.encoding)
+    try:
+        print(shown, file=console.file, flush=True)
+    except OSError as error:
+        # What is left in the buffer would be tried, and fail, once more when the program ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise OutputClosed(*error.args) from error
+        raise FleetError(f"standard output cannot be written to: {error.strerror}") from error
 
 
 class _Rate:
@@ -76,53 +106,76 @@ class LiveView:
     def show(self, now: Snapshot) -> None:
         head = Text.assemble(
             (f"{self._title}  ", "bold"),
-            f"{moment(now.city)} in the city, {now.elapsed_s:.0f} s into the run, "
-            f"{self._rate.of(now):.1f} packs a second",
+            f"city {moment(now.city)}, {now.elapsed_s:.0f} s, {self._rate.of(now):.1f} packs/s",
+            (f", board crashes: {now.crashes}" if now.crashes else "", "bold red"),
+            no_wrap=True,
+            overflow="ellipsis",
         )
         parts: list[RenderableType] = [head, _nodes(now)]
         if now.heard:
-            parts += [_ledger(now.heard), _incidents(now.heard.incidents)]
+            rows = max(1, min(_INCIDENTS, self._live.console.height - _OTHER_LINES))
+            parts += [_ledger(now.heard), _incidents(now.heard.incidents, rows)]
         self._live.update(Group(*parts), refresh=True)
 
 
+class _Spark:
+    """A curve as wide as there is room: its newest part."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self._values = values
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, len(self._values))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(sparkline(self._values[-options.max_width :]), no_wrap=True)
+
+
+def _table(*columns: str) -> Table:
+    """Each row one line, however narrow the terminal: what has no room is cut off, the last column first."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column != columns[-1], overflow="ellipsis")
+    return table
+
+
 def _nodes(now: Snapshot) -> Table:
-    table = Table("nodes", box=None, header_style="bold", pad_edge=False)
-    for column in ("number", "connected", "packs made", "sent", "waiting"):
-        table.add_column(column, justify="right")
     curves = now.heard.curves if now.heard else {}
-    if curves:
-        table.add_column("over the run, and now")
+    more = ("now", "so far") if curves else ()
+    table = _table("nodes", "number", "connected", "made", "sent", "waiting", *more)
+    for column in table.columns[1:6]:
+        column.justify = "right"
     for kind, counts in now.kinds.items():
-        row = [kind]
+        row: list[RenderableType] = [kind]
         row += [str(n) for n in (counts.nodes, counts.connected, counts.made, counts.acked, counts.waiting)]
         if curve := curves.get(kind):
-            row.append(f"{sparkline(curve.values)}  {curve.label} {curve.values[-1]:.1f} {curve.unit}")
+            row += [f"{curve.label} {curve.values[-1]:.1f} {curve.unit}", _Spark(curve.values)]
         table.add_row(*row)
     return table
 
 
 def _ledger(heard: Heard) -> Table:
-    table = Table("ledger", box=None, header_style="bold", pad_edge=False)
     counts = msgspec.structs.asdict(heard.ledger)
-    for name in counts:
-        table.add_column(name.replace("_", " "), justify="right")
-    table.add_column("balanced")
+    table = _table("ledger", *(name.replace("_", " ") for name in counts), "balanced")
+    for column in table.columns[1:-1]:
+        column.justify = "right"
     balanced = Text("yes", style="green") if heard.ledger.balanced else Text("NO", style="bold red")
     table.add_row("packs", *(str(value) for value in counts.values()), balanced)
     return table
 
 
-def _incidents(incidents: Sequence[Incident]) -> RenderableType:
+def _incidents(incidents: Sequence[Incident], rows: int) -> RenderableType:
     if not incidents:
         return Text("no incident so far", style="dim")
-    table = Table("incident", "where", "opened", "closed", "why", box=None, header_style="bold", pad_edge=False)
+    table = _table("incident", "where", "opened", "closed", "why")
     newest = sorted(incidents, key=lambda each: (each.closed is None, each.opened), reverse=True)
-    for each in newest[:_INCIDENTS]:
+    for each in newest[:rows]:
         closed = "open" if each.closed is None else moment(each.closed)[11:16]
         style = _COLOURS[each.severity] if each.closed is None else "dim"
-        table.add_row(each.kind, place(each), moment(each.opened)[11:16], closed, each.summary, style=style)
-    if len(newest) > _INCIDENTS:
-        table.add_row(f"and {len(newest) - _INCIDENTS} more", style="dim")
+        why = Text(each.summary, no_wrap=True, overflow="ellipsis")
+        table.add_row(each.kind, place(each), moment(each.opened)[11:16], closed, why, style=style)
+    if len(newest) > rows:
+        table.add_row(f"and {len(newest) - rows} more", style="dim")
     return table
 
 
@@ -156,8 +209,7 @@ class PlainView:
         pass
 
     def say(self, text: str) -> None:
-        # Straight to the file: a line is never wrapped, and shown at once even in a pipe.
-        print(text, file=self._console.file, flush=True)
+        tell(self._console, text)
 
     def show(self, now: Snapshot) -> None:
         for each in now.heard.incidents if now.heard else ():
@@ -179,4 +231,6 @@ class PlainView:
             ledger = now.heard.ledger
             line += f"  gateway {ledger.received} received {ledger.written} written {ledger.waiting} waiting"
             line += f" {ledger.gaps} gaps {ledger.dead_letters} dead letters"
+        if now.crashes:
+            line += f"  board crashes: {now.crashes}"
         self.say(line)

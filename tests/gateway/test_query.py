@@ -131,6 +131,52 @@ def test_nothing_found_is_told_apart_from_nothing_asked(town: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "DROP DATABASE town",
+        "drop measurement air",
+        "DELETE FROM air",
+        "SELECT pm2_5 INTO copy FROM air",
+        "SELECT pm2_5*1.5INTO copy FROM air",
+        "SELECT pm2_5/**/INTO/**/copy FROM air",
+        "EXPLAIN ANALYZE SELECT pm2_5 INTO copy FROM air",
+        "SELECT 1 FROM air; DROP DATABASE town",
+        ";;DROP DATABASE town",
+        "-- a word\nDROP DATABASE town",
+        "-- a word\rDROP DATABASE town",
+        "-- a word\0DROP DATABASE town",
+        "/* a word */ DROP DATABASE town",
+        "SELECT 1 FROM air;/* ; SELECT */-- SELECT\nDROP DATABASE town",
+        "SELECT pm2_5 FROM air WHERE node =~ /'/; DROP DATABASE town; SELECT pm2_5 FROM air WHERE node =~ /'/",
+        "CREATE DATABASE other",
+        "KILL QUERY 1",
+        "SET PASSWORD FOR a = 'b'",
+    ],
+)
+def test_a_statement_that_changes_something_is_refused(town: Path, text: str) -> None:
+    """However it is dressed; and nothing has changed."""
+    assert "this command only reads" in error(town, "--influxql", text)
+    names = found(town, "--influxql", "show databases", since=False)
+    assert "other" not in [row["name"] for row in names]
+    names = found(town, "--influxql", "show measurements", since=False)
+    assert [row["name"] for row in names] == ["air", "traffic"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/* how many? */ SELECT count(pm2_5) FROM air -- all\n;",
+        "SHOW MEASUREMENTS; SELECT count(pm2_5) FROM air;",
+        "EXPLAIN SELECT pm2_5 FROM air",
+        "SELECT count(pm2_5) AS drop_into FROM air WHERE node =~ /^air/",
+    ],
+)
+def test_a_statement_that_reads_is_asked(town: Path, text: str) -> None:
+    """With comments, several at once, and words that only look like others."""
+    assert found(town, "--influxql", text, since=False)
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("pm25",), "the nearest are pm2_5"),

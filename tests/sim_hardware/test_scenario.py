@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from gateway.errors import ConfigError
 from gateway.quantities import KINDS
-from sim_hardware.city.scenario import DAY_S, MEASURES, SHOWS_AFTER_S, Planned, Scenario, beginning, load, places
+from sim_hardware.city.city import City
+from sim_hardware.city.scenario import (
+    DAY_S,
+    MEASURES,
+    SHOWS_AFTER_S,
+    Planned,
+    Scenario,
+    beginning,
+    load,
+    out_of_reach,
+    places,
+)
 
 GOOD = """
 site = "riverside"
@@ -61,18 +72,46 @@ def test_the_one_that_ships() -> None:
         assert each.place <= 10
 
 
+@pytest.mark.parametrize("nodes", [30, 300])
+def test_the_smoke_of_the_one_that_ships_reaches_every_station(nodes: int) -> None:
+    """However many there are."""
+    where = places(nodes)
+    (episode,) = [each for each in City(load(None), where, 1, 0).truth(DAY_S) if each.kind == "air_episode"]
+    assert episode.nodes == tuple(each.node for each in where if each.kind == "air")
+
+
+def test_incidents_that_nobody_will_see_are_told() -> None:
+    """Those whose place, and whose reach, begin behind the last node of their kind."""
+    assert out_of_reach(load(None), 30) == []
+    assert out_of_reach(load(None), 6) == [
+        "incident 1 (burst) will not show: its place is water node 3, and a fleet of 6 has 2 of these",
+        "incident 3 (jam) will not show: its place is traffic node 5, and a fleet of 6 has 2 of these",
+    ]
+    edge = Scenario("a", (Planned("jam", 0, 60, 5, 9.0, reach=1), Planned("air_episode", 0, 60, 1, 9.0, reach=99)))
+    assert [len(out_of_reach(edge, nodes)) for nodes in (1, 2, 3, 9, 10)] == [2, 2, 1, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GOOD.replace("site", "sit"), r"unknown key 'sit'; did you mean 'site'\?"),
-        (GOOD.replace("start_hour", "starthour"), r"unknown key 'starthour'; did you mean 'start_hour'\?"),
-        (GOOD.replace("place = 3", "palce = 3"), r"unknown key 'palce'; did you mean 'place'\?"),
-        (GOOD.replace("daily", "dayly"), r"unknown key 'dayly'; did you mean 'daily'\?"),
-        (GOOD + "colour = 3\n", r"unknown key 'colour'; known are kind, begin, end, place, size, reach, daily"),
-        (GOOD.replace("[[incident]]", "[[incidents]]"), r"unknown key 'incidents'; did you mean 'incident'\?"),
+        (GOOD.replace("site", "sit"), r"sit: there is no such key; the nearest is site"),
+        (GOOD.replace("start_hour", "starthour"), r"starthour: there is no such key; the nearest is start_hour"),
+        (
+            GOOD.replace("place = 3", "palce = 3"),
+            r"incident\[0\]\.palce: there is no such key; the nearest is incident\[0\]\.place",
+        ),
+        (
+            GOOD.replace("daily", "dayly"),
+            r"incident\[1\]\.dayly: there is no such key; the nearest is incident\[1\]\.daily",
+        ),
+        (GOOD + "colour = 3\n", r"incident\[1\]\.colour: there is no such key"),
+        (GOOD.replace("[[incident]]", "[[incidents]]"), r"incidents: there is no such key; the nearest is incident"),
         (GOOD.replace('"burst"', '"leak"'), r"Invalid enum value 'leak' - at `\$\.incident\[0\]\.kind`"),
         (GOOD.replace("place = 3", 'place = "3"'), r"Expected `int`, got `str` - at `\$\.incident\[0\]\.place`"),
         (GOOD.replace("place = 3", "place = 0"), r"Expected `int` >= 1 - at `\$\.incident\[0\]\.place`"),
+        (GOOD.replace("place = 3", "place = 4000000000000000000"), r"Expected `int` <= 100000 - at .*place`"),
+        (GOOD.replace("reach = 1", "reach = 4000000000000000000"), r"Expected `int` <= 100000 - at .*reach`"),
+        (GOOD.replace("end = 40", "end = 4000000000000000000"), r"Expected `int` <= 10000000 - at .*end`"),
         (GOOD.replace("reach = 1", "reach = -1"), r"Expected `int` >= 0 - at `\$\.incident\[1\]\.reach`"),
         (GOOD.replace("begin = 15", "begin = -1"), r"Expected `int` >= 0 - at `\$\.incident\[1\]\.begin`"),
         (GOOD.replace("size = 1800", "size = nan"), r"Expected `float` .*size`"),

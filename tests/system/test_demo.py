@@ -1,9 +1,14 @@
 """`ganglion demo`, as a stranger runs it."""
 
 import json
+import os
+import pty
+import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ from gateway.query.client import ask
 from sim_hardware.city.city import City
 from sim_hardware.city.scenario import load, places
 from sim_hardware.demo.stack import reopened
+from sim_hardware.folder import MADE, MARK
 from sim_hardware.servers import wait_until
 from tests.gateway.databases import select
 
@@ -22,8 +28,8 @@ GANGLION = [sys.executable, "-m", "gateway.cli.main"]
 SECONDS = 100.0
 
 
-def processes(folder: Path) -> list[str]:
-    """Command lines and folders of everything that runs below a folder."""
+def pids(folder: Path, *words: str) -> list[int]:
+    """Everything that runs in or below a folder, and has these words in its command line or its own folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -31,9 +37,51 @@ def processes(folder: Path) -> list[str]:
             where = str((process / "cwd").readlink())
         except OSError:
             continue  # ended meanwhile, or not one that we may look at, so none of ours
-        if str(folder) in said or where.startswith(str(folder)):
-            found.append(said)
+        if (str(folder) in said or where.startswith(str(folder))) and all(word in said + where for word in words):
+            found.append(int(process.name))
     return found
+
+
+class Demo:
+    """A demo that runs, with everything that it says in `out`; it leads a process group, as behind a terminal."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.report = folder / "r.json"
+        self._out = folder / "out"
+        command = [*GANGLION, "demo", "--data", str(self.data), "--report", str(self.report), *options]
+        with self._out.open("w") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+
+    @property
+    def out(self) -> str:
+        return self._out.read_text()
+
+    def wait_for(self, text: str) -> None:
+        wait_until(lambda: text in self.out, SECONDS, text)
+
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
+        """As a terminal does it: to the whole group."""
+        os.killpg(self.process.pid, number)
+
+    def ended(self, seconds: float = SECONDS) -> int:
+        """The exit code; nothing is left running, and nothing was said that is not meant for people."""
+        code = self.process.wait(seconds)
+        wait_until(lambda: pids(self.folder) == [], SECONDS, "the end of all children")
+        assert "Traceback" not in self.out
+        assert "rror:" not in self.out, self.out
+        return code
+
+
+@contextmanager
+def running_demo(folder: Path, *options: str, nodes: int = 3) -> Iterator[Demo]:
+    demo = Demo(folder, "--nodes", str(nodes), *options)
+    try:
+        yield demo
+    finally:
+        demo.process.kill()
+        demo.process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +97,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str
         check=False,
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert processes(folder) == []
+    assert pids(folder) == []
     return folder / "data", answer.stdout, json.loads((folder / "r.json").read_text())
 
 
@@ -66,6 +114,8 @@ def test_everything_that_was_sent_is_written_and_every_incident_found(ended: tup
     assert set(report["detection_delay_s"]) == {"burst", "jam", "air_episode", "stuck"}
     assert report["detection_delay_s"]["jam"]["max"] <= 5 * 60
     assert report["pss_kib_per_node"] > 0
+    # The slowest board starts last; a machine that is busy with something else is slower still.
+    assert 60 < report["speed_reached"] <= report["speed"] == 180
 
 
 def test_it_says_what_happens_and_how_to_query(ended: tuple[Path, str, dict[str, Any]]) -> None:
@@ -111,6 +161,7 @@ def test_what_it_stored_can_be_asked_again(ended: tuple[Path, str, dict[str, Any
         assert packs + health["count"] == report["packs_written"]
     truths = [json.loads(line) for line in (data / "truth.jsonl").read_text().splitlines()]
     assert {each["kind"] for each in truths} == {"burst", "jam", "air_episode", "stuck"}
+    assert {path.name for path in data.iterdir()} == {MARK, *MADE}, "the next run deletes what this one made"
 
 
 def test_what_is_stored_is_what_happened(ended: tuple[Path, str, dict[str, Any]]) -> None:
@@ -149,72 +200,183 @@ def test_what_is_stored_is_what_happened(ended: tuple[Path, str, dict[str, Any]]
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_when_told_to(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C or SIGTERM in mid-run: everything on its way arrives, nothing is left running, exit code 0."""
-    report = tmp_path / "r.json"
-    command = [*GANGLION, "demo", "--nodes", "6", "--data", str(tmp_path / "data"), "--report", str(report)]
-    with (tmp_path / "out").open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-    try:
-        wait_until(lambda: "6/6 connected" in (tmp_path / "out").read_text(), SECONDS, "the fleet's start")
-        process.send_signal(number)
-        assert process.wait(SECONDS) == 0, (tmp_path / "out").read_text()
-    finally:
-        process.kill()
-        process.wait()
-    wait_until(lambda: processes(tmp_path) == [], SECONDS, "the end of all children")
-    figures = json.loads(report.read_text())
+    with running_demo(tmp_path, nodes=6) as demo:
+        demo.wait_for("6/6 connected")
+        demo.interrupt(number)
+        assert demo.ended() == 0, demo.out
+        figures = json.loads(demo.report.read_text())
     assert figures["packs_written"] == figures["packs_received"] == figures["packs_sent"] > 0
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        (MARK, signal.SIGINT),
+        ("broker", signal.SIGTERM),
+        ("influx/influxd.log", signal.SIGINT),
+        ("gateway.log", signal.SIGTERM),
+        ("fleet/image/main.mpy", signal.SIGINT),
+        ("fleet/pace", signal.SIGTERM),
+        ("fleet/nodes", signal.SIGINT),
+    ],
+)
+def test_it_ends_cleanly_when_told_to_at_once(tmp_path: Path, moment: str, number: signal.Signals) -> None:
+    """While it claims its folder, starts a server, compiles, or starts the nodes."""
+    with running_demo(tmp_path) as demo:
+        wait_until((demo.data / moment).exists, SECONDS, moment)
+        demo.interrupt(number)
+        assert demo.ended() in (0, 130), demo.out
 
 
 def test_killed_outright_it_leaves_nothing_running(tmp_path: Path) -> None:
     """Even kill -9 of the demo takes broker, database, gateway and all nodes with it."""
-    with (tmp_path / "out").open("w") as out:
-        process = subprocess.Popen(
-            [*GANGLION, "demo", "--nodes", "3", "--data", str(tmp_path / "data")], stdout=out, stderr=out
-        )
-    try:
-        wait_until(lambda: "3/3 connected" in (tmp_path / "out").read_text(), SECONDS, "the fleet's start")
-        assert len(processes(tmp_path)) >= 3 + 4
-    finally:
-        process.kill()
-        process.wait()
-    wait_until(lambda: processes(tmp_path) == [], SECONDS, "the end of all children")
+    with running_demo(tmp_path):
+        # The demo, its nursery and three servers, and three boards.
+        wait_until(lambda: len(pids(tmp_path)) >= 5 + 3, SECONDS, "the fleet's start")
+    wait_until(lambda: pids(tmp_path) == [], SECONDS, "the end of all children")
 
 
-@pytest.mark.parametrize("victim", ["mosquitto", "influxd", "gateway.cli.main gateway"])
-def test_a_server_that_dies_ends_the_demo_with_its_name(tmp_path: Path, victim: str) -> None:
-    """Exit code 1 and the end of its log; nothing is left running."""
-    with (tmp_path / "out").open("w") as out:
-        process = subprocess.Popen(
-            [*GANGLION, "demo", "--nodes", "3", "--data", str(tmp_path / "data")], stdout=out, stderr=out
-        )
-    try:
-        wait_until(lambda: "3/3 connected" in (tmp_path / "out").read_text(), SECONDS, "the fleet's start")
-        subprocess.run(["pkill", "-KILL", "-f", f"{victim}.*{tmp_path}/data"], check=True)
+@pytest.mark.parametrize(
+    ("victim", "name"), [("mosquitto", "mosquitto"), ("influxd", "influxd"), ("gateway.cli.main gateway", "gateway")]
+)
+def test_a_server_that_dies_ends_the_demo_with_its_name(tmp_path: Path, victim: str, name: str) -> None:
+    """And with the signal, a report of what was heard until then, and exit code 1."""
+    with running_demo(tmp_path) as demo:
+        demo.wait_for("nodes 0/3 connected")
+        (pid,) = pids(demo.data, victim)
+        os.kill(pid, signal.SIGKILL)
+        assert demo.ended() == 1, demo.out
+        assert f"{name} was killed by SIGKILL" in demo.out
+        log = demo.data / ("" if name == "gateway" else {"influxd": "influx"}.get(name, "broker")) / f"{name}.log"
+        assert ("its log ends:" in demo.out) is bool(log.read_text().strip())
+        figures = json.loads(demo.report.read_text())
+    assert figures["nodes"] == 3
+    assert figures["packs_received"] is not None
+    assert (demo.data / "truth.jsonl").exists()
+
+
+def test_a_database_that_hangs_does_not_hang_the_demo(tmp_path: Path) -> None:
+    """The view goes on, Ctrl-C is heard in the run and in the wait after it, and there is a report."""
+    with running_demo(tmp_path) as demo:
+        demo.wait_for("3/3 connected")
+        (influx,) = pids(demo.data, "influxd")
+        os.kill(influx, signal.SIGSTOP)
+        try:
+            lines = demo.out.count("connected")
+            wait_until(lambda: demo.out.count("connected") > lines, SECONDS, "another line")
+            demo.interrupt()
+            demo.wait_for("The city stands still")
+            assert not demo.report.exists()
+            demo.interrupt()
+            wait_until(demo.report.exists, 10, "the report")
+        finally:
+            os.kill(influx, signal.SIGCONT)
+        assert demo.ended() == 1, demo.out
+        assert "the wait was ended before all packs had arrived" in demo.out
+        figures = json.loads(demo.report.read_text())
+    assert figures["packs_sent"] > 0
+    assert (demo.data / "truth.jsonl").exists()
+
+
+def test_a_node_that_crashes_is_counted(tmp_path: Path) -> None:
+    """In the report, and for people in the last line."""
+    with running_demo(tmp_path) as demo:
+        demo.wait_for("nodes 0/3 connected")
+        wait_until(lambda: bool(pids(demo.data, "nodes/water-0001")), SECONDS, "a node's start")
+        os.kill(pids(demo.data, "nodes/water-0001")[0], signal.SIGKILL)
+        demo.interrupt()
+        assert demo.ended() == 0, demo.out
+        assert "board crashes: 1. It is all below" in demo.out
+        assert json.loads(demo.report.read_text())["crashes"] == 1
+
+
+@pytest.mark.parametrize("until", ["While it runs", "nodes 0/3"])
+def test_nobody_reads_on(tmp_path: Path, until: str) -> None:
+    """As behind `| head`: a quiet end, whether the city runs already or not."""
+    command = [*GANGLION, "demo", "--nodes", "3", "--data", str(tmp_path / "data")]
+    with (
+        (tmp_path / "err").open("w") as err,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True) as process,
+    ):
+        assert process.stdout
+        assert any(until in line for line in process.stdout)
+        process.stdout.close()
         assert process.wait(SECONDS) == 1
-    finally:
-        process.kill()
-        process.wait()
-    said = (tmp_path / "out").read_text()
-    assert "ended by itself with -9" in said
-    assert "Traceback" not in said
-    wait_until(lambda: processes(tmp_path) == [], SECONDS, "the end of all children")
+    wait_until(lambda: pids(tmp_path) == [], SECONDS, "the end of all children")
+    # What a fleet of three is too small for is said before.
+    assert all("will not show" in line for line in (tmp_path / "err").read_text().splitlines())
+
+
+def test_nothing_can_be_written(tmp_path: Path) -> None:
+    """A full disk below standard output is told as such."""
+    command = [*GANGLION, "demo", "--nodes", "3", "--data", str(tmp_path / "data")]
+    with Path("/dev/full").open("w") as out:
+        answer = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1] == "ganglion: standard output cannot be written to: No space left on device"
+    assert "Traceback" not in answer.stderr
+    assert pids(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "live"),
+    [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({"TERM": "xterm", "PYTHONIOENCODING": "ascii"}, False)],
+    ids=["good", "dumb", "ascii"],
+)
+def test_on_a_terminal(tmp_path: Path, environment: dict[str, str], live: bool) -> None:
+    """A good one is drawn on; another gets lines. The folder's name may hold what shells and configurations quote."""
+    folder = tmp_path / """a "b' $c ü"""
+    command = [*GANGLION, "demo", "--nodes", "3", "--duration", "1", "--data", str(folder)]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "PYTHONUTF8": "1", **environment}
+    ) as process:
+        os.close(theirs)
+        said = b""
+        try:
+            while piece := os.read(ours, 4096):
+                said += piece
+        except OSError:
+            pass  # the other end is closed
+        os.close(ours)
+        assert process.wait(SECONDS) == 0, said
+    assert (b"\x1b" in said) is live
+    assert b"Traceback" not in said
+    # The query that it shows can be copied into a shell.
+    (hint,) = {line.strip() for line in said.decode().splitlines() if " query pm2_5 " in line}
+    encoding = environment.get("PYTHONIOENCODING", "utf-8")
+    config = str(folder / "ganglion.toml").encode(encoding, "backslashreplace").decode()
+    assert shlex.split(hint)[-1] == config
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--data", "{folder}/mine"], "is not empty and no earlier run made it"),
-        (["--scenario", "{folder}/s.toml"], "unknown key 'incidents'; did you mean 'incident'?"),
+        (["--scenario", "{folder}/s.toml"], "incidents: there is no such key; the nearest is incident"),
+        (["--scenario", "{folder}/far.toml"], "Expected `int` <= 100000 - at `$.incident[0].place`"),
         (["--reopen", "--data", "{folder}/none"], "holds no database of a demo"),
         (["--report", "{folder}/none/r.json"], "cannot be written: name a file in a folder that exists"),
         (["--nodes", "0"], "Invalid value for '--nodes'"),
+        (["--duration", "inf"], "Invalid value for '--duration'"),
+        (["--duration", "nan"], "Invalid value for '--duration'"),
+        (["--duration", "1e12"], "Invalid value for '--duration'"),
+        (["--speed", "nan"], "Invalid value for '--speed'"),
+        (["--duration", "3e7"], "it would begin before 2025"),
+        (["--seed", "99999999999999999999"], "Invalid value for '--seed'"),
     ],
 )
 def test_what_it_refuses(tmp_path: Path, options: list[str], message: str) -> None:
-    """One clear sentence, nothing started, nothing of anybody else's touched."""
+    """One clear sentence, nothing started, nothing of anybody else's touched, the last run's folder as it was."""
+    earlier = tmp_path / "ganglion-demo"
+    earlier.mkdir()
+    (earlier / MARK).write_text("{}")
+    (earlier / "truth.jsonl").write_text("what happened")
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("years of work")
+    jam = '[[incident]]\nkind = "jam"\nbegin = 0\nend = 9\nsize = 9\nplace = 4000000000000000000\n'
+    (tmp_path / "far.toml").write_text(f'site = "riverside"\n{jam}')
     (tmp_path / "s.toml").write_text('site = "riverside"\n[[incidents]]\nkind = "jam"\n')
     answer = subprocess.run(
         [*GANGLION, "demo", "--duration", "1", *(each.format(folder=tmp_path) for each in options)],
@@ -227,4 +389,6 @@ def test_what_it_refuses(tmp_path: Path, options: list[str], message: str) -> No
     )
     assert answer.returncode != 0
     assert message in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert (earlier / "truth.jsonl").read_text() == "what happened"
     assert (mine / "thesis.txt").read_text() == "years of work"

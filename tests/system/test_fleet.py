@@ -1,18 +1,30 @@
 """A fleet of real firmware through the faults of a real day: everything the nodes were told is kept arrives once."""
 
 import asyncio
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+from rich.console import Console
+
+from gateway.errors import GanglionError
+from gateway.records import Ledger
 from sim_hardware.city.scenario import Scenario
-from sim_hardware.fleet.fleet import Broker, Fleet, settings
-from sim_hardware.servers import InfluxDB, Mosquitto, wait_until
+from sim_hardware.fleet import run as fleet_run
+from sim_hardware.fleet.fleet import Broker, Fleet, FleetError, settings
+from sim_hardware.fleet.report import Report
+from sim_hardware.fleet.snapshot import Heard
+from sim_hardware.fleet.stop import Stop
+from sim_hardware.fleet.view import PlainView
+from sim_hardware.servers import InfluxDB, Mosquitto, ServerError, free_port, wait_until
 from tests.gateway.databases import select
 from tests.system.gateway_process import SECONDS, GatewayProcess
 
@@ -42,8 +54,8 @@ async def acked(fleet: Fleet, packs: int) -> None:
 async def all_arrived(fleet: Fleet, gateway: GatewayProcess) -> None:
     """Freeze the city; hold nodes, gateway and ledger against one another."""
 
-    def settled() -> bool:
-        ledger = gateway.ledger()
+    async def settled() -> bool:
+        ledger = await asyncio.to_thread(gateway.ledger)
         return ledger.received - ledger.duplicates >= fleet.counts().acked and ledger.waiting == 0
 
     assert await fleet.drain(settled, SECONDS), (fleet.counts(), gateway.ledger())
@@ -93,9 +105,84 @@ async def test_a_node_that_loses_power_counts_a_boot_and_goes_on(
         os.kill(fleet.pid(0), signal.SIGKILL)
         await until(lambda: fleet.crashes == 1, "the node's death")
         await acked(fleet, 30)
-        await fleet.drain(lambda: gateway.ledger().waiting == 0, SECONDS)
+
+        async def stored() -> bool:
+            return (await asyncio.to_thread(gateway.ledger)).waiting == 0
+
+        assert await fleet.drain(stored, SECONDS)
     boots = {node["node"]: (node["boot"], node["gaps"]) for node in gateway.cli_json("nodes")}
     assert boots == {"traffic-0001": (2, 0), "water-0001": (1, 0), "air-0001": (1, 0)}
+
+
+async def one_run(
+    folder: Path, port: int, hear: fleet_run.Hear = lambda _curves: None, speed: float = 120
+) -> tuple[Report, GanglionError | None, str]:
+    """A moment of three nodes: report, trouble, and what was said."""
+    scenario = Scenario("riverside")
+    wanted = settings(scenario, Broker("127.0.0.1", port), nodes=3, speed=speed, duration_s=60, seed=1)
+    out = io.StringIO()
+    with Stop() as stop:
+        view = PlainView(Console(file=out), "")
+        report, trouble = await fleet_run.run(Fleet(folder, wanted, scenario), 1.5, view, hear, stop)
+    return report, trouble, out.getvalue()
+
+
+async def test_what_has_not_arrived_is_told_with_its_reason(
+    tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that is away, a machine that is too slow, a gateway that does not come along, are told apart."""
+    monkeypatch.setattr(fleet_run, "_DRAIN_S", 2.0)
+    away = free_port()
+    report, trouble, _ = await one_run(tmp_path / "away", away)
+    assert str(trouble) == f"{report.packs_unsent} packs did not leave the nodes: is 127.0.0.1:{away} reachable?"
+    deaf = Heard(Ledger(7, 4, 3, 0, 0, 0), (), False)
+    report, trouble, _ = await one_run(tmp_path / "deaf", broker.port, lambda _curves: deaf)
+    assert "the gateway has received 7, of which 3 wait for the database" in str(trouble)
+    assert (report.packs_received, report.packs_written) == (7, 4)
+    monkeypatch.setattr(fleet_run, "_DRAIN_S", 0.0)
+    monkeypatch.setattr(Fleet, "behind", lambda _fleet: True)
+    report, trouble, _ = await one_run(tmp_path, broker.port)
+    assert "this machine is too slow" in str(trouble)
+
+
+async def test_what_was_heard_last_is_reported_when_a_server_dies(tmp_path: Path, broker: Mosquitto) -> None:
+    """Its end ends the run, in the run or in the wait behind it."""
+    for dies_in in (True, False):  # whether curves are asked for: in the run only
+        heard = Heard(Ledger(7, 4, 3, 0, 0, 0), (), False)
+        left = iter([heard] * 2)
+
+        def hear(curves: bool, dies_in: bool = dies_in, left: Iterator[Heard] = left, heard: Heard = heard) -> Heard:
+            if curves is dies_in and next(left, None) is None:
+                raise ServerError("gateway was killed by SIGKILL")
+            return heard
+
+        report, trouble, _ = await one_run(tmp_path, broker.port, hear)
+        assert isinstance(trouble, ServerError)
+        assert (report.packs_received, report.packs_written, report.nodes) == (7, 4, 3)
+
+
+async def test_a_nursery_that_dies_is_reported_too(tmp_path: Path, broker: Mosquitto) -> None:
+    """With what the nodes had done until then."""
+
+    def hear(_curves: bool) -> None:
+        for process in Path("/proc").glob("[0-9]*"):
+            words = (process / "cmdline").read_bytes().split(b"\0") if (process / "cmdline").exists() else []
+            if b"sim_hardware.fleet.nursery" in words and str(tmp_path).encode() in b" ".join(words):
+                os.kill(int(process.name), signal.SIGKILL)
+
+    report, trouble, _ = await one_run(tmp_path, broker.port, hear)
+    assert isinstance(trouble, FleetError)
+    assert "the nursery ended" in str(trouble)
+    assert report.nodes == 3
+
+
+def test_a_slow_city_begins_now() -> None:
+    """Only one that is faster than life has to begin in the past."""
+    for speed in (0.1, 1.0):
+        slow = settings(Scenario("a"), Broker("b", 1), nodes=1, speed=speed, duration_s=0, seed=1)
+        assert time.time() - 120 < slow.start <= time.time()
+    fast = settings(Scenario("a"), Broker("b", 1), nodes=1, speed=1.1, duration_s=0, seed=1)
+    assert fast.start < time.time() - 6 * 86_400
 
 
 def test_the_fleet_alone_against_a_broker_with_a_password(tmp_path: Path) -> None:
@@ -116,6 +203,7 @@ def test_the_fleet_alone_against_a_broker_with_a_password(tmp_path: Path) -> Non
     assert (report["nodes"], report["seed"], report["speed"]) == (3, 9, 60)
     assert 12 <= report["packs_sent"] <= 21
     assert (report["packs_received"], report["gaps"], report["false_incidents"]) == (None, None, None)
+    assert answer.stdout.splitlines()[-1] == f"{report['packs_sent']} packs sent; board crashes: 0."
 
 
 def test_a_fleet_without_a_broker_says_so(tmp_path: Path) -> None:
