@@ -168,6 +168,7 @@ class Mosquitto(Server):
         config.write_text(
             f"listener {self.port} 127.0.0.1\nuser root\npersistence true\npersistence_location ./\n"
             "autosave_interval 5\nmax_inflight_messages 0\nmax_queued_messages 0\nmax_packet_size 65536\n"
+            "set_tcp_nodelay true\n"
             f"log_dest stdout\nlog_type warning\nlog_type error\n{self.settings}\n"
         )
         return ["-c", str(config)]

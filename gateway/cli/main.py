@@ -1,18 +1,24 @@
 """The program `ganglion`: the gateway's commands, and those that other packages bring under `ganglion.commands`."""
 
+import signal
 import sys
-from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
-import typer
-
-from gateway.cli import flash, pki, power, query, run, steer, tail, update, views
-from gateway.errors import GanglionError
+# What takes time to load is loaded in `main`, after it has seen to it that a Ctrl-C ends it at once and quietly.
+if TYPE_CHECKING:
+    import typer
 
 ENTRY_POINTS = "ganglion.commands"
 
 
-def make_app() -> typer.Typer:
+def make_app() -> "typer.Typer":
     """The whole command line."""
+    from importlib.metadata import entry_points
+
+    import typer
+
+    from gateway.cli import flash, pki, power, query, run, steer, tail, update, views
+
     app = typer.Typer(
         help="Sensor nodes in the street, a gateway in the cabinet, a database for the people who run the place.",
         no_args_is_help=True,
@@ -42,10 +48,14 @@ def make_app() -> typer.Typer:
 
 def main() -> None:
     """Ends with 1 and one sentence on standard error when something is wrong, with 2 for a wrong command line."""
+    # Commands that have something to end in order handle it themselves.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from gateway.errors import GanglionError
+
     try:
         make_app()()
     except GanglionError as error:
-        typer.echo(f"ganglion: {error}", err=True)
+        print(f"ganglion: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
 
 

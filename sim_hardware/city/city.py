@@ -20,6 +20,8 @@ FIELDS = 12
 STUCK = 1.0
 
 DAY_MIN = 24 * 60
+_SMOKE_MIN = 10
+"""Minutes in which smoke drifts over a city."""
 
 
 class City:
@@ -93,8 +95,10 @@ class City:
                 since %= DAY_MIN
             if 0 <= since < planned.end - planned.begin:
                 distance = np.abs(np.arange(1, len(slots) + 1) - planned.place)
-                # It reaches the neighbours a minute later each, and dissolves at its end everywhere at once.
-                grown = np.clip((since + 1 - distance) / ramp, 0, 1)
+                # It reaches the neighbours a minute later each, and dissolves at its end everywhere at once. Smoke
+                # comes with the wind: it is over the whole city in minutes, however many stations there are.
+                later = distance * min(1.0, _SMOKE_MIN / len(slots)) if kind == "air_episode" else distance
+                grown = np.clip((since + 1 - later) / ramp, 0, 1)
                 grown *= distance <= planned.reach
                 strength, size = np.maximum(strength, grown), np.where(grown > 0, planned.size, size)
         return strength, size

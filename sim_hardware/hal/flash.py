@@ -4,6 +4,7 @@
 # middle of the write in which so many bytes have been programmed, at exactly that byte.
 
 import os
+
 import vfs
 
 ROOT = "/flash"

@@ -339,11 +339,8 @@ class RTC:
         if len(data) > self._SIZE:
             raise ValueError("buffer too long")
         # In place, and in one go: a board that is killed has either written it or not.
-        try:
-            f = open(path, "r+b")
-        except OSError:
-            f = open(path, "wb")
-        with f:
+        same = len(data) == len(self.memory())
+        with open(path, "r+b" if same else "wb") as f:
             f.write(data)
 
 

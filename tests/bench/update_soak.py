@@ -36,8 +36,7 @@ SETTLE_S = 120.0
 async def run(folder: Path, nodes: int, cuts: int, seed: int, progress: Progress) -> dict[str, int]:
     """How many boards end with which firmware, by its version; the rest is under `silent`."""
     dice = random.Random(seed)
-    nodelay = "allow_anonymous true\nset_tcp_nodelay true"
-    with Mosquitto(folder / "broker", settings=nodelay) as broker, InfluxDB(folder / "influx") as influx:
+    with Mosquitto(folder / "broker") as broker, InfluxDB(folder / "influx") as influx:
         gateway = GatewayProcess(folder / "gateway", broker, influx.url, "soak")
         with gateway:
             plan = load(None)

@@ -37,8 +37,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """One that sends small messages at once: a fetch is many of them in turn."""
-    with Mosquitto(tmp_path / "broker", settings="allow_anonymous true\nset_tcp_nodelay true") as server:
+    """The real one."""
+    with Mosquitto(tmp_path / "broker") as server:
         yield server
 
 
