@@ -13,7 +13,7 @@ demo: .venv/ready packages
 	@$(BIN)/ganglion demo $(ARGS)
 
 test: .venv/ready packages lint
-	@$(BIN)/pytest -q $(ARGS)
+	@$(BIN)/pytest -q -n 3 --dist loadfile $(ARGS)
 
 lint: .venv/ready
 	@$(BIN)/ruff check .

@@ -43,6 +43,7 @@ class Clock:
         self._uptime_ms = 0
         self._latest_ms = 0
         self._corrected_ms = None  # uptime of the last correction
+        self._left_ms = 0  # what it left as it was: no drift since then
         self.error_ms = self.drift_ppm = None
         self.era = boot
         self.offset = None
@@ -85,14 +86,16 @@ class Clock:
         if known and self._corrected_ms is not None:
             since = uptime - self._corrected_ms
             if since >= _DRIFT_AFTER_MS:
-                self.drift_ppm = offset_ms * 1000 // (since // 1000)
+                self.drift_ppm = (offset_ms - self._left_ms) * 1000 // (since // 1000)
         first = self.offset is None
         if first:
             # Kept before the clock is set: after a reset in between this still is what to add.
             self.offset = offset_ms // 1000
             if self._scratch:
                 self._keep()
+        self._left_ms = offset_ms
         if abs(offset_ms) > _LEAST_MS:
+            self._left_ms = 0
             self._step(offset_ms)
         self._corrected_ms = uptime
         if first:

@@ -15,6 +15,8 @@ _IDENTIFY_MS = 10_000
 _BLINK_MS = 200
 _BEFORE_REBOOT_MS = 1_000  # for the acknowledgement to get out
 _ID_MAX = 32  # bytes
+# What a command can bring about that is not as it should be; the last two when it is nested deep.
+_WRONG = (ValueError, KeyError, TypeError, OSError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 
 
 class Commands:
@@ -45,7 +47,7 @@ class Commands:
             number, op = command["id"], command["op"]
             if not isinstance(number, str) or not 1 <= len(number.encode()) <= _ID_MAX or not isinstance(op, str):
                 raise ValueError
-        except (ValueError, KeyError, TypeError):
+        except _WRONG:
             self._node.log("command", "one that is no command was passed over")
             return
         then = None
@@ -56,7 +58,7 @@ class Commands:
                 if op not in _OPS:
                     raise ValueError("no such op; known are: " + ", ".join(_OPS))
                 then = getattr(self, "_op_" + op)(command, answer)
-            except (ValueError, KeyError, TypeError, OSError, AttributeError, ArithmeticError) as error:
+            except _WRONG as error:
                 said = "%s is missing" % error if isinstance(error, KeyError) else str(error) or repr(error)
                 answer = {"id": number, "ok": False, "error": said}
             self._answers = self._answers[1 - _REMEMBERED :] + [(number, answer)]

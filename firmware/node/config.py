@@ -110,7 +110,7 @@ def _tls(given):
 
 def whole(key, value, low, high):
     """Raises ConfigError that names the key when the value is no whole number from `low` to `high`."""
-    if not isinstance(value, int) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ConfigError("%s must be a whole number from %d to %d" % (key, low, high))
 
 

@@ -173,17 +173,21 @@ class Client:
 
     async def _send(self, packet):
         async with self._lock:
-            if self._writer is None or self.broken.is_set():
+            writer = self._writer
+            if writer is None or self.broken.is_set():
                 raise OSError(errno.ENOTCONN, "no connection")
             try:
-                self._writer.write(packet)
-                await self._writer.drain()
+                writer.write(packet)
+                await writer.drain()
             except OSError as error:
-                self.give_up(error)
+                if writer is self._writer:
+                    self.give_up(error)
                 raise
             except asyncio.CancelledError:
-                # Half a packet may be out: what came after it would be taken for its other half.
-                self.give_up(OSError(errno.ECONNABORTED, "a message was cut off"))
+                # Half a packet may be out: what came after it would be taken for its other half. The connection may
+                # be another by now, of which that is not true.
+                if writer is self._writer:
+                    self.give_up(OSError(errno.ECONNABORTED, "a message was cut off"))
                 raise
             self._spoke = True
 
@@ -257,12 +261,14 @@ class Client:
         """
         quarter = self._keepalive * 250
         silent_ms = 0
+        self._heard = self._spoke = False
         while True:
-            self._heard = self._spoke = False
             await wire_sleep_ms(quarter)
-            silent_ms = 0 if self._heard else silent_ms + quarter
+            heard, self._heard = self._heard, False  # before the ping: its answer may come while it is being sent
+            silent_ms = 0 if heard else silent_ms + quarter
             if silent_ms > 2 * quarter + REPLY_MS:
                 raise OSError(errno.ETIMEDOUT, "the broker is silent")
-            if not (self._heard and self._spoke):
+            if not (heard and self._spoke):
                 # Whoever else speaks may be stuck in full buffers, and hold the lock for ever: that is silence too.
                 await asyncio.wait_for_ms(self._send(_PINGREQ), wire_ms(REPLY_MS))
+            self._spoke = False

@@ -12,7 +12,7 @@ from node import health
 from node.clock import Clock
 from node.config import ConfigError
 from node.later import Later
-from node.net import Wifi, wire_ms
+from node.net import Wifi, wire_ms, wire_sleep_ms
 from node.outbox import Outbox
 from node.pack import body
 from node.store import Store
@@ -92,7 +92,8 @@ class Node:
         self.clock.on_back = self._clock_is_back
         self.uplink.on_connect.append(lambda: crumbs.now("send"))
         sensor.on_event = self._event
-        limits = {"windows": 2000 * config["window_s"] + 60_000, "uplink": wire_ms(_UPLINK_MS)}
+        # A clock that is ahead may stand still for two minutes, and the window with it.
+        limits = {"windows": 2000 * config["window_s"] + 180_000, "uplink": wire_ms(_UPLINK_MS)}
         self.watchdog = Watchdog(limits, log)
         self.uplink.on_progress = lambda: self.watchdog.mark("uplink")
 
@@ -190,7 +191,7 @@ class Node:
     async def _keep(self):
         """Once a second: feeds the watchdog, moves packs that wait to flash, looks whether the node is well."""
         while True:
-            await asyncio.sleep_ms(_KEEP_MS)
+            await wire_sleep_ms(_KEEP_MS)
             self.watchdog.feed()
             self.outbox.keep()
             self.uplink.wake()

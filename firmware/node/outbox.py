@@ -21,7 +21,7 @@ FIRST_FREE_ID = 60_001  # packet ids from here on are for other messages
 
 _KEEP_MS = 5_000  # a pack that is not acknowledged by then goes to flash
 _LINGER_MS = 10_000  # twice what a broker may lose: docs/operating.md has it save its queue every 5 s
-_LINGERING = 32  # messages under way or lingering at most; no node in life comes near it
+_LINGERING = 16  # messages under way or lingering at most; no node in life comes near it
 _STALLED_MS = 120_000
 _OVERHEAD = 200  # bytes that a pack in RAM takes beside its body, on the interpreter with the larger words
 _NO_SPACE = 28  # ENOSPC
@@ -69,6 +69,7 @@ class Outbox:
         self._boot, self._era, self._store = boot, era, store
         self._window, self._max_bytes = window, max_bytes
         self._fresh = []  # in RAM, oldest first
+        self._lingering = 0  # of them so many, that are acknowledged
         self._bytes = 0
         self._flying = 0  # so many of them, the first, are in messages of this connection
         self._sent = []  # messages of this connection, until they are forgotten
@@ -87,7 +88,7 @@ class Outbox:
     def __len__(self):
         """Packs that are not acknowledged."""
         stored = max(0, self._store.packs - self._passed) if self._store else 0
-        return stored + sum([not pack.acked for pack in self._fresh])
+        return stored + len(self._fresh) - self._lingering
 
     def empty(self):
         """Whether all is acknowledged, and has lingered."""
@@ -223,7 +224,9 @@ class Outbox:
         self._remove_fresh(0)
 
     def _remove_fresh(self, i):
-        self._bytes -= self._fresh.pop(i).size()
+        pack = self._fresh.pop(i)
+        self._bytes -= pack.size()
+        self._lingering -= pack.acked
         if i < self._flying:
             self._flying -= 1
 
@@ -327,6 +330,7 @@ class Outbox:
                 for pack in self._fresh:
                     if not pack.acked and (self._boot, pack.seq) in message.packs:
                         pack.acked = True
+                        self._lingering += 1
                         self.acked += 1
                 self._forget()
                 return
@@ -369,6 +373,7 @@ class Outbox:
             if pack.acked:
                 pack.acked = False
                 self.acked -= 1
+        self._lingering = 0
         self.acked -= self._own_ahead
         self._passed -= self._ahead
         self._ahead = self._own_ahead = 0

@@ -49,7 +49,7 @@ class Store:
             self._size = self._ended
 
     def _count(self, number):
-        packs = at = 0
+        packs = at = self._ended = 0
         try:
             with open(self._path(number), "rb") as f:
                 while True:
@@ -57,12 +57,16 @@ class Store:
                     if found is None:
                         self._ended = at if f.seek(0, 2) == at else 0
                         break
-                    record, at = found
-                    if record[4] == _CLOCK:
-                        self.eras[record[1]] = record[2]
-                    else:
+                    record, behind = found
+                    if record[4] != _CLOCK:
                         packs += 1
                         self._note(record[1], record[3])
+                    elif self._record(f, at, True)[0]:
+                        self.eras[record[1]] = record[2]
+                    else:
+                        self._spoiled.append((number, at))  # not among the packs that were counted
+                        self.damaged += 1
+                    at = behind
         except OSError:
             self.damaged += 1
         return packs

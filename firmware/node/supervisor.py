@@ -5,6 +5,8 @@ from time import ticks_diff, ticks_ms
 
 import machine
 
+from node.net import wire_ms
+
 _FIRST_MS = 1_000
 _LONGEST_MS = 60_000
 _HEALTHY_MS = 600_000  # who has lived this long starts again with the shortest wait
@@ -18,7 +20,7 @@ class Supervisor:
 
     def __init__(self, log):
         self._log = log
-        self._deaths = {}  # name -> (ticks, what it died of)
+        self._deaths = {}  # name -> (ticks, ms until it starts again)
 
     async def keep(self, name, start):
         """Run `start` for ever. Returns only when it ends by itself."""
@@ -59,7 +61,7 @@ class Watchdog:
         self._limits = limits
         self._log = log
         self._marked = dict.fromkeys(limits, ticks_ms())
-        self._hardware = machine.WDT(timeout=_WATCHDOG_MS)
+        self._hardware = machine.WDT(timeout=wire_ms(_WATCHDOG_MS))
         self._told = False
 
     def mark(self, name):

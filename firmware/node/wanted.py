@@ -23,15 +23,17 @@ def judge(base, given, check):
             continue
         trial = dict(base)
         trial.update(taken)
-        trial[key] = value
         try:
-            json.loads(json.dumps(value))
+            # There and back: a board reads keys that are no texts, which JSON has not.
+            trial[key] = json.loads(json.dumps(value))
             check(configuration.check(trial))
-            taken[key] = value
+            taken[key] = trial[key]
         except configuration.ConfigError as error:
             refused[key] = str(error)
         except ValueError:
             refused[key] = "a number in it is too large"  # read as infinity, which JSON has not
+        except RuntimeError:
+            refused[key] = "it is nested too deep"
     return taken, refused
 
 
@@ -72,8 +74,9 @@ class Wanted:
             given = json.loads(heard) if heard else {}
             if not isinstance(given, dict):
                 raise ValueError
-        except ValueError:
-            self._answer = {"taken": configuration.read(configuration.WANTED), "refused": {"": "not a JSON object"}}
+        except (ValueError, RuntimeError, MemoryError) as error:
+            why = "too large" if isinstance(error, MemoryError) else "not a JSON object"
+            self._answer = {"taken": configuration.read(configuration.WANTED), "refused": {"": why}}
             return False
         taken, refused = judge(base, given, self._check)
         for key in refused:

@@ -50,6 +50,10 @@ class Board:
             if line.startswith(beginning):
                 return line[len(beginning) :].strip()
 
+    def ended(self) -> int:
+        """Wait for the end of the program; its exit code, which after a reset is 80 and the cause of that."""
+        return self._process.wait(SECONDS)
+
     def kill(self) -> None:
         """Its power is cut."""
         self._process.kill()

@@ -8,19 +8,7 @@ import pytest
 
 from sim_hardware.fleet.image import build
 from tests.firmware.board import Board
-from tests.firmware.nodes import BEGIN, FOREVER, node_program
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "soak: takes minutes; runs with `-m soak` alone")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.option.markexpr:
-        return
-    for item in items:
-        if item.get_closest_marker("soak"):
-            item.add_marker(pytest.mark.skip("takes minutes: run it with -m soak"))
+from tests.firmware.nodes import BEGIN, FOREVER, POWER_ON, node_program
 
 
 @pytest.fixture(scope="session")
@@ -31,16 +19,27 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def switch_on(tmp_path: Path, image: Path) -> Callable[..., Board]:
-    """`switch_on(kind, port, begin, life, **config)`: a node with its chips, in a folder that keeps its memory.
+    """`switch_on(kind, port, begin, life, cause, **config)`: a node with its chips, in a folder that keeps its memory.
 
-    See `node_program` for `begin` and `life`; the rest goes into its config.json.
+    See `node_program` for `begin`, `life` and `cause`; the rest goes into its config.json. RTC memory is kept over a
+    reset, not over a loss of power.
     """
 
-    def switch(kind: str, port: int, begin: int | None = BEGIN, life: str = FOREVER, **config: object) -> Board:
+    def switch(
+        kind: str,
+        port: int,
+        begin: int | None = BEGIN,
+        life: str = FOREVER,
+        cause: int = POWER_ON,
+        **config: object,
+    ) -> Board:
+        if cause == POWER_ON:
+            (tmp_path / "rtc.bin").unlink(missing_ok=True)
         given = {"kind": kind, "site": "riverside", "node": f"{kind}-1", "mqtt": {"host": "127.0.0.1", "port": port}}
         (tmp_path / "config.json").write_text(json.dumps({**given, **config}))
         return Board(
-            f"import sys\nsys.path.insert(0, {str(image)!r})\n" + node_program(tmp_path, kind, begin, life), tmp_path
+            f"import sys\nsys.path.insert(0, {str(image)!r})\n" + node_program(tmp_path, kind, begin, life, cause),
+            tmp_path,
         )
 
     return switch

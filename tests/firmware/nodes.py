@@ -13,6 +13,9 @@ from tests.firmware.peers import Heard, Subscriber
 BEGIN = int(time.time()) // 3600 * 3600 - 86_400
 """A whole hour of yesterday."""
 
+POWER_ON, HARD, WATCHDOG = 1, 2, 3
+"""Causes of a reset, as `machine.reset_cause()` tells."""
+
 SPEED = 300
 """A minute in a fifth of a second: the broker keeps up, and so does the outbox."""
 
@@ -68,12 +71,13 @@ FOREVER = "    await asyncio.sleep_ms(1 << 40)\n"
 _WITHOUT_A_CLOCK = "time.lose_rtc()\nfrom world import world\n"
 
 
-def node_program(folder: Path, kind: str, begin: int | None = BEGIN, life: str = FOREVER) -> str:
+def node_program(folder: Path, kind: str, begin: int | None = BEGIN, life: str = FOREVER, cause: int = POWER_ON) -> str:
     """A node that is switched on at `begin` and lives fast; None: in the present, and does not know the time.
 
-    `life` is the body of a coroutine that runs beside it, and ends it.
+    `life` is the body of a coroutine that runs beside it, and ends it; `cause` is what the chip says of its reset.
     """
     head = _WITHOUT_A_CLOCK if begin is None else fast(folder, begin, SPEED)
+    head += f"world.reset_cause = {cause}\n"
     return head + _NODE.replace("CHIPS", CHIPS[kind]).replace("LIFE", life)
 
 

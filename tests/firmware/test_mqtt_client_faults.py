@@ -215,7 +215,7 @@ def test_a_peer_that_stops_reading_breaks_the_link(tmp_path: Path) -> None:
         ("client.on_ack = fail", b"\x40\x02\x00\x01"),
         ("client.on_message = fail", b"\x30\x04\x00\x01tx"),
         ("asyncio.create_task(client.guard(sender()))", b"\x40\x02\x00\x01"),
-        ("mqtt.ticks_diff = fail", b""),
+        ("mqtt.wire_sleep_ms = fail", b""),
     ],
     ids=["acknowledgement", "message", "sender", "watch"],
 )

@@ -1,5 +1,6 @@
 """The outbox: no pack goes but acknowledged or counted, and packs leave in order."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from tempfile import mkdtemp
@@ -12,6 +13,7 @@ from tests.firmware.importer import load, ticks_add
 outbox_module = load("node.outbox")
 store_module = load("node.store")
 Outbox, packet_id = outbox_module.Outbox, outbox_module.packet_id
+message = load("node.pack").message
 Store = store_module.Store
 
 NOW = 1_795_430_400
@@ -219,10 +221,10 @@ def test_the_next_boot_sends_what_this_one_did_not(folder: str, ticks: Ticks) ->
     outbox.put(NOW, "event", "body 0")
     outbox.online = True
     found = []
-    while message := outbox.next():
-        outbox.published(message)
-        found.append((message.packs[0], message.stream, message.dup))
-        outbox.acknowledged(message.number)
+    while sent := outbox.next():
+        outbox.published(sent)
+        found.append((sent.packs[0], sent.stream, sent.dup))
+        outbox.acknowledged(sent.number)
     assert found == [((7, n), "telemetry", False) for n in range(5)] + [((8, 0), "event", False)]
     assert figures(outbox) == (0, 1, 0), "acknowledged are counted those of this boot"
     assert outbox.acks == 6
@@ -327,6 +329,33 @@ def test_no_pack_is_ever_of_the_year_2000() -> None:
 
 
 # Bounds.
+
+
+def test_a_message_has_room_for_the_longest_names() -> None:
+    """At most 4096 bytes on the wire, whatever site, node and numbers are."""
+    outbox = Outbox(boot=(1 << 31) - 1, max_bytes=99_999)
+    outbox.online = True
+    outbox.seq = (1 << 31) - 9
+    for length in (1500, 1500, 1096 - 3 * 140, 1):
+        outbox.put(NOW, "telemetry", "x" * length)
+    found = outbox.next(True)
+    assert len(found.packs) == 2
+    whole = message("s" * 32, "n" * 32, [*found.packs, *found.packs[:1]])
+    assert len(whole) - 3 * 1500 <= 3 * outbox_module.HEAD_MAX
+
+
+def test_what_was_learnt_keeps_to_the_bound_too(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A board that loses its power again and again writes no more than the store may take."""
+    monkeypatch.setattr(store_module, "_FILE_MAX", 256)
+    for boot in range(1, 9):
+        outbox = Outbox(boot, boot, Store(folder, 1))
+        outbox.put(EARLY, "telemetry", "x" * (256 - 25))
+        outbox.learn(NOW - EARLY)
+        assert len(os.listdir(folder)) <= 2
+    outbox = Outbox(9, 9, Store(folder, 1))
+    outbox.put(NOW, "telemetry", "x")
+    outbox.learn(0)
+    assert Store(folder, 1).eras == {8: NOW - EARLY}, "what nobody waits for is not written"
 
 
 @pytest.mark.parametrize("with_store", [False, True])
@@ -532,5 +561,5 @@ def test_bodies_are_not_kept_in_messages(folder: str) -> None:
     outbox.online = True
     while found := outbox.next(True):
         outbox.published(found)
-    assert [message.packs for message in outbox._sent[:2]] == [[(1, 0), (1, 1), (1, 2)], [(1, 3), (1, 4), (1, 5)]]
+    assert [each.packs for each in outbox._sent[:2]] == [[(1, 0), (1, 1), (1, 2)], [(1, 3), (1, 4), (1, 5)]]
     assert not outbox._fresh

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from gateway.decode import decode_status
 from tests.firmware.board import Board
-from tests.firmware.peers import CONNACK_RESUMED, PUBLISH, Link, Listener, Packet
+from tests.firmware.nodes import FOREVER
+from tests.firmware.peers import CONNACK_RESUMED, PUBLISH, SUBSCRIBE, Link, Listener, Packet
 
 Switch = Callable[..., Board]
 
@@ -17,38 +18,86 @@ WAITING = """
 """
 
 
-def welcome(link: Link, connack: bytes) -> Packet:
-    """Take the session and the birth, and acknowledge it; the birth."""
-    link.session(connack)
-    birth = link.publish()
-    assert birth.topic == "ganglion/v1/riverside/water-1/status"
+SETTINGS = """
+    from node import outbox, uplink
+    uplink._FIRST_MS = 1  # back before so many packs wait that they are merged
+    outbox._LINGER_MS = {linger}
+"""
+FORGETS = """
+    while node.outbox.acked < 1 or (1, 0) in [pack for each in node.outbox._sent for pack in each.packs]:
+        await asyncio.sleep_ms(1000)
+    print("forgotten")
+"""
+
+
+def birth_of_a_connection(link: Link) -> tuple[Packet, Packet]:
+    """What comes before all packs: (the subscription, the birth)."""
+    link.session(CONNACK_RESUMED)
+    subscription, birth = link.packet(), link.packet()
     link.acknowledge(birth)
-    return birth
+    return subscription, birth
+
+
+def test_a_connection_begins_with_what_is_wanted_and_the_birth(switch_on: Switch) -> None:
+    """The node listens before it says that it is there; the birth is retained."""
+    root = b"ganglion/v1/riverside/water-1/"
+    with Listener() as broker, switch_on("water", broker.port):
+        subscription, birth = birth_of_a_connection(broker.accept())
+    assert subscription.kind == SUBSCRIBE
+    topics, rest = [], subscription.body[2:]
+    while rest:
+        size = int.from_bytes(rest[:2], "big")
+        topics.append(rest[2 : 2 + size])
+        assert rest[2 + size] == 1, "not at QoS 1"
+        rest = rest[3 + size :]
+    assert sorted(topics) == [root + level for level in (b"command", b"config", b"update", b"update/piece")]
+    assert birth.first == PUBLISH | 2 | 1, "at QoS 1, retained"
+    assert birth.topic.encode() == root + b"status"
+    assert decode_status(birth.payload).kind == "water"
 
 
 def test_what_was_not_acknowledged_goes_again_as_it_was(switch_on: Switch) -> None:
-    """On the next connection: the birth first, then each pack to the byte with its packet id, marked as a duplicate."""
-    with Listener() as broker, switch_on("water", broker.port):
+    """On the next connection: each pack to the byte with its packet id, marked as a duplicate; also one that was
+    acknowledged a moment before, for a broker that died may have lost it."""
+    with Listener() as broker, switch_on("water", broker.port, life=SETTINGS.format(linger=10_000) + FOREVER):
         link = broker.accept()
-        birth = welcome(link, CONNACK_RESUMED)
-        assert birth.first == PUBLISH | 2 | 1, "at QoS 1, retained"
-        assert decode_status(birth.payload).kind == "water"
+        birth_of_a_connection(link)
         first = [link.publish() for _ in range(4)]
         assert not any(packet.dup for packet in first)
         link.acknowledge(first[1])
+        fifth = link.publish()
         link.sock.close()
         link = broker.accept()
-        welcome(link, CONNACK_RESUMED)
-        again = [link.publish() for _ in range(3)]
-        assert [packet.dup for packet in again] == [True] * 3
-        assert [packet.body for packet in again] == [first[n].body for n in (0, 2, 3)]
+        birth_of_a_connection(link)
+        again = [link.publish() for _ in range(5)]
+        assert [packet.dup for packet in again] == [True] * 5
+        assert [packet.body for packet in again] == [packet.body for packet in [*first, fifth]]
+        new = link.publish()
+        assert (new.dup, new.packet_id) == (False, 6)
+
+
+def test_what_was_acknowledged_long_ago_does_not_go_again(switch_on: Switch) -> None:
+    """A broker has it on disk by then."""
+    life = SETTINGS.format(linger=20) + FORGETS + FOREVER
+    with Listener() as broker, switch_on("water", broker.port, life=life) as board:
+        link = broker.accept()
+        birth_of_a_connection(link)
+        first = [link.publish() for _ in range(3)]
+        link.acknowledge(first[0])
+        board.line("forgotten")
+        link.sock.close()
+        link = broker.accept()
+        birth_of_a_connection(link)
+        again = [link.publish() for _ in range(2)]
+        assert [packet.dup for packet in again] == [True] * 2
+        assert [packet.body for packet in again] == [packet.body for packet in first[1:]]
 
 
 def test_a_slow_broker_has_eight_packs_at_most(switch_on: Switch) -> None:
     """The others wait in the node; each acknowledgement lets one more go, in order."""
     with Listener() as broker, switch_on("water", broker.port, life=WAITING) as board:
         link = broker.accept()
-        welcome(link, CONNACK_RESUMED)
+        birth_of_a_connection(link)
         packets = [link.publish() for _ in range(8)]
         board.line("waiting 12")
         link.acknowledge(packets[0])
