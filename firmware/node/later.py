@@ -42,9 +42,9 @@ class Later:
 
     async def run(self):
         while True:
-            await self._news.wait()
-            self._news.clear()
             while self._messages:
-                level, payload = self._messages.pop(0)
-                self.load(self._levels[level])
-                self._uplink.take(level, payload)
+                # It stays until its part is there: if there is no room for that now, there may be after a new start.
+                self.load(self._levels[self._messages[0][0]])
+                self._uplink.take(*self._messages.pop(0))
+            self._news.clear()
+            await self._news.wait()

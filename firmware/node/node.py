@@ -244,6 +244,8 @@ class Node:
     async def restart(self, reason):
         """Begin a new boot, on purpose. Nothing that was measured is lost but the window that has just begun."""
         self.log("node", "restarts: " + reason)
+        if reason == "config":
+            self.crumbs.well()  # what was changed may be what it crashed of
         self.crumbs.restarting(reason)
         self.outbox.settle()
         machine.reset()

@@ -115,10 +115,10 @@ class Uplink:
 
     async def _talk(self):
         client, outbox = self._client, self._outbox
-        if self._handlers:
-            await client.subscribe([self._root + level for level in self._handlers], _SUBSCRIBE_ID)
         birth = json.dumps(self._birth()).encode()
         await client.publish(self._root + "status", birth, _STATUS_ID, retain=True)
+        if self._handlers:
+            await client.subscribe([self._root + level for level in self._handlers], _SUBSCRIBE_ID)
         self.connected = outbox.online = True
         self._recovering = len(outbox) > _BACKLOG
         for tell in self.on_connect:

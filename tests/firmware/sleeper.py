@@ -75,6 +75,8 @@ def built():
     from node import outbox, report
     outbox._LINGER_MS, report._LISTEN_MS, report._CLOCK_MS = 30, 100, 100
     report._PATIENCE_MS, report._FLUSH_MS = GIVE_UP, 10
+    from node import node as whole
+    whole._KEEP_MS = 10
     report._LOOK_MS = 20
     from node import uplink
     uplink._RECOVERY_MS = 20

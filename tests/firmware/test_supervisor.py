@@ -13,7 +13,9 @@ BEGIN = int(time.time()) - 86_400
 
 PROGRAM = """
 import asyncio
+from node import supervisor
 from node.supervisor import Supervisor, Watchdog
+supervisor.wire_ms = lambda ms: ms  # nothing here waits for a broker: the hardware's minute is one of the board's
 def log(name, text):
     print("log", name, text)
 supervisor = Supervisor(log)

@@ -33,13 +33,13 @@ FORGETS = """
 def birth_of_a_connection(link: Link) -> tuple[Packet, Packet]:
     """What comes before all packs: (the subscription, the birth)."""
     link.session(CONNACK_RESUMED)
-    subscription, birth = link.packet(), link.packet()
+    birth, subscription = link.packet(), link.packet()
     link.acknowledge(birth)
     return subscription, birth
 
 
-def test_a_connection_begins_with_what_is_wanted_and_the_birth(switch_on: Switch) -> None:
-    """The node listens before it says that it is there; the birth is retained."""
+def test_a_connection_begins_with_the_birth_and_what_is_wanted(switch_on: Switch) -> None:
+    """The node says that it is there before it hears what is wanted, and answers; the birth is retained."""
     root = b"ganglion/v1/riverside/water-1/"
     with Listener() as broker, switch_on("water", broker.port):
         subscription, birth = birth_of_a_connection(broker.accept())

@@ -1,139 +1,203 @@
-"""The flash of an emulated board: a real littlefs in a file of the host, which keeps what its last write has left."""
+"""The flash of an emulated board: littlefs in a file of the host, and power that fails in the middle of a write."""
 
+import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.sim_hardware.program import ended, printed
+from tests.micropython import run, start
 
-MOUNT = "import flash, os\nchip, new = flash.mount('{path}', 16{cut})\n"
+BLOCK = 4096
+BLOCKS = 16
 
-WRITE = """
+TRACED = f"""
+import flash, os
+write = flash.Flash.writeblocks
+def traced(board, block, buffer, offset=0):
+    print("write", block * {BLOCK} + offset, bytes(buffer).hex())
+    write(board, block, buffer, offset)
+flash.Flash.writeblocks = traced
+"""
+
+WRITING = """
 for n in range(4):
-    with open("pack", "ab") as f:
-        f.write(bytes([n]) * 300)
-    print("kept", n)
+    with open("%d" % n, "wb") as f:
+        f.write(bytes([65 + n]) * 700)
+print("written")
 """
 
 
-def mount(path: Path, cut: int | None = None) -> str:
-    return MOUNT.format(path=path, cut="" if cut is None else f", {cut}")
+def killed(program: str, folder: Path) -> list[str]:
+    """What a program said until its power failed."""
+    with start(program, folder) as process:
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL, output
+    return output.splitlines()
 
 
-def test_a_new_flash_is_formatted_and_kept(tmp_path: Path) -> None:
-    """The board stands at its root; what it writes is there in its next life, and nowhere else on the host."""
-    path = tmp_path / "flash.bin"
-    program = mount(path) + "print((new, os.getcwd(), os.listdir()))\n"
-    write = "with open('a', 'w') as f:\n    f.write('text')\nos.mkdir('folder')\n"
-    assert printed(program + write, tmp_path) == [(True, "/flash", [])]
-    assert path.stat().st_size == 16 * 4096
-    (found,) = printed(program, tmp_path)
-    assert found[:2] == (False, "/flash")
-    assert sorted(found[2]) == ["a", "folder"]
-    assert printed(mount(path) + "print(repr(open('a').read()))", tmp_path) == ["text"]
-    assert [each.name for each in tmp_path.iterdir()] == ["flash.bin"]
+def test_a_new_flash_is_formatted(tmp_path: Path) -> None:
+    """It takes the room on the host only where something was written."""
+    printed = run(
+        f"""
+import flash, os
+board, new = flash.mount("flash", {BLOCKS})
+print(new, os.getcwd(), os.listdir(), os.statvfs("/flash")[1:3], board.programmed > 0, board.erased > 0)
+""",
+        tmp_path,
+    )
+    assert printed == [f"True /flash [] ({BLOCK}, {BLOCKS}) True True"]
+    size = (tmp_path / "flash").stat()
+    assert size.st_size == BLOCKS * BLOCK
+    assert size.st_blocks * 512 < BLOCKS * BLOCK
 
 
-def test_it_is_as_large_as_it_is(tmp_path: Path) -> None:
-    """A full one says ENOSPC, as a board's does, and what was there before is whole."""
-    found = printed(
-        mount(tmp_path / "flash.bin")
-        + """
-with open("small", "wb") as f:
-    f.write(b"here")
+def test_what_is_kept_outlives_the_process(tmp_path: Path) -> None:
+    """Also one that was killed: what was closed is there, what was not is not."""
+    killed(
+        f"""
+import flash
+flash.mount("flash", {BLOCKS})
+with open("kept", "w") as f:
+    f.write("this")
+f = open("open", "w")
+f.write("that" * 10)
+flash.fail()
+print("never")
+""",
+        tmp_path,
+    )
+    printed = run(
+        f"""
+import flash, os
+board, new = flash.mount("flash", {BLOCKS})
+print(new, board.programmed, open("kept").read(), "open" in os.listdir() and os.stat("open")[6])
+""",
+        tmp_path,
+    )
+    assert printed in (["False 0 this 0"], ["False 0 this False"])
+
+
+@pytest.mark.parametrize("cut", [0, 1, 31, 32, 33, 63])
+def test_a_cut_leaves_so_many_bytes(tmp_path: Path, cut: int) -> None:
+    """Of one write after another; what was there before stays behind them."""
+    (tmp_path / "flash").write_bytes(b"\x00" * 2 * BLOCK)
+    said = killed(
+        f"""
+import flash
+board = flash.Flash("flash", 2, {cut})
+for number in (1, 2):
+    board.writeblocks(1, bytes([number]) * 32, 32 * number)
+    print(board.programmed)
+print("never")
+""",
+        tmp_path,
+    )
+    programmed = (b"\x01" * 32 + b"\x02" * 32)[:cut]
+    assert (tmp_path / "flash").read_bytes() == (bytes(BLOCK + 32) + programmed).ljust(2 * BLOCK, b"\x00")
+    assert said == ["32"][: cut // 32]
+
+
+def test_power_that_lasts_exactly_as_long_as_it_is_needed(tmp_path: Path) -> None:
+    """The last byte it lasts for is programmed, and all that does not write goes on."""
+    printed = run(
+        """
+import flash
+board = flash.Flash("flash", 1, 64)
+board.writeblocks(0, b"x" * 64)
+buffer = bytearray(3)
+board.readblocks(0, buffer, 62)
+print(board.left, buffer)
+""",
+        tmp_path,
+    )
+    assert printed == ["0 bytearray(b'xx\\x00')"]
+
+
+def test_a_mounted_flash_is_cut_at_any_byte(tmp_path: Path) -> None:
+    """Counted from the mount on; the file is what the whole writes, and the first bytes of the last one, have made it.
+
+    The boot after it finds a file system, with the files that were closed.
+    """
+    run(f'import flash\nflash.mount("flash", {BLOCKS})', tmp_path)
+    formatted = tmp_path / "formatted"
+    (tmp_path / "flash").rename(formatted)
+    shutil.copy(formatted, tmp_path / "flash")
+    whole = f'import flash\nboard, _ = flash.mount("flash", {BLOCKS})\n{WRITING}print(board.programmed)'
+    total = int(run(whole, tmp_path)[-1])
+    assert total > 4 * 700
+    for cut in (0, 1, 64, total // 3, total // 2, total - 1):
+        shutil.copy(formatted, tmp_path / "flash")
+        said = killed(f'{TRACED}flash.mount("flash", {BLOCKS}, {cut})\n{WRITING}', tmp_path)
+        image, left = bytearray(formatted.read_bytes()), cut
+        for _, at, data in map(str.split, said):
+            part = bytes.fromhex(data)[:left]
+            image[int(at) : int(at) + len(part)] = part
+            left -= len(part)
+        assert left == 0
+        assert (tmp_path / "flash").read_bytes() == image
+        found = run(
+            f"""
+import flash, os
+flash.mount("flash", {BLOCKS})
+for name in sorted(os.listdir()):
+    content = open(name, "rb").read()
+    print(name, len(content), set(content) == {{65 + int(name)}})
+""",
+            tmp_path,
+        )
+        files = [f"{n} 700 True" for n in range(4)]
+        assert found[:-1] == files[: max(0, len(found) - 1)]
+        assert not found or found[-1] in (files[len(found) - 1], f"{len(found) - 1} 0 False")
+
+
+@pytest.mark.parametrize("harm", ["zeroed", "noise", "short", "empty"])
+def test_what_is_no_file_system_is_an_error(tmp_path: Path, harm: str) -> None:
+    """It is never formatted over what may be somebody's packs."""
+    run(f'import flash\nflash.mount("flash", {BLOCKS})', tmp_path)
+    file = tmp_path / "flash"
+    content = {
+        "zeroed": bytes(BLOCKS * BLOCK),
+        "noise": bytes(n * n % 251 for n in range(BLOCKS * BLOCK)),
+        "short": file.read_bytes()[:8],
+        "empty": b"",
+    }[harm]
+    file.write_bytes(content)
+    printed = run(
+        f"""
+import flash
+try:
+    flash.mount("flash", {BLOCKS})
+except OSError as error:
+    print("refused", error.errno)
+""",
+        tmp_path,
+    )
+    assert printed[0].startswith("refused")
+    assert file.read_bytes() == content
+
+
+def test_a_full_flash_is_an_error_not_a_loss(tmp_path: Path) -> None:
+    """ENOSPC; what was there stays, and there is room again when something goes."""
+    printed = run(
+        f"""
+import flash, os
+flash.mount("flash", {BLOCKS})
+with open("kept", "wb") as f:
+    f.write(b"k" * 5000)
 try:
     with open("large", "wb") as f:
-        for _ in range(20):
-            f.write(bytes(4096))
+        for _ in range(100):
+            f.write(b"l" * {BLOCK})
 except OSError as error:
     print(error.errno)
-print(open("small", "rb").read())
-print(os.statvfs(".")[2])
+print(open("kept", "rb").read() == b"k" * 5000)
+os.remove("large")
+with open("next", "wb") as f:
+    print(f.write(b"n" * {4 * BLOCK}))
 """,
         tmp_path,
     )
-    assert found == [28, b"here", 16]
-
-
-def test_wear_is_counted(tmp_path: Path) -> None:
-    """Bytes that were programmed, blocks that were erased; reading costs nothing."""
-    first, wrote, read = printed(
-        mount(tmp_path / "flash.bin")
-        + """
-print((chip.programmed, chip.erased))
-with open("a", "wb") as f:
-    f.write(bytes(5000))
-print((chip.programmed, chip.erased))
-open("a", "rb").read()
-print((chip.programmed, chip.erased))
-""",
-        tmp_path,
-    )
-    assert wrote[0] - first[0] >= 5000
-    assert wrote[1] - first[1] >= 2
-    assert read == wrote
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, int]:
-    """(a flash that is new, bytes that WRITE programs)."""
-    folder = tmp_path_factory.mktemp("whole")
-    path = folder / "flash.bin"
-    printed(mount(path), folder)
-    before = path.read_bytes()
-    lines = ended(mount(path) + "before = chip.programmed\n" + WRITE + "print(chip.programmed - before)", folder)[1]
-    return before, int(lines[-1])
-
-
-@pytest.mark.parametrize("part", range(13))
-def test_the_power_fails_at_exactly_that_byte(tmp_path: Path, whole: tuple[bytes, int], part: int) -> None:
-    """The process is dead at once; what was kept before is there after it, nothing is torn, and a file can be added."""
-    before, programmed = whole
-    cut = programmed * part // 12
-    path = tmp_path / "flash.bin"
-    path.write_bytes(before)
-    code, lines = ended(mount(path, cut) + WRITE, tmp_path)
-    assert code == (0 if cut == programmed else -signal.SIGKILL)
-    assert lines == [f"kept {n}" for n in range(len(lines))]
-    assert (path.read_bytes() == before) == (part == 0)
-    size, content = printed(
-        mount(path)
-        + """
-with open("new", "wb") as f:
-    f.write(b"new")
-with open("pack", "ab") as f:
-    pass
-found = open("pack", "rb").read()
-print(len(found))
-print(found == b"".join([bytes([n]) * 300 for n in range(len(found) // 300)]))
-""",
-        tmp_path,
-    )
-    assert content is True
-    assert size in (300 * len(lines), 300 * (len(lines) + 1))
-
-
-@pytest.mark.parametrize("left", [0, 1, 31, 32, 99, 100])
-def test_each_byte_counts(tmp_path: Path, left: int) -> None:
-    """Of the write in which the power fails exactly so many are on the chip, and none of the writes after it."""
-    path = tmp_path / "flash.bin"
-    program = (
-        mount(path)
-        + f"chip.left = {left} + 50\nchip.writeblocks(9, b'a' * 50, 7)\nchip.writeblocks(9, b'b' * 100, 96)\n"
-    )
-    code, _ = ended(program + "chip.writeblocks(9, b'c')\n", tmp_path)
-    assert code == -signal.SIGKILL
-    block = path.read_bytes()[9 * 4096 : 10 * 4096]
-    assert block[7:57] == b"a" * 50
-    assert block[96:] == b"b" * left + bytes(4096 - 96 - left)
-    assert block[:7] == bytes(7)
-
-
-def test_what_is_no_file_system_is_an_error(tmp_path: Path) -> None:
-    """It is not formatted over: somebody may want to look at it."""
-    path = tmp_path / "flash.bin"
-    path.write_bytes(b"\x5a" * 16 * 4096)
-    program = "import flash\ntry:\n    flash.mount('{}', 16)\nexcept OSError as error:\n    print('refused')"
-    assert ended(program.format(path), tmp_path) == (0, ["refused"])
-    assert path.read_bytes() == b"\x5a" * 16 * 4096
+    assert printed == ["28", "True", f"{4 * BLOCK}"]
+    assert os.listdir(tmp_path) == ["flash"]

@@ -164,6 +164,28 @@ print("not bitten")
     assert ended(program, tmp_path) == (83, ["299999"])
 
 
+def test_there_is_one_watchdog(tmp_path: Path) -> None:
+    """Who asks for it again, as the firmware after its loader, sets its timeout anew, and feeds it."""
+    pace(tmp_path, 60)
+    program = (
+        FOLLOW
+        + """
+import machine
+first = machine.WDT(timeout=300)
+time.sleep_ms(200)
+second = machine.WDT(timeout=5_000)
+time.sleep_ms(4_000)
+first.feed()
+print("fed")
+time.sleep_ms(4_900)
+print("alive")
+time.sleep_ms(200)
+print("not bitten")
+"""
+    )
+    assert ended(program, tmp_path) == (83, ["fed", "alive"])
+
+
 def test_figures_of_the_heap(tmp_path: Path) -> None:
     """(total, free, largest, least free): what is used is missing from what is free."""
     (before, after) = printed(
