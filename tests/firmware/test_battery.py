@@ -146,6 +146,7 @@ def test_a_burst_is_told_with_the_pulse_that_proves_it(broker: Mosquitto, board:
     assert len(early) == 1
 
 
+@pytest.mark.soak
 def test_three_days_without_a_broker(broker: Mosquitto, board: Board) -> None:
     """Nothing is lost, all comes in order, and it is tried ever more seldom."""
     meter = board("return 10_000, us + 3_600_000_000", battery={"window_s": 2 * HOUR, "report_s": 12 * HOUR})

@@ -355,6 +355,7 @@ class AnyLife(RuleBasedStateMachine):
 
 TestAnyLife = AnyLife.TestCase
 TestAnyLife.settings = settings(max_examples=150, stateful_step_count=50)
+TestAnyLife.pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]  # minutes on a busy machine
 
 
 @pytest.mark.soak

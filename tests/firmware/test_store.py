@@ -210,7 +210,7 @@ def test_power_fails_anywhere(whole: tuple[list[str], list[int]], tmp_path: Path
 def test_power_fails_everywhere(whole: tuple[list[str], list[int]]) -> None:
     """Around the end of each write, and every few bytes in between."""
     _, ends = whole
-    cuts = sorted({cut for end in ends for cut in (end - 1, end, end + 1)} | set(range(0, ends[-1], 5)))
+    cuts = sorted({cut for end in ends for cut in (end - 1, end, end + 1)} | set(range(0, ends[-1], 13)))
     cuts = [cut for cut in cuts if cut < ends[-1]]
     for at in range(0, len(cuts), 200):
         with TemporaryDirectory() as folder:
