@@ -208,6 +208,27 @@ def test_packs_go_to_flash_when_it_is_time(folder: str, ticks: Ticks) -> None:
     assert publish(outbox) == [([1], True), ([2], False)]
 
 
+def test_what_goes_to_flash_while_it_is_on_its_way_is_not_sent_twice(folder: str, ticks: Ticks) -> None:
+    """Only on the next connection."""
+    outbox = filled(3, store=Store(folder))
+    assert publish(outbox, most=2) == singles(0, 1)
+    ticks.go(KEEP_MS + 1)
+    outbox.keep()
+    assert not outbox._fresh
+    assert publish(outbox) == singles(2)
+    outbox.disconnected()
+    assert publish(outbox) == singles(0, 1, 2, dup=True)
+
+
+def test_a_message_is_all_of_flash_or_all_of_ram(folder: str) -> None:
+    """What happens to one of its packs happens to all."""
+    outbox = filled(2, online=False, store=Store(folder))
+    outbox.online = True
+    for n in (2, 3):
+        outbox.put(NOW + 60 * n, "telemetry", f"body {n}")
+    assert publish(outbox, merge=True) == [([0, 1], False), ([2, 3], False)]
+
+
 def test_the_next_boot_sends_what_this_one_did_not(folder: str, ticks: Ticks) -> None:
     """First, in its order, with its own boot, not as duplicates; what was acknowledged and lingered is gone."""
     first = filled(5, online=False, boot=7, store=Store(folder))
