@@ -61,7 +61,7 @@ def load(crumbs, log):
     wanted = configuration.read(configuration.WANTED)
     if wanted and not crumbs.safe:
         try:
-            whole = configuration.read("config.json")
+            whole = dict(config)
             whole.update(wanted)
             whole = configuration.check(whole)
             check(whole)

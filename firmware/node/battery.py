@@ -4,7 +4,6 @@
 # The board sleeps, and wakes by the meter's contacts (node/wake.py), at a window's end (here), and for a report
 # (node/report.py). These wakes are one boot: its number and its sequence go on.
 
-import json
 import os
 import struct
 from binascii import crc32
@@ -13,7 +12,7 @@ import esp32
 from micropython import const
 
 from node import wake
-from node.config import ConfigError
+from node.config import CALIBRATION, ConfigError
 from node.pack import body
 from node.register import Register
 from node.scratch import CLOCK, SLEEP
@@ -154,26 +153,18 @@ def _temperature(state, board):
         return None
     if cel < -40:
         return None  # no pit is colder: a broken cable
-    if cel <= _FROST_CEL and not _told() & _FROST:
+    if cel <= _FROST_CEL and not wake.told(esp32.NVS("meter")) & _FROST:
         state.flags |= wake.WANTED
     return round(cel, 2)
 
 
-def _told():
-    try:
-        return esp32.NVS("meter").get_i32("told")
-    except OSError:
-        return 0
-
-
 def _local_calibration(kind):
     """From a command, not from the configuration: see node/node.py."""
-    if "calibration.json" not in os.listdir():
+    if CALIBRATION not in os.listdir():
         return {}
     from node import calibration
 
     try:
-        with open("calibration.json") as f:
-            return calibration.check(json.load(f), kind)
+        return calibration.kept(kind)
     except (OSError, ValueError):
         return {}

@@ -2,6 +2,8 @@
 #
 # A table looks as in the configuration: {"version": 3, "pm2_5": {"gain": 0.84, "offset": -1.5}, ...}.
 
+import json
+
 from node import config
 from node.config import ConfigError
 
@@ -45,6 +47,12 @@ def check(given, kind=None):
         if name != "version":
             table[name] = _entry(name, given[name], kind)
     return table
+
+
+def kept(kind):
+    """The table that commands have left on flash. Raises OSError, or ValueError when it cannot be used."""
+    with open(config.CALIBRATION) as f:
+        return check(json.load(f), kind)
 
 
 def merge(table, quantity, offset, gain, version, kind=None):

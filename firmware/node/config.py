@@ -1,8 +1,11 @@
 # The node's configuration: config.json, checked once, before anything is switched on.
 
 import json
+import os
 
 WANTED = "wanted.json"  # what the gateway wants of the configuration, as far as it was taken: see node/wanted.py
+
+CALIBRATION = "calibration.json"  # what a command has calibrated
 
 _ANYTHING = {}  # a table whose keys are known elsewhere
 
@@ -46,6 +49,13 @@ def read(path):
     except (OSError, ConfigError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def write(path, content):
+    """Replace a JSON file: whatever happens meanwhile, the old one is there or the new one. Raises OSError."""
+    with open(path + ".new", "w") as f:
+        json.dump(content, f)
+    os.rename(path + ".new", path)
 
 
 def _read(path):

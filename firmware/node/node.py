@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import json
 import os
 
 import esp32
@@ -10,7 +9,7 @@ import machine
 
 from node import health
 from node.clock import Clock
-from node.config import ConfigError
+from node.config import CALIBRATION, ConfigError, write
 from node.later import Later
 from node.net import Wifi, wire_ms, wire_sleep_ms
 from node.outbox import Outbox
@@ -27,7 +26,6 @@ _KEEP_MS = 1_000
 _WELL_MS = 600_000  # who has lived so long has not crashed at the start
 _SAFE_MS = 3_600_000  # a node in safe mode tries once an hour whether it can do without
 _UPLINK_MS = 600_000  # of the wire: the longest time for sending to come no further
-_CALIBRATION = "calibration.json"
 _SLOTS = "slots.json"  # there once an update was begun: see node/slots.py
 
 
@@ -224,20 +222,17 @@ class Node:
             raise ConfigError("calibration is set by config: change it there")
         table = self.config["calibration"]
         self.config["calibration"] = calibration.merge(table, quantity, offset, gain, version, self.config["kind"])
-        with open(_CALIBRATION + ".new", "w") as f:
-            json.dump(self.config["calibration"], f)
-        os.rename(_CALIBRATION + ".new", _CALIBRATION)
+        write(CALIBRATION, self.config["calibration"])
 
     def _read_calibration(self):
-        if _CALIBRATION not in os.listdir():
+        if CALIBRATION not in os.listdir():
             return
         from node import calibration
 
         try:
-            with open(_CALIBRATION) as f:
-                self.config["calibration"] = calibration.check(json.load(f), self.config["kind"])
+            self.config["calibration"] = calibration.kept(self.config["kind"])
         except (OSError, ValueError) as error:
-            self.log("calibration", "%s cannot be used: %r" % (_CALIBRATION, error))
+            self.log("calibration", "%s cannot be used: %r" % (CALIBRATION, error))
 
     # The end of a boot.
 

@@ -5,10 +5,11 @@
 # fields mean is told in loader.py.
 
 import asyncio
-import json
 import os
 import struct
 from binascii import crc32
+
+from node.config import read, write
 
 SLOTS = ("a", "b")
 STATE = "slots.json"
@@ -189,18 +190,3 @@ def remove(path):
     except OSError as error:
         if error.errno != 2:  # ENOENT
             raise
-
-
-def read(path):
-    try:
-        with open(path) as f:
-            found = json.load(f)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def write(path, content):
-    with open(path + ".new", "w") as f:
-        json.dump(content, f)
-    os.rename(path + ".new", path)

@@ -123,15 +123,17 @@ class Meter:
             if _read(state.tamper) != bool(state.flags & OPEN):
                 return True
         backwards = self.turns.backwards() if len(self._pins) == 2 else None
-        if backwards is not None and backwards != bool(self._told() & _REVERSE):
+        if backwards is not None and backwards != bool(told(self._memory) & _REVERSE):
             return True
         return self.register.forward >= state.burst
 
-    def _told(self):
-        try:
-            return self._memory.get_i32("told")
-        except OSError:
-            return 0
+
+def told(memory):
+    """The states that were told last, as sensors/water.py keeps them in the NVS "meter"."""
+    try:
+        return memory.get_i32("told")
+    except OSError:
+        return 0
 
 
 def run():

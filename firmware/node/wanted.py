@@ -5,7 +5,6 @@
 
 import asyncio
 import json
-import os
 
 from node import config as configuration
 
@@ -82,13 +81,10 @@ class Wanted:
         for key in refused:
             self._log("config", "%s refused: %s" % (key, refused[key]))
         # As texts: a float is not always the same again once a board has written and read it.
-        text = json.dumps(taken)
-        changed = text != _kept()
+        changed = json.dumps(taken) != _kept()
         if changed:
             try:
-                with open(configuration.WANTED + ".new", "w") as f:
-                    f.write(text)
-                os.rename(configuration.WANTED + ".new", configuration.WANTED)
+                configuration.write(configuration.WANTED, taken)
             except OSError as error:
                 self._answer = {"taken": configuration.read(configuration.WANTED), "refused": {"": "flash: %r" % error}}
                 return False

@@ -202,7 +202,7 @@ def test_a_flash_that_takes_nothing(board: Path, monkeypatch: pytest.MonkeyPatch
     def broken(old: str, new: str) -> None:
         raise OSError(5, "broken")
 
-    monkeypatch.setattr(wanted.os, "rename", broken)
+    monkeypatch.setattr(wanted.configuration.os, "rename", broken)
     mine = part()
     assert mine._take(b'{"window_s": 45}') is False
     assert mine._answer["taken"] == {"window_s": 30}
