@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gateway.board.compile import LOADER
 from gateway.board.errors import SettingsError, TransferError
-from gateway.board.remote import SLOT, Look, Remote
+from gateway.board.remote import HASH, SLOT, Look, Remote
 from gateway.update.package import Package, slot_mark
 
 _MAIN: Final = "main.py"
@@ -52,17 +52,10 @@ print("GANGLION done")
 
 # Reads back what was written, lets the firmware look at its configuration, and only then makes the slot valid. The
 # reset that follows is no crash, and those before are forgotten: the node is told so.
-_FINISH = """
-import os, sys, json, hashlib
-from binascii import hexlify
-def sha(path):
- h = hashlib.sha256(); b = bytearray(512); v = memoryview(b)
- with open(path, "rb") as f:
-  while True:
-   n = f.readinto(b)
-   if not n: break
-   h.update(v[:n])
- return hexlify(h.digest()).decode()
+_FINISH = (
+    HASH
+    + """
+import os, sys, json
 def check():
  for path, wanted in HASHES.items():
   try:
@@ -92,6 +85,7 @@ if not found:
  crumbs.restarting("flash")
 print("GANGLION " + json.dumps(found))
 """
+)
 
 
 class Load(Struct, frozen=True):

@@ -22,13 +22,9 @@ _START_S: Final = 40
 _MARK: Final = "GANGLION "
 """Before the one line that our programs print: whatever else a board says is passed over."""
 
-# All that is to be known before anything is changed. Hashes are taken in pieces: the heap is small. A node that was
-# interrupted has left its watchdog running, over soft resets too, and it cannot be stopped; but it can be given more
-# time, by opening it once more.
-_LOOK = """
-import os, sys, json, hashlib, machine
+HASH: Final = """
+import hashlib
 from binascii import hexlify
-if "main.py" in os.listdir(): machine.WDT(timeout=1800000)
 def sha(path):
  h = hashlib.sha256(); b = bytearray(512); v = memoryview(b)
  with open(path, "rb") as f:
@@ -37,6 +33,16 @@ def sha(path):
    if not n: break
    h.update(v[:n])
  return hexlify(h.digest()).decode()
+"""
+"""`sha(path)` for programs on a board: in pieces, because the heap is small."""
+
+# All that is to be known before anything is changed. A node that was interrupted has left its watchdog running, over
+# soft resets too, and it cannot be stopped; but it can be given more time, by opening it once more.
+_LOOK = (
+    HASH
+    + """
+import os, sys, json, machine
+if "main.py" in os.listdir(): machine.WDT(timeout=1800000)
 def walk(folder, files):
  for e in os.ilistdir(folder):
   p = folder + "/" + e[0]
@@ -53,6 +59,7 @@ s = os.statvfs(".")
 print("MARK" + json.dumps({"version": list(sys.implementation.version[:3]), "esp32": is_esp32,
  "mpy": getattr(sys.implementation, "_mpy", 0) & 255, "free": s[0] * s[3], "files": files}))
 """.replace("MARK", _MARK).replace("SLOT", SLOT)
+)
 
 
 class Look(Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Sensirion SCD41 CO2 sensor on I2C (datasheet SCD4x version 1.5, chapter 3)."""
 
 from .noise import Noise
+from .sensirion import crc8, framed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,16 +30,6 @@ _COMMANDS = {
 }
 _SETTINGS = {0xE000: 0xE000, 0x241D: 0x2318, 0x2427: 0x2322, 0x2416: 0x2313}  # what sets -> what gets
 _PERIODS_MS = {0x21B1: 5_000, 0x21AC: 30_000}
-
-
-def crc8(data: bytes) -> int:
-    """The check byte of a word: polynomial 0x31, start 0xFF (datasheet 3.12)."""
-    crc = 0xFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x31 if crc & 0x80 else crc << 1) & 0xFF
-    return crc
 
 
 class SCD41:
@@ -89,13 +80,8 @@ class SCD41:
         """The answer to the last command, each word with its check byte. OSError(19) when there is none (yet)."""
         if self.dead or self._clock_ms() < self._busy_until or not self._reply:
             raise OSError(19)
-        out = bytearray()
-        for word in self._reply:
-            pair = bytes((word >> 8, word & 0xFF))
-            out += pair
-            out.append(crc8(pair) ^ (1 if self.bad_crc else 0))
-        self._reply = ()
-        return bytes(out[:n]) + b"\xff" * (n - len(out))
+        words, self._reply = self._reply, ()
+        return framed(words, n, self.bad_crc)
 
     def _run(self, code: int, now: int) -> "tuple[int, ...]":
         """Do a command without an argument; the words it answers with."""

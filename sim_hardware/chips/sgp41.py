@@ -3,7 +3,7 @@
 import math
 
 from .noise import Noise
-from .scd41 import crc8
+from .sensirion import crc8, framed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,13 +73,8 @@ class SGP41:
         """The answer to the last command, each word with its check byte. OSError(19) when there is none (yet)."""
         if self.dead or self._clock_ms() < self._busy_until or not self._reply:
             raise OSError(19)
-        out = bytearray()
-        for word in self._reply:
-            pair = bytes((word >> 8, word & 0xFF))
-            out += pair
-            out.append(crc8(pair) ^ (1 if self.bad_crc else 0))
-        self._reply = ()
-        return bytes(out[:n]) + b"\xff" * (n - len(out))
+        words, self._reply = self._reply, ()
+        return framed(words, n, self.bad_crc)
 
     def _watch_conditioning(self, code: int, now: int) -> None:
         since = self._conditioned_since

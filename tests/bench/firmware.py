@@ -24,7 +24,7 @@ from sim_hardware.fleet.image import ROOT
 from tests.bench.lab import Lab, begin, node_program
 from tests.bench.result import Result, result, tell
 from tests.firmware.board import fast
-from tests.firmware.nodes import decoded, values
+from tests.firmware.nodes import DETECTORS, decoded, values
 from tests.firmware.peers import Subscriber
 from tests.micropython import HEAP
 
@@ -134,26 +134,8 @@ def boot(lab: Lab, boots: int = 5, kinds: tuple[str, ...] = KINDS) -> Iterator[R
 
 # Loops.
 
-# A vehicle of 2.5 m at 25 m/s each 300 ms: 180 ms over a loop, 160 ms from one to the other. Closer than anyone drives.
-_STREET = """
-class Detectors:
-    def __init__(self, pins, late_us):
-        self.pins = pins
-        self.start = world.now + 1_000_000 + late_us
-        self.n = 0
-        self.edges = []
-    def next_us(self):
-        if not self.edges or self.n < VEHICLES and self.start + self.n * 300_000 <= self.edges[0][0]:
-            if self.n == VEHICLES:
-                return None
-            at = self.start + self.n * 300_000
-            self.n += 1
-            for pin, after in zip(self.pins, (0, 160_000)):
-                self.edges += [(at + after, pin, 0), (at + after + 180_000, pin, 1)]
-            self.edges.sort()
-        return self.edges[0][0]
-    def fire(self):
-        return self.edges.pop(0)[1:]
+_STREET = f"""
+{DETECTORS}
 for pins, late_us in zip(board.LOOPS, (0, 1_000, 0, 77_000)):
     for pin in pins:
         hardware.line(pin).drive(1)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sim_hardware.chips.loop import LoopPair
 from tests.firmware.board import fast
 from tests.firmware.importer import load, ticks_add
+from tests.firmware.nodes import DETECTORS
 from tests.micropython import run
 
 driver = load("drivers.loops")
@@ -252,25 +253,7 @@ from time import sleep_ms
 import world as hardware
 from boards import esp32_devkit as board
 from drivers.loops import LoopPair
-class Detectors:
-    # A vehicle of 2.5 m at 25 m/s each 300 ms, 1000 of them: 180 ms over a loop, 160 ms from one to the other.
-    def __init__(self, pins, late_us):
-        self.pins = pins
-        self.start = world.now + 1_000_000 + late_us
-        self.n = 0
-        self.edges = []
-    def next_us(self):
-        if not self.edges or self.n < 1000 and self.start + self.n * 300_000 <= self.edges[0][0]:
-            if self.n == 1000:
-                return None
-            at = self.start + self.n * 300_000
-            self.n += 1
-            for pin, after in zip(self.pins, (0, 160_000)):
-                self.edges += [(at + after, pin, 0), (at + after + 180_000, pin, 1)]
-            self.edges.sort()
-        return self.edges[0][0]
-    def fire(self):
-        return self.edges.pop(0)[1:]
+DETECTORS
 class Lane:
     def __init__(self, pins, late_us):
         for pin in pins:
@@ -292,6 +275,7 @@ for _ in range(6):
 for i, lane in enumerate(lanes):
     print(lane.count, lane.seen, *[window[i] for window in windows])
 """
+    program = program.replace("DETECTORS", DETECTORS.replace("VEHICLES", "1000"))
     rows = run(fast(tmp_path, START) + program, tmp_path)
     assert len(rows) == 4
     for row in rows:

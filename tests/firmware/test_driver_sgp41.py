@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hardware.chips.scd41 import crc8
+from sim_hardware.chips.sensirion import crc8
 from tests.firmware.board import fast
 from tests.firmware.importer import load
 from tests.micropython import run

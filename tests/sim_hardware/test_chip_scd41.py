@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hardware.chips.scd41 import SCD41, crc8
+from sim_hardware.chips.scd41 import SCD41
+from sim_hardware.chips.sensirion import crc8
 from tests.sim_hardware.clock import Clock, not_acknowledged
 
 START, LOW_POWER, STOP = (bytes.fromhex(code) for code in ("21B1", "21AC", "3F86"))

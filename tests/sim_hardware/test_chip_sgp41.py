@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_hardware.chips.scd41 import crc8
+from sim_hardware.chips.sensirion import crc8
 from sim_hardware.chips.sgp41 import SGP41
 from tests.sim_hardware.clock import Clock, not_acknowledged
 

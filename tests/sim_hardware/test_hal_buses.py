@@ -12,7 +12,8 @@ import world as w
 from machine import *
 from chips.bme280 import BME280
 from chips.pms5003 import PMS5003
-from chips.scd41 import SCD41, crc8
+from chips.scd41 import SCD41
+from chips.sensirion import crc8
 ms = lambda: world.now // 1000
 scd, bme = SCD41(ms, lambda: (500, 25, 37)), BME280(ms, lambda: (20, 100_000, 50))
 w.attach_i2c(22, 21, scd)
