@@ -63,7 +63,10 @@ async def run(folder: Path, nodes: int, cuts: int, seed: int, progress: Progress
                 await until(lambda: all(view.time > now for view in views(gateway)), 60)
                 found = {VERSION: 0, NEXT: 0, "silent": 0, "crashes": fleet.crashes}
                 for view in views(gateway):
-                    found[view.firmware if view.time > now and view.firmware in found else "silent"] += 1
+                    works = view.time > now and view.firmware in (VERSION, NEXT)
+                    found[view.firmware if works else "silent"] += 1
+                    if not works:
+                        progress.console.print(f"silent for {now - view.time} s of the city: {view}")
                 return found
 
 
