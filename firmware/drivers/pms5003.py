@@ -7,8 +7,8 @@ WARM_UP_MS = 30_000  # the fan needs so long to draw a steady stream of air
 MOST = 10_000  # ug/m3; the manual says "at least 1000" and names no end, so it is the end of what air can hold
 
 _FRAME = const(32)
-_WAKE = b"\x42\x4d\xe4\x00\x01\x01\x74"
-_ACTIVE = b"\x42\x4d\xe1\x00\x01\x01\x71"
+_WAKE = const(b"\x42\x4d\xe4\x00\x01\x01\x74")
+_ACTIVE = const(b"\x42\x4d\xe1\x00\x01\x01\x71")
 
 
 class PMS5003:

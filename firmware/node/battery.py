@@ -12,7 +12,7 @@ import esp32
 from micropython import const
 
 from node import wake
-from node.config import CALIBRATION, ConfigError
+from node.files import CALIBRATION, ConfigError
 from node.pack import body
 from node.register import Register
 from node.scratch import CLOCK, SLEEP

@@ -2,10 +2,8 @@
 #
 # A table looks as in the configuration: {"version": 3, "pm2_5": {"gain": 0.84, "offset": -1.5}, ...}.
 
-import json
-
-from node import config
-from node.config import ConfigError
+from node import config, files
+from node.files import ConfigError
 
 _VERSION_MOST = 1_000_000_000
 _GAINS = (0.1, 10)
@@ -51,8 +49,7 @@ def check(given, kind=None):
 
 def kept(kind):
     """The table that commands have left on flash. Raises OSError, or ValueError when it cannot be used."""
-    with open(config.CALIBRATION) as f:
-        return check(json.load(f), kind)
+    return check(files.load(files.CALIBRATION), kind)
 
 
 def merge(table, quantity, offset, gain, version, kind=None):

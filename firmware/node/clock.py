@@ -1,28 +1,25 @@
 # The node's clock: Unix time in integers only (a float32 is off by minutes), and whether it can be believed.
 
 import asyncio
-import socket
 import struct
 import time
 
 from machine import RTC
+from micropython import const
 
-from node.net import wire_ms
 from node.scratch import CLOCK
 
 _EPOCH = 946_684_800 if time.gmtime(0)[0] == 2000 else 0
-_NTP_EPOCH = 2_208_988_800  # 1900 to 1970
 BELIEVABLE = 1_735_689_600  # 2025-01-01: no board with this firmware is older, so a clock before it is not set
-_LAST = 4_102_444_800  # 2100-01-01: nor does any live longer
+_LAST = const(4_102_444_800)  # 2100-01-01: nor does any live longer
 
-_NTP_WAIT_MS = 3_000
-_RESYNC_S = 6 * 3600  # a crystal of 20 ppm is off by less than half a second after six hours
-_RETRY_S = 30
-_LEAST_MS = 100  # a smaller correction is within what the way there and back may hide
-_HOLD_MS = 120_000  # a clock that is ahead by no more stands still until it is right
-_DRIFT_AFTER_MS = 3_600_000  # between two corrections, for the drift to be told from the way's jitter
+_RESYNC_S = const(6 * 3600)  # a crystal of 20 ppm is off by less than half a second after six hours
+_RETRY_S = const(30)
+_LEAST_MS = const(100)  # a smaller correction is within what the way there and back may hide
+_HOLD_MS = const(120_000)  # a clock that is ahead by no more stands still until it is right
+_DRIFT_AFTER_MS = const(3_600_000)  # between two corrections, for the drift to be told from the way's jitter
 
-_KEPT = "<IQ"  # era, offset of its clock in s + 1, or 0
+_KEPT = const("<IQ")  # era, offset of its clock in s + 1, or 0
 
 
 class Clock:
@@ -111,66 +108,19 @@ class Clock:
             self.on_back()
 
     async def run(self):
-        """Keep the clock right by NTP, if a server is configured. Else the gateway may tell: see `correct`."""
+        """Keep the clock right by NTP. Where no server is configured the gateway may tell: see `correct`."""
+        from node.sntp import offset_ms
+
         while True:
             wait = _RESYNC_S
-            if self._server:
-                try:
-                    self.correct(await sntp_offset_ms(self._server, rtc_ms))
-                except (OSError, ValueError) as error:
-                    self._log("clock", "no time from %s: %s" % (self._server, error))
-                    wait = _RETRY_S
+            try:
+                self.correct(await offset_ms(self._server, rtc_ms))
+            except (OSError, ValueError) as error:
+                self._log("clock", "no time from %s: %s" % (self._server, error))
+                wait = _RETRY_S
             await asyncio.sleep_ms(wait * 1000)
 
 
 def rtc_ms():
     """What the real-time clock says, in Unix milliseconds; it may go back."""
     return time.time_ns() // 1_000_000 + _EPOCH * 1000
-
-
-async def sntp_offset_ms(server, unix_ms, port=123):
-    """Ask an SNTP server (RFC 5905 §14): milliseconds by which our clock is behind, the way there and back halved.
-
-    Raises OSError when there is no answer, ValueError when the answer cannot be used.
-    """
-    host, _, own_port = server.partition(":")
-    address = socket.getaddrinfo(host, int(own_port or port))[0][-1]
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        question = bytearray(48)
-        question[0] = 0x23  # version 4, client
-        sent = unix_ms()
-        # The server repeats our transmit time as its origin time: an answer to something else is not taken.
-        struct.pack_into(">II", question, 40, sent // 1000 % (1 << 32), sent % 1000)
-        sock.sendto(question, address)
-        answer = await _receive(sock, wire_ms(_NTP_WAIT_MS))
-        received = unix_ms()
-    finally:
-        sock.close()
-    if len(answer) < 48 or answer[0] & 7 != 4 or answer[24:32] != question[40:48]:
-        raise ValueError("not an answer to our question")
-    if not 1 <= answer[1] <= 15 or answer[0] >> 6 == 3:
-        raise ValueError("the server has no time itself")
-    there, back = _ntp_ms(answer, 32), _ntp_ms(answer, 40)
-    return ((there - sent) + (back - received)) // 2
-
-
-def _ntp_ms(packet, at):
-    seconds, fraction = struct.unpack_from(">II", packet, at)
-    # The 32 bits begin anew in 2036; counted from 1970 they last to 2106.
-    return (seconds - _NTP_EPOCH) % (1 << 32) * 1000 + (fraction * 1000 >> 32)
-
-
-async def _receive(sock, limit_ms):
-    waited = 0
-    while waited < limit_ms:
-        try:
-            return sock.recv(48)
-        except OSError as error:
-            if error.errno not in (11, 35):  # EAGAIN
-                raise
-        step = max(20, limit_ms // 100)
-        await asyncio.sleep_ms(step)
-        waited += step
-    raise OSError(110, "no answer")

@@ -91,7 +91,7 @@ class Commands:
         return self._blink
 
     async def _blink(self):
-        self._led = self._led or Pin(self._node.board.LED, Pin.OUT)
+        self._led = self._led or Pin(self._node.led, Pin.OUT)
         asyncio.create_task(self._blinking())
 
     async def _blinking(self):

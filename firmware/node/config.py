@@ -1,11 +1,8 @@
-# The node's configuration: config.json, checked once, before anything is switched on.
+# The node's configuration: config.json, checked once, before anything is switched on. In memory only meanwhile: what
+# stays there has ConfigError from node/files.py.
 
-import json
-import os
-
-WANTED = "wanted.json"  # what the gateway wants of the configuration, as far as it was taken: see node/wanted.py
-
-CALIBRATION = "calibration.json"  # what a command has calibrated
+from node import files
+from node.files import ConfigError
 
 _ANYTHING = {}  # a table whose keys are known elsewhere
 
@@ -33,37 +30,9 @@ KINDS = ("traffic", "water", "air")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
-class ConfigError(ValueError):
-    pass
-
-
 def load(path="config.json"):
     """Read and check a configuration. Raises OSError when there is none, ConfigError when it cannot be used."""
-    return check(_read(path))
-
-
-def read(path):
-    """What is in a JSON file, unchecked; an empty table where there is none, or it cannot be used."""
-    try:
-        found = _read(path)
-    except (OSError, ConfigError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def write(path, content):
-    """Replace a JSON file: whatever happens meanwhile, the old one is there or the new one. Raises OSError."""
-    with open(path + ".new", "w") as f:
-        json.dump(content, f)
-    os.rename(path + ".new", path)
-
-
-def _read(path):
-    with open(path) as f:
-        try:
-            return json.load(f)
-        except ValueError:
-            raise ConfigError("%s is not JSON" % path) from None
+    return check(files.load(path))
 
 
 def check(given):

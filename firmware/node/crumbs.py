@@ -2,12 +2,14 @@
 
 import json
 
+from micropython import const
+
 from node.log import traceback
 from node.scratch import CRUMB, TRACE
 
 _POWER_ON, _HARD, _WATCHDOG, _DEEP_SLEEP, _SOFT = 1, 2, 3, 4, 5  # as machine.reset_cause() tells
 _CRASHES = ("panic", "watchdog", "soft")
-_TOO_MANY = 3  # crashes one after another: then only what is needed to be told and to be mended is started
+_TOO_MANY = const(3)  # crashes one after another: then only what is needed to be told and to be mended is started
 
 
 class Crumbs:

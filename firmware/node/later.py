@@ -1,8 +1,22 @@
 # Parts that a node seldom needs are loaded when it first does: their code takes a sixth of a small board's heap.
 
 import asyncio
+import sys
 
-_WAITING = 4  # messages kept while a part is being loaded
+from micropython import const
+
+# What only a start needs, and a check of what is wanted; beginnings of names.
+START = ("node.setup", "node.config", "sensors.traffic", "sensors.water", "sensors.air", "boards.")
+_WAITING = const(4)  # messages kept while a part is being loaded
+
+
+def forget(beginnings):
+    """Take modules out of memory; who needs them again imports them again. What still refers to one keeps it there."""
+    for name in list(sys.modules):
+        if any(name.startswith(each) for each in beginnings):
+            del sys.modules[name]
+            package, module = name.split(".")
+            delattr(sys.modules[package], module)
 
 
 class Later:

@@ -3,8 +3,10 @@
 import io
 import sys
 
-_MOST = 40  # lines
-_LONGEST = 120  # letters of a line
+from micropython import const
+
+_MOST = const(40)  # lines
+_LONGEST = const(120)  # letters of a line
 
 
 class Log:

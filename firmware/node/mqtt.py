@@ -7,16 +7,18 @@ import asyncio
 import errno
 import struct
 
+from micropython import const
+
 from node.net import wire_ms, wire_sleep_ms
 
-_CONNECT = 0x10
-_CONNACK = 0x20
-_PUBLISH = 0x30
-_PUBACK = 0x40
-_SUBSCRIBE = 0x82
-_SUBACK = 0x90
-_PINGREQ = b"\xc0\x00"
-_DISCONNECT = b"\xe0\x00"
+_CONNECT = const(0x10)
+_CONNACK = const(0x20)
+_PUBLISH = const(0x30)
+_PUBACK = const(0x40)
+_SUBSCRIBE = const(0x82)
+_SUBACK = const(0x90)
+_PINGREQ = const(b"\xc0\x00")
+_DISCONNECT = const(b"\xe0\x00")
 
 REPLY_MS = 10_000  # longest wait for a connection or an answer
 INBOUND_MAX = 4096  # a longer message from the broker is read past, and acknowledged, but not taken

@@ -3,6 +3,7 @@
 import asyncio
 
 import network
+from micropython import const
 
 try:
     from time import wire_ms, wire_sleep_ms  # an emulated board may run faster than life; its broker never does
@@ -13,8 +14,8 @@ except ImportError:
         return ms
 
 
-_JOIN_MS = 20_000
-_POLL_MS = 50
+_JOIN_MS = const(20_000)
+_POLL_MS = const(50)
 
 
 class Wifi:

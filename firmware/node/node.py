@@ -6,11 +6,11 @@ import os
 
 import esp32
 import machine
+from micropython import const
 
-from node import health
 from node.clock import Clock
-from node.config import CALIBRATION, ConfigError, write
-from node.later import Later
+from node.files import CALIBRATION, ConfigError, write
+from node.later import Later, forget
 from node.net import Wifi, wire_ms, wire_sleep_ms
 from node.outbox import Outbox
 from node.pack import body
@@ -19,14 +19,14 @@ from node.supervisor import Supervisor, Watchdog
 from node.uplink import Uplink
 from node.version import VERSION
 
-_COLLECT_EVERY = 32_768  # bytes: a small heap that is tidied often stays whole; a full one is in splinters
-_OUTBOX_SHARE = 4  # of the heap that is free at the start, the outbox may have one part in so many
-_PARTIAL = 9  # tenths of a window that must be there for it to be sent
+_COLLECT_EVERY = const(32_768)  # bytes: a small heap that is tidied often stays whole; a full one is in splinters
+_OUTBOX_SHARE = const(4)  # of the heap that is free at the start, the outbox may have one part in so many
+_PARTIAL = const(9)  # tenths of a window that must be there for it to be sent
 _KEEP_MS = 1_000
-_WELL_MS = 600_000  # who has lived so long has not crashed at the start
-_SAFE_MS = 3_600_000  # a node in safe mode tries once an hour whether it can do without
-_UPLINK_MS = 600_000  # of the wire: the longest time for sending to come no further
-_SLOTS = "slots.json"  # there once an update was begun: see node/slots.py
+_WELL_MS = const(600_000)  # who has lived so long has not crashed at the start
+_SAFE_MS = const(3_600_000)  # a node in safe mode tries once an hour whether it can do without
+_UPLINK_MS = const(600_000)  # of the wire: the longest time for sending to come no further
+_SLOTS = const("slots.json")  # there once an update was begun: see node/slots.py
 
 
 def _is_needed(level, payload):
@@ -34,6 +34,13 @@ def _is_needed(level, payload):
     if level == "update":
         return b'"version":"%s"' % VERSION.encode() not in payload
     return level != "update/piece"
+
+
+def _check(given):
+    """Raises ConfigError for a configuration that a node could not begin with."""
+    from node import config, setup
+
+    setup.check(config.check(given))
 
 
 def next_boot():
@@ -53,12 +60,12 @@ class Node:
     window of that length that ends now; `sample()`, the newest; and `save()`, for when power is failing. Readings are
     [(name, unit, value)]. What is urgent it tells by `on_event(readings)`.
 
-    `check(config)` raises ConfigError for a configuration that the node could not begin with. `boot` is the number of
-    a boot that goes on, after a deep sleep.
+    `boot` is the number of a boot that goes on, after a deep sleep.
     """
 
-    def __init__(self, config, board, sensor, scratch, crumbs, log, check, ssl=None, boot=0):
-        self.config, self.board, self.sensor = config, board, sensor
+    def __init__(self, config, board, sensor, scratch, crumbs, log, ssl=None, boot=0):
+        self.config, self.sensor = config, sensor
+        self.led, self._power_fail = board.LED, board.POWER_FAIL
         self.scratch, self.crumbs, self.log = scratch, crumbs, log
         self._began = 0  # uptime (ms) at which the window began; kept here, as the sensor's sums are, over a restart
         self._windows_closed = 0
@@ -81,7 +88,6 @@ class Node:
         self.wifi = Wifi(config["wifi"]["ssid"], config["wifi"]["key"])
         self.uplink = Uplink(config, self.wifi, self.outbox, self._birth, log, ssl)
         self.supervisor = Supervisor(log)
-        self._check = check
         levels = {"config": "wanted", "command": "commands", "update": "update", "update/piece": "update"}
         self._later = Later(self.uplink, levels, self._make, self.supervisor.keep, _is_needed)
         self._restart_for = None  # why a new boot must begin
@@ -114,12 +120,13 @@ class Node:
         if _SLOTS in os.listdir():
             self.updater()  # this may be its first boot after an update
         tasks = (
-            ("clock", self.clock.run),
             ("windows", self._windows),
             ("keeper", self._keep),
             ("uplink", self.uplink.run),
             ("later", self._later.run),
         )
+        if self.config["ntp"]:
+            tasks += (("clock", self.clock.run),)
         if self.config["power_fail"]:
             tasks += (("supply", self._supply),)
         await self.supervisor.run(tasks + self.sensor.tasks)
@@ -128,7 +135,7 @@ class Node:
         if part == "wanted":
             from node.wanted import Wanted
 
-            return Wanted(self.uplink, self.restart, self._check, self.log)
+            return Wanted(self.uplink, self.restart, _check, self.log)
         if part == "commands":
             from node.commands import Commands
 
@@ -170,9 +177,15 @@ class Node:
             if readings:
                 self.send("telemetry", self.calibrated(readings), ended)
             if self._windows_closed % health_every == 0:
-                self.send("health", health.readings(self), ended)
+                self._send_health(ended)
             self._windows_closed += 1
             gc.collect()
+
+    def _send_health(self, ended):
+        from node import health
+
+        self.send("health", health.readings(self), ended)
+        forget(("node.health",))  # until the next is due
 
     async def _boundary(self, length):
         """Wait for the end of the window; what the clock says then, in whole seconds.
@@ -252,7 +265,7 @@ class Node:
     async def _supply(self):
         """The supply's supervisor says that power is failing: what is in RAM goes to flash while it still can."""
         falling = asyncio.ThreadSafeFlag()
-        pin = machine.Pin(self.board.POWER_FAIL, machine.Pin.IN, machine.Pin.PULL_UP)
+        pin = machine.Pin(self._power_fail, machine.Pin.IN, machine.Pin.PULL_UP)
         pin.irq(lambda _: falling.set(), machine.Pin.IRQ_FALLING)
         while True:
             await falling.wait()

@@ -12,6 +12,8 @@
 
 from time import ticks_diff, ticks_ms
 
+from micropython import const
+
 from node.clock import BELIEVABLE
 from node.net import wire_ms
 from node.pack import HEAD_MAX, MESSAGE_MAX
@@ -22,9 +24,9 @@ FIRST_FREE_ID = 60_001  # packet ids from here on are for other messages
 _KEEP_MS = 5_000  # a pack that is not acknowledged by then goes to flash
 _LINGER_MS = 10_000  # twice what a broker may lose: docs/operating.md has it save its queue every 5 s
 _LINGERING = 16  # messages under way or lingering at most; no node in life comes near it
-_STALLED_MS = 120_000
+_STALLED_MS = const(120_000)
 _OVERHEAD = 200  # bytes that a pack in RAM takes beside its body, on the interpreter with the larger words
-_NO_SPACE = 28  # ENOSPC
+_NO_SPACE = const(28)  # ENOSPC
 
 
 class Pack:

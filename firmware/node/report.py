@@ -3,8 +3,8 @@
 
 import esp32
 
-from node import battery, health, wake
-from node.clock import Clock, rtc_ms, sntp_offset_ms
+from node import battery, wake
+from node.clock import Clock, rtc_ms
 from node.net import wire_ms, wire_sleep_ms
 from node.node import Node
 from node.register import Register
@@ -23,7 +23,7 @@ _MOST_DRIFT_PPM = 100_000
 class Reporter(Node):
     """`state` is what node/battery.py has resumed with; its boot is 0 at a new one."""
 
-    def __init__(self, state, config, board, sensor, scratch, crumbs, log, check, ssl=None):
+    def __init__(self, state, config, board, sensor, scratch, crumbs, log, ssl=None):
         self._state = state
         self._predicted = state.now_ms() - rtc_ms()
         self._elapsed = rtc_ms() - state.synced * 1000 if state.synced else 0
@@ -31,7 +31,7 @@ class Reporter(Node):
             Clock(log=log).correct(self._predicted)  # before anybody reads it: within a life it does not go back
         self._corrected = False
         self._error = 0  # ms of corrections in this wake
-        super().__init__(config, board, sensor, scratch, crumbs, log, check, ssl, boot=state.boot)
+        super().__init__(config, board, sensor, scratch, crumbs, log, ssl, boot=state.boot)
         if state.boot:
             self.outbox.seq = state.seq
         state.boot = self.boot
@@ -58,14 +58,16 @@ class Reporter(Node):
     # Time.
 
     async def _ask_time(self):
+        if self._asked:
+            return
+        from node.sntp import offset_ms
+
         for _ in range(_ASKS):
-            if self._asked:
-                return
             while not self.uplink.connected:
                 await wire_sleep_ms(_LOOK_MS)
             try:
-                self.clock.correct(await sntp_offset_ms(self.config["ntp"], rtc_ms))
-                self._asked = True
+                self.clock.correct(await offset_ms(self.config["ntp"], rtc_ms))
+                break
             except (OSError, ValueError) as error:
                 self.log("clock", "no time from %s: %s" % (self.config["ntp"], error))
         self._asked = True
@@ -135,7 +137,7 @@ class Reporter(Node):
             self._end_window()
             if uplink.connected and not told:
                 told = True
-                self.send("health", health.readings(self), self.clock.unix_ms() // 1000)
+                self._send_health(self.clock.unix_ms() // 1000)
             progress = uplink.connections, outbox.acks, self._heard, self._asked, self.clock.known()
             if progress != before:
                 before, quiet = progress, 0

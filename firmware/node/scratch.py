@@ -7,6 +7,7 @@ import struct
 from binascii import crc32
 
 from machine import RTC
+from micropython import const
 
 # (offset of the first copy, most bytes in it)
 CLOCK = (0, 24)
@@ -14,11 +15,11 @@ REGISTER = (64, 32)
 CRUMB = (144, 96)
 COMMAND = (352, 40)
 SLEEP = (448, 64)
-TRACE = (592, 700)
+TRACE = (592, 400)
 
-_HEAD = "<HHI"  # count, length, CRC of count, length and data
-_HEAD_SIZE = 8
-_SIZE = 2008  # RTC().memory() takes 2048
+_HEAD = const("<HHI")  # count, length, CRC of count, length and data
+_HEAD_SIZE = const(8)
+_SIZE = const(1408)  # RTC().memory() takes 2048
 
 
 class Scratch:
@@ -27,9 +28,9 @@ class Scratch:
     def __init__(self, rtc=None):
         self._rtc = rtc or RTC()
         self._memory = bytearray(_SIZE)
-        kept = self._rtc.memory()
-        if len(kept) == _SIZE:
-            self._memory[:] = kept
+        # Of any length: a firmware of another layout may have written it, and each record proves itself.
+        kept = self._rtc.memory()[:_SIZE]
+        self._memory[: len(kept)] = kept
         self.survived = any(self._newest(slot) for slot in (CLOCK, REGISTER, CRUMB, COMMAND, SLEEP, TRACE))
 
     def read(self, slot):

@@ -9,7 +9,7 @@ import os
 import struct
 from binascii import crc32
 
-from node.config import read, write
+from node.files import read, write
 
 SLOTS = ("a", "b")
 STATE = "slots.json"

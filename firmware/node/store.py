@@ -9,12 +9,14 @@ import os
 import struct
 from binascii import crc32
 
-_HEAD = "<HHIIIIB"  # magic, length of the body, boot, era, seq, time, stream
-_HEAD_SIZE = 21
-_CRC_SIZE = 4
-_MAGIC = 0x4750
+from micropython import const
+
+_HEAD = const("<HHIIIIB")  # magic, length of the body, boot, era, seq, time, stream
+_HEAD_SIZE = const(21)
+_CRC_SIZE = const(4)
+_MAGIC = const(0x4750)
 _FILE_MAX = 8_192  # two blocks of littlefs: a file takes whole ones
-_CLOCK = 255  # not a stream but what was learnt of an era's clock; `seq` is its offset
+_CLOCK = const(255)  # not a stream but what was learnt of an era's clock; `seq` is its offset
 
 
 class Store:

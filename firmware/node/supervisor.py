@@ -4,15 +4,16 @@ import asyncio
 from time import ticks_diff, ticks_ms
 
 import machine
+from micropython import const
 
 from node.net import wire_ms
 
-_FIRST_MS = 1_000
-_LONGEST_MS = 60_000
-_HEALTHY_MS = 600_000  # who has lived this long starts again with the shortest wait
-_RECOVERED_MS = 60_000
+_FIRST_MS = const(1_000)
+_LONGEST_MS = const(60_000)
+_HEALTHY_MS = const(600_000)  # who has lived this long starts again with the shortest wait
+_RECOVERED_MS = const(60_000)
 
-_WATCHDOG_MS = 60_000  # longer than anything that blocks: a TLS handshake, a name that nobody knows, a signature
+_WATCHDOG_MS = const(60_000)  # longer than anything that blocks: a TLS handshake, a name that nobody knows, a signature
 
 
 class Supervisor:

@@ -6,7 +6,7 @@
 import asyncio
 import ssl
 
-from node.config import ConfigError
+from node.files import ConfigError
 
 
 def context(settings):

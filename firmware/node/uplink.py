@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+from micropython import const
+
 from node.mqtt import Client, Rejected
 from node.net import jittered, wire_ms, wire_sleep_ms
 from node.outbox import FIRST_FREE_ID
@@ -10,13 +12,13 @@ from node.pack import message
 
 _FIRST_MS = 1_000
 _LONGEST_MS = 60_000
-_LOOK_MS = 5_000
-_BACKLOG = 8  # packs waiting at a connection; with more the node is recovering from an outage
+_LOOK_MS = const(5_000)
+_BACKLOG = const(8)  # packs waiting at a connection; with more the node is recovering from an outage
 _RECOVERY_MS = 1_000  # from message to message then: a city of nodes that come back must not drown its gateway
 _STATUS_ID = FIRST_FREE_ID
 _SUBSCRIBE_ID = FIRST_FREE_ID + 1
 _FIRST_SAY_ID = FIRST_FREE_ID + 2
-_LAST_ID = 65_535
+_LAST_ID = const(65_535)
 
 
 class Uplink:

@@ -6,14 +6,16 @@
 import asyncio
 import json
 
-from node import config as configuration
+from node import files
+from node.files import WANTED, ConfigError
+from node.later import START, forget
 
 KEYS = ("window_s", "health_s", "ntp", "sensors", "calibration", "outbox_kib", "power_fail", "battery")
 
 
 def judge(base, given, check):
     """(what of `given` can be taken, {key: why it is refused}). `base` is the board's own configuration;
-    `check(configuration)` raises ConfigError for what only the sensors know.
+    `check(configuration)` raises ConfigError for one that the node could not begin with.
     """
     taken, refused = {}, {}
     for key, value in given.items():
@@ -25,9 +27,9 @@ def judge(base, given, check):
         try:
             # There and back: a board reads keys that are no texts, which JSON has not.
             trial[key] = json.loads(json.dumps(value))
-            check(configuration.check(trial))
+            check(trial)
             taken[key] = trial[key]
-        except configuration.ConfigError as error:
+        except ConfigError as error:
             refused[key] = str(error)
         except ValueError:
             refused[key] = "a number in it is too large"  # read as infinity, which JSON has not
@@ -59,6 +61,7 @@ class Wanted:
             if heard is None:
                 continue
             changed = self._take(heard)
+            forget(START)
             try:
                 await self._uplink.say("config/reported", json.dumps(self._answer), retain=True)
             except OSError:
@@ -68,14 +71,14 @@ class Wanted:
 
     def _take(self, heard):
         """Keep what can be taken; whether that differs from what this boot began with."""
-        base = configuration.read("config.json")
+        base = files.read("config.json")
         try:
             given = json.loads(heard) if heard else {}
             if not isinstance(given, dict):
                 raise ValueError
         except (ValueError, RuntimeError, MemoryError) as error:
             why = "too large" if isinstance(error, MemoryError) else "not a JSON object"
-            self._answer = {"taken": configuration.read(configuration.WANTED), "refused": {"": why}}
+            self._answer = {"taken": files.read(WANTED), "refused": {"": why}}
             return False
         taken, refused = judge(base, given, self._check)
         for key in refused:
@@ -84,9 +87,9 @@ class Wanted:
         changed = json.dumps(taken) != _kept()
         if changed:
             try:
-                configuration.write(configuration.WANTED, taken)
+                files.write(WANTED, taken)
             except OSError as error:
-                self._answer = {"taken": configuration.read(configuration.WANTED), "refused": {"": "flash: %r" % error}}
+                self._answer = {"taken": files.read(WANTED), "refused": {"": "flash: %r" % error}}
                 return False
         self._answer = {"taken": taken, "refused": refused}
         return changed
@@ -94,7 +97,7 @@ class Wanted:
 
 def _kept():
     try:
-        with open(configuration.WANTED) as f:
+        with open(WANTED) as f:
             return f.read()
     except OSError:
         return "{}"

@@ -1,7 +1,8 @@
 # A traffic counter -> volume and speed of each lane. Two inductive loops in each lane tell its occupancy and length
 # classes too; a radar beside the road sees both directions without a cut in the asphalt, but no lengths.
 
-from node.config import ConfigError, merge, whole
+from node.config import merge, whole
+from node.files import ConfigError
 
 DEFAULTS = {
     "detector": "loops",
@@ -39,9 +40,7 @@ def check(board, given):
         raise ConfigError("sensors.detector must be loops or radar")
     if settings["detector"] == "radar" and not hasattr(board, "RADAR"):
         raise ConfigError("sensors.detector: this board has no pins for a radar")
-    lanes = settings["lanes"]
-    if not isinstance(lanes, int) or not 1 <= lanes <= len(board.LOOPS):
-        raise ConfigError("sensors.lanes must be 1 to %d on this board" % len(board.LOOPS))
+    whole("sensors.lanes", settings["lanes"], 1, len(board.LOOPS))
     for key in ("spacing_cm", "loop_cm"):
         whole("sensors." + key, settings[key], 50, 2_000)
     whole("sensors.max_m", settings["max_m"], 30, 100)

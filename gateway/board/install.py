@@ -64,10 +64,9 @@ def check():
  root = os.getcwd().rstrip("/")
  sys.path[:] = [root + "/" + SLOT] + [p for p in sys.path if p not in ("", root)]
  sys.modules.pop("main", None)
- import main
- from node import config
+ from node import config, setup
  try:
-  main.check(config.load("config.json.new"))
+  setup.check(config.load("config.json.new"))
  except config.ConfigError as e:
   return {"refused": str(e)}
  return {}

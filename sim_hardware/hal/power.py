@@ -148,10 +148,11 @@ def _furnish(emulation):
     import main
     import street
     from node import config as configuration
+    from node import setup
 
     config = configuration.load()
     surroundings = street.Surroundings(emulation["feed"], emulation["places"], emulation["ring"], emulation["slot"])
-    street.furnish(config["kind"], main.board(config), surroundings, emulation["seed"])
+    street.furnish(config["kind"], setup.board(config), surroundings, emulation["seed"])
     build = main.build
 
     def watched():

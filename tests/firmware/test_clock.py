@@ -281,12 +281,12 @@ print(clock.era, clock.offset, clock.known())
 
 ASKED = """
 import asyncio
-from node import clock
-clock._NTP_WAIT_MS = 300
+from node import clock, sntp
+sntp._WAIT_MS = 300
 def unix_ms():
     return clock.Clock().unix_ms()
 try:
-    print("offset", asyncio.run(clock.sntp_offset_ms(SERVER, unix_ms)))
+    print("offset", asyncio.run(sntp.offset_ms(SERVER, unix_ms)))
 except (OSError, ValueError) as error:
     print(type(error).__name__, error)
 """

@@ -205,4 +205,4 @@ def test_a_traceback_is_told_by_the_next_boot(tmp_path: Path) -> None:
     assert words.endswith(f" True {last}")
     cause, words = board(HARD, 0)
     assert cause == "panic 2 dig"
-    assert words == f"700 False {last}"
+    assert words == f"400 False {last}"

@@ -189,8 +189,8 @@ def test_packs_from_before_the_clock_was_known_wait_for_it(broker: Mosquitto, sw
     """A board without a battery measures at once; its windows are stamped when the time is known, never before."""
     with listening() as server, Subscriber(broker.port) as city:
         life = """
-    from node import clock
-    clock._NTP_WAIT_MS = 20_000
+    from node import sntp
+    sntp._WAIT_MS = 20_000
     while len(node.outbox) < 4:
         await asyncio.sleep_ms(10)
     print("waiting", node.outbox.acked, node.clock.uptime_ms())

@@ -10,6 +10,7 @@ from tests.firmware.importer import load
 from tests.micropython import run
 
 configuration = load("node.config")
+files = load("node.files")
 ESP32 = load("boards.esp32_devkit")
 
 GOOD: dict[str, Any] = {"kind": "water", "site": "riverside", "node": "water-1", "mqtt": {"host": "gateway.lan"}}
@@ -137,13 +138,12 @@ def test_an_unknown_board_is_named(tmp_path: Path) -> None:
     """On MicroPython; a known one gives its pins."""
     printed = run(
         f"""
-import main
-from node import config
+from node import config, setup
 good = {GOOD!r}
-print(main.board(config.check(good)).REED)
+print(setup.board(config.check(good)).REED)
 good["board"] = "esp99"
 try:
-    main.board(config.check(good))
+    setup.board(config.check(good))
 except config.ConfigError as error:
     print(error)
 """,
@@ -202,11 +202,10 @@ def test_what_a_node_could_not_begin_with(tmp_path: Path, changes: dict[str, Any
     (tmp_path / "config.json").write_text(text(changes))
     printed = run(
         """
-import main
-from node import config
+from node import config, setup
 from world import world
 try:
-    main.check(config.load())
+    setup.check(config.load())
     print("good", len(world.pins))
 except config.ConfigError as error:
     print(error)
@@ -223,9 +222,9 @@ def test_a_wish_that_cannot_be_read_is_none(tmp_path: Path, content: str | None)
     path = tmp_path / "wanted.json"
     if content is not None:
         path.write_text(content)
-    assert configuration.read(str(path)) == {}
+    assert files.read(str(path)) == {}
     path.write_text('{"windows": 7}')
-    assert configuration.read(str(path)) == {"windows": 7}, "unchecked"
+    assert files.read(str(path)) == {"windows": 7}, "unchecked"
 
 
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
@@ -242,7 +241,10 @@ def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
         ("traffic", {"max_m": 101}, "sensors.max_m must be a whole number from 30 to 100"),
         ("traffic", {"max_m": 40, "line_m": 25}, "sensors.line_m must be a whole number from 10 to 20"),
         ("traffic", {"min_kmh": 0}, "sensors.min_kmh must be a whole number from 1 to 120"),
-        *(("traffic", {"lanes": n}, "sensors.lanes must be 1 to 4 on this board") for n in (0, 5, "2", None)),
+        *(
+            ("traffic", {"lanes": n}, "sensors.lanes must be a whole number from 1 to 4")
+            for n in (0, 5, "2", True, None)
+        ),
         ("traffic", {"lane": 1}, "unknown key sensors.lane"),
         *(
             ("traffic", {key: value}, f"sensors.{key} must be a whole number from 50 to 2000")
@@ -255,12 +257,12 @@ def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
                 {"litres_per_pulse": n},
                 "sensors.litres_per_pulse must be 1, 10 or 100, as the meter's plate says",
             )
-            for n in (0, 2, "1", None)
+            for n in (0, 2, "1", True, None)
         ),
         ("water", {"litres": 1}, "unknown key sensors.litres"),
         *(
             ("water", {"reeds": n}, "sensors.reeds must be 1, or 2 for a meter that tells the direction")
-            for n in (0, 3, "2", 1.0)
+            for n in (0, 3, "2", 1.0, True)
         ),
         *(("water", {key: 1}, f"sensors.{key} must be true or false") for key in ("temperature", "tamper")),
         ("air", {"lanes": 1}, "unknown key sensors.lanes"),
@@ -300,7 +302,7 @@ def test_a_board_without_the_pins() -> None:
 
     for kind, given, message in (
         ("traffic", {"detector": "radar"}, "sensors.detector: this board has no pins for a radar"),
-        ("traffic", {"lanes": 2}, "sensors.lanes must be 1 to 1 on this board"),
+        ("traffic", {"lanes": 2}, "sensors.lanes must be a whole number from 1 to 1"),
         ("water", {"temperature": True}, "sensors.temperature: this board has no pin for it"),
         ("water", {"tamper": True}, "sensors.tamper: this board has no pin for it"),
         ("water", {"reeds": 2}, "sensors.reeds: this board has no pin for the second"),

@@ -16,6 +16,7 @@ from tests.micropython import run
 
 wanted = load("node.wanted")
 configuration = load("node.config")
+files = load("node.files")
 calibration = load("node.calibration")
 ESP32 = load("boards.esp32_devkit")
 water = load("sensors.water")
@@ -57,8 +58,9 @@ def wishes(draw: st.DrawFn) -> dict[str, Any]:
     return {key: draw(st.one_of(*(t[key] for t in (GOOD, NEAR) if key in t), JSON)) for key in asked}
 
 
-def check(config: dict[str, Any]) -> None:
-    """What the sensors know: as the node asks them."""
+def check(given: dict[str, Any]) -> None:
+    """What the configuration and the sensors know: as the node asks them."""
+    config = configuration.check(given)
     water.check(ESP32, config["sensors"])
     calibration.check(config["calibration"], config["kind"])
 
@@ -161,7 +163,7 @@ def take(payload: bytes) -> tuple[bool, Any]:
     mine = part()
     changed = mine._take(payload)
     answer = json.loads(json.dumps(mine._answer))
-    assert repr(configuration.read("wanted.json")) == repr(answer["taken"])
+    assert repr(files.read("wanted.json")) == repr(answer["taken"])
     assert "wanted.json.new" not in os.listdir()
     return changed, answer
 
@@ -202,7 +204,7 @@ def test_a_flash_that_takes_nothing(board: Path, monkeypatch: pytest.MonkeyPatch
     def broken(old: str, new: str) -> None:
         raise OSError(5, "broken")
 
-    monkeypatch.setattr(wanted.configuration.os, "rename", broken)
+    monkeypatch.setattr(files.os, "rename", broken)
     mine = part()
     assert mine._take(b'{"window_s": 45}') is False
     assert mine._answer["taken"] == {"window_s": 30}
@@ -213,7 +215,7 @@ def test_a_flash_that_takes_nothing(board: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_spoilt_file_is_replaced(board: Path, content: str) -> None:
     """What is kept cannot be read: nothing of it holds, and the next wish is taken as ever."""
     (board / "wanted.json").write_text(content)
-    assert configuration.read("wanted.json") == {}
+    assert files.read("wanted.json") == {}
     assert take(b'{"window_s": 30}') == (True, {"taken": {"window_s": 30}, "refused": {}})
 
 
@@ -248,13 +250,10 @@ def test_on_the_interpreter_of_the_board(tmp_path: Path) -> None:
     printed = run(
         f"""
 import json
-from boards import esp32_devkit
-from node import calibration, config, wanted
-from sensors import water
+from node import config, files, setup, wanted
 
-def check(config):
-    water.check(esp32_devkit, config["sensors"])
-    calibration.check(config["calibration"], config["kind"])
+def check(given):
+    setup.check(config.check(given))
 
 class Uplink:
     def hear(self, level, handler):
@@ -270,11 +269,11 @@ for n in range({len(PAYLOADS)}):
     part._take(b"")
     part._take(payload)
     print(json.dumps(part._answer))
-    kept = config.read("wanted.json")
+    kept = files.read("wanted.json")
     assert kept == part._answer["taken"]
     whole = config.load("config.json")
     whole.update(kept)
-    check(config.check(whole))
+    check(whole)
 """,
         tmp_path,
         seconds=30,

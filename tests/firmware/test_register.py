@@ -16,7 +16,7 @@ scratch = load("node.scratch")
 driver = load("drivers.reed")
 
 HOLD = driver.BOUNCE_MS
-SIZE = 2008
+SIZE = 1408
 """Bytes that scratch writes at once."""
 
 SLOT = range(scratch.REGISTER[0], scratch.REGISTER[0] + 2 * (8 + scratch.REGISTER[1]))

@@ -16,7 +16,7 @@ Scratch = scratch.Scratch
 
 NAMES = ("CLOCK", "REGISTER", "CRUMB", "COMMAND", "SLEEP", "TRACE")
 SLOTS = {name: getattr(scratch, name) for name in NAMES}
-SIZE = 2008
+SIZE = 1408
 
 
 class Reset(BaseException):
@@ -73,6 +73,10 @@ def test_records_survive_a_reset_and_not_a_loss_of_power() -> None:
     rtc = written(values)
     again = Scratch(rtc)
     assert (records(again), again.survived) == (values, True)
+    rtc.held = rtc.held + b"more of another layout"
+    assert records(Scratch(rtc)) == values
+    rtc.held = rtc.held[: scratch.TRACE[0]]
+    assert records(Scratch(rtc)) == {**values, "TRACE": None}
     rtc.held = b""
     assert not Scratch(rtc).survived
 
@@ -162,7 +166,7 @@ def test_on_the_board(tmp_path: Path) -> None:
 from node import scratch
 memory = scratch.Scratch()
 print(memory.survived, memory.read(scratch.TRACE), memory.read(scratch.COMMAND))
-memory.write(scratch.TRACE, bytearray(b"x" * 700))
+memory.write(scratch.TRACE, bytearray(b"x" * 400))
 memory.write(scratch.COMMAND, memoryview(b"abcdef")[2:])
 try:
     memory.write(scratch.CRUMB, bytes(97))

@@ -18,7 +18,7 @@ from tests.firmware.importer import load, ticks_add
 from tests.micropython import run
 
 water = load("sensors.water")
-Flow = water.Flow
+Flow = load("sensors.meter").Flow
 Mean = load("sensors.mean").Mean
 ConfigError = load("node.config").ConfigError
 

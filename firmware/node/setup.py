@@ -1,0 +1,103 @@
+# From the configuration to a node. In memory only meanwhile: see node/later.py.
+
+import machine
+
+from node import config as configuration
+from node import files
+from node.crumbs import Crumbs
+from node.log import Log
+from node.scratch import Scratch
+
+# What a board needs only now and then is imported where it is needed: one on a battery wakes a thousand times a day.
+
+
+def board(config):
+    """The pins of the board that a checked configuration names."""
+    try:
+        return __import__("boards." + config["board"].replace("-", "_"), None, None, ("",))
+    except ImportError:
+        raise files.ConfigError("board: no boards/ file is named " + config["board"]) from None
+
+
+def kind(config):
+    """The sensors of the node's kind."""
+    return __import__("sensors." + config["kind"], None, None, ("",))
+
+
+def check(config):
+    """Raises ConfigError for what a node could not begin with. Switches nothing on."""
+    _calibration(config)
+    kind(config).check(board(config), config["sensors"])
+    if config["battery"]:
+        from node import battery
+
+        battery.check(board(config))
+
+
+def _calibration(config):
+    if not config["calibration"]:
+        return {}
+    from node import calibration
+
+    return calibration.check(config["calibration"], config["kind"])
+
+
+class Nothing:
+    """The sensors of a node in safe mode."""
+
+    tasks = ()
+
+    def close_window(self, length_ms):
+        return []
+
+    def sample(self):
+        return []
+
+    def save(self):
+        pass
+
+
+def load(crumbs, log):
+    """The board's own configuration and what the gateway wants; without that when it ended badly, or cannot be used."""
+    config = configuration.load()
+    wanted = files.read(files.WANTED)
+    if wanted and not crumbs.safe:
+        try:
+            whole = dict(config)
+            whole.update(wanted)
+            whole = configuration.check(whole)
+            check(whole)
+            return whole
+        except files.ConfigError as error:
+            log("config", "what was wanted is left out: %s" % error)
+    return config
+
+
+def build():
+    """The node that this board is configured to be."""
+    log = Log()
+    scratch = Scratch()
+    crumbs = Crumbs(scratch, machine.reset_cause())
+    config = load(crumbs, log)
+    config["calibration"] = {} if crumbs.safe else _calibration(config)
+    pins = board(config)
+    state = None
+    if config["battery"] and not crumbs.safe:
+        from node import battery
+
+        settings = kind(config).check(pins, config["sensors"])
+        state = battery.resume(config, pins, settings, scratch, crumbs.cause)
+    # One connection, and its buffers, before the heap is used.
+    ssl = None
+    if config["mqtt"].get("tls"):
+        from node import tls
+
+        ssl = tls.context(config["mqtt"]["tls"])
+    sensor = Nothing() if crumbs.safe else kind(config).build(pins, config["sensors"], scratch)
+    if state:
+        from node.report import Reporter
+
+        return Reporter(state, config, pins, sensor, scratch, crumbs, log, ssl)
+    from node.node import Node
+
+    return Node(config, pins, sensor, scratch, crumbs, log, ssl)

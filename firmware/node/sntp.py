@@ -1,0 +1,58 @@
+# The time from a server, for nodes that are configured to ask one.
+
+import asyncio
+import socket
+import struct
+
+from node.net import wire_ms
+
+_EPOCH = 2_208_988_800  # 1900 to 1970
+_WAIT_MS = 3_000
+
+
+async def offset_ms(server, unix_ms, port=123):
+    """Ask an SNTP server (RFC 5905 §14): milliseconds by which our clock is behind, the way there and back halved.
+
+    Raises OSError when there is no answer, ValueError when the answer cannot be used.
+    """
+    host, _, own_port = server.partition(":")
+    address = socket.getaddrinfo(host, int(own_port or port))[0][-1]
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        question = bytearray(48)
+        question[0] = 0x23  # version 4, client
+        sent = unix_ms()
+        # The server repeats our transmit time as its origin time: an answer to something else is not taken.
+        struct.pack_into(">II", question, 40, sent // 1000 % (1 << 32), sent % 1000)
+        sock.sendto(question, address)
+        answer = await _receive(sock, wire_ms(_WAIT_MS))
+        received = unix_ms()
+    finally:
+        sock.close()
+    if len(answer) < 48 or answer[0] & 7 != 4 or answer[24:32] != question[40:48]:
+        raise ValueError("not an answer to our question")
+    if not 1 <= answer[1] <= 15 or answer[0] >> 6 == 3:
+        raise ValueError("the server has no time itself")
+    there, back = _unix_ms(answer, 32), _unix_ms(answer, 40)
+    return ((there - sent) + (back - received)) // 2
+
+
+def _unix_ms(packet, at):
+    seconds, fraction = struct.unpack_from(">II", packet, at)
+    # The 32 bits begin anew in 2036; counted from 1970 they last to 2106.
+    return (seconds - _EPOCH) % (1 << 32) * 1000 + (fraction * 1000 >> 32)
+
+
+async def _receive(sock, limit_ms):
+    waited = 0
+    while waited < limit_ms:
+        try:
+            return sock.recv(48)
+        except OSError as error:
+            if error.errno not in (11, 35):  # EAGAIN
+                raise
+        step = max(20, limit_ms // 100)
+        await asyncio.sleep_ms(step)
+        waited += step
+    raise OSError(110, "no answer")
