@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise, product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.firmware.importer import load
@@ -127,7 +127,9 @@ class Board:
         self.rtc, self.nvs = Memory(fuse), Flash(fuse, eager)
         self.levels = levels
         self.now = 0
-        self.resets = 0
+        self.resets = self._rested = 0
+        self.patient = False
+        """The meter turns so slowly that no contact's change and its change back both fall into resets."""
         self.boot()
 
     def boot(self) -> None:
@@ -161,6 +163,10 @@ class Board:
         before = self.levels
         for self.levels, later in ((levels, 500), (before, 3), (levels, 2), (levels, HOLD), (levels, HOLD)):
             self.look(later)
+        while self.patient and self.resets > self._rested:
+            self._rested = self.resets
+            for _ in range(2):
+                self.look(HOLD)
 
     def window(self) -> None:
         try:
@@ -219,6 +225,7 @@ def test_a_reset_at_any_moment_loses_no_pulse_and_doubles_none(contacts: int, ea
         assert not board.register.restored
 
 
+@example(1, [1] * 19, {(117, 0), (119, 0), (123, 0)}, False)
 @given(
     st.sampled_from([1, 2]),
     st.lists(st.sampled_from([1, 1, -1]), max_size=40),
@@ -230,6 +237,7 @@ def test_many_resets_and_any_life(contacts: int, steps: list[int], points: set[P
     if contacts == 1:
         steps = [1] * len(steps)
     board = Board(Fuse(points), (1,) * contacts, eager)
+    board.patient = True
     turns = life(board, steps, contacts)
     assert (board.register.forward, board.register.reverse) == turns
 

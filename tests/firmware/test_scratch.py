@@ -175,4 +175,4 @@ except ValueError as error:
 """
     assert run(program, tmp_path) == ["False None None", "97 bytes for a slot of 96"]
     again = run(program, tmp_path)
-    assert again[0] == f"True {b'x' * 700!r} {b'cdef'!r}"
+    assert again[0] == f"True {b'x' * 400!r} {b'cdef'!r}"
