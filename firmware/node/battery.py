@@ -4,7 +4,6 @@
 # The board sleeps, and wakes by the meter's contacts (node/wake.py), at a window's end (here), and for a report
 # (node/report.py). These wakes are one boot: its number and its sequence go on.
 
-import os
 import struct
 from binascii import crc32
 
@@ -12,7 +11,7 @@ import esp32
 from micropython import const
 
 from node import wake
-from node.files import CALIBRATION, ConfigError
+from node.files import ConfigError
 from node.pack import body
 from node.register import Register
 from node.scratch import CLOCK, SLEEP
@@ -114,11 +113,10 @@ def _end_window(state, config, board, settings, register, scratch, now):
     if now < state.end:
         state.flags |= wake.WANTED
     ended, readings = end_window(state, config, found, now)
-    table = config["calibration"] or _local_calibration(config["kind"])
-    if table:
+    if config["calibration"]:
         from node import calibration
 
-        readings = calibration.apply(readings, table)
+        readings = calibration.apply(readings, config["calibration"])
     era = struct.unpack("<I", (scratch.read(CLOCK) or bytes(4))[:4])[0]
     _put(state, config, era, ended, body(readings).encode())
     try:
@@ -130,7 +128,7 @@ def _end_window(state, config, board, settings, register, scratch, now):
 def _put(state, config, era, ended, text):
     """To the outbox on flash. What that does not take is lost, and its number shows as a gap."""
     try:
-        store = Store(max_bytes=config["outbox_kib"] * 1024, go_on=True)
+        store = Store(max_bytes=config["outbox_kib"] * 1024)
         while store.full(len(text)):
             store.drop()
         store.append(state.boot, era, state.seq, ended, _TELEMETRY, text)
@@ -156,15 +154,3 @@ def _temperature(state, board):
     if cel <= _FROST_CEL and not wake.told(esp32.NVS("meter")) & _FROST:
         state.flags |= wake.WANTED
     return round(cel, 2)
-
-
-def _local_calibration(kind):
-    """From a command, not from the configuration: see node/node.py."""
-    if CALIBRATION not in os.listdir():
-        return {}
-    from node import calibration
-
-    try:
-        return calibration.kept(kind)
-    except (OSError, ValueError):
-        return {}

@@ -33,6 +33,8 @@ class Commands:
         if len(self._queue) < _WAITING:
             self._queue.append(payload)
             self._news.set()
+        else:
+            self._node.log("command", "%d wait already: one more was passed over" % _WAITING)
 
     async def run(self):
         while True:

@@ -30,7 +30,7 @@ KINDS = ("traffic", "water", "air")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
-def load(path="config.json"):
+def load(path=files.CONFIG):
     """Read and check a configuration. Raises OSError when there is none, ConfigError when it cannot be used."""
     return check(files.load(path))
 

@@ -3,6 +3,7 @@
 import json
 import os
 
+CONFIG = "config.json"
 WANTED = "wanted.json"  # what the gateway wants of the configuration, as far as it was taken: see node/wanted.py
 CALIBRATION = "calibration.json"  # what a command has calibrated
 

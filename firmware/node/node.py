@@ -9,7 +9,7 @@ import machine
 from micropython import const
 
 from node.clock import Clock
-from node.files import CALIBRATION, ConfigError, write
+from node.files import CALIBRATION, CONFIG, WANTED, ConfigError, read, write
 from node.later import Later, forget
 from node.net import Wifi, wire_ms, wire_sleep_ms
 from node.outbox import Outbox
@@ -69,9 +69,6 @@ class Node:
         self.scratch, self.crumbs, self.log = scratch, crumbs, log
         self._began = 0  # uptime (ms) at which the window began; kept here, as the sensor's sums are, over a restart
         self._windows_closed = 0
-        self._local_calibration = not config["calibration"]  # from a command, not from the configuration
-        if self._local_calibration:
-            self._read_calibration()
         self.boot = boot or next_boot()
         self.clock = Clock(config["ntp"], log, scratch, self.boot)
         log.uptime_ms = self.clock.uptime_ms
@@ -231,21 +228,12 @@ class Node:
         """Take a correction at once, and keep it. Raises ConfigError, OSError."""
         from node import calibration
 
-        if not self._local_calibration:
-            raise ConfigError("calibration is set by config: change it there")
+        for path in (CONFIG, WANTED):
+            if read(path).get("calibration"):
+                raise ConfigError("calibration is set by config: change it there")
         table = self.config["calibration"]
         self.config["calibration"] = calibration.merge(table, quantity, offset, gain, version, self.config["kind"])
         write(CALIBRATION, self.config["calibration"])
-
-    def _read_calibration(self):
-        if CALIBRATION not in os.listdir():
-            return
-        from node import calibration
-
-        try:
-            self.config["calibration"] = calibration.kept(self.config["kind"])
-        except (OSError, ValueError) as error:
-            self.log("calibration", "%s cannot be used: %r" % (CALIBRATION, error))
 
     # The end of a boot.
 
@@ -255,8 +243,15 @@ class Node:
         if reason == "config":
             self.crumbs.well()  # what was changed may be what it crashed of
         self.crumbs.restarting(reason)
-        self.outbox.settle()
+        self._to_flash()
         machine.reset()
+
+    def _to_flash(self):
+        """What is in RAM goes to flash, and what a broker that dies now would take with it; whether all is there."""
+        self.outbox.disconnected()
+        done = self.outbox.settle()
+        self.outbox.online = self.uplink.connected
+        return done
 
     def _clock_is_back(self):
         # Within a boot time does not go back; there is a new one for that.
@@ -273,5 +268,5 @@ class Node:
                 continue  # a spike
             self.sensor.save()
             self._event([("power_fail", "", True)])
-            if not self.outbox.settle():
+            if not self._to_flash():
                 self.log("supply", "flash: %r" % self.outbox.trouble)

@@ -27,6 +27,7 @@ _LINGERING = 16  # messages under way or lingering at most; no node in life come
 _STALLED_MS = const(120_000)
 _OVERHEAD = 200  # bytes that a pack in RAM takes beside its body, on the interpreter with the larger words
 _NO_SPACE = const(28)  # ENOSPC
+_SPARE = const(2)  # files that may go for room: where their blocks do not suffice, all the others' would not either
 
 
 class Pack:
@@ -80,6 +81,7 @@ class Outbox:
         self._ahead = self._own_ahead = 0  # of those the ones behind the tail, and of this boot
         self._known = -1  # highest seq of this boot that was ever published
         self._offset = None
+        self._spare = _SPARE
         self._untold = False  # whether flash did not take what was learnt
         self.online = False
         self.trouble = None  # why the flash does not take packs
@@ -181,23 +183,28 @@ class Outbox:
         # Stamped if it can be: the record of what was learnt may be gone before this pack is.
         time = self._stamped(self._era, pack.time) or pack.time
         stream = STREAMS.index(pack.stream)
-        full = False
         while True:
             try:
-                while full or self._store.full(len(pack.body)):
+                while self._store.full(len(pack.body)):
                     self._drop_file()
-                    full = False
                 end = self._store.append(self._boot, self._era, pack.seq, time, stream, pack.body)
                 self.trouble = None
+                self._spare = _SPARE
                 return end
             except MemoryError as error:
                 self.trouble = error
                 return None
             except OSError as error:
                 self.trouble = error
-                if full or error.errno != _NO_SPACE or not self._store.packs:
+                if not self._spare or error.errno != _NO_SPACE or not self._store.packs:
                     return None
-                full = True  # something else fills the flash: the oldest goes, as at our own bound
+            # Something else fills the flash: the oldest goes, as at our own bound.
+            self._spare -= 1
+            try:
+                self._drop_file()
+            except OSError as error:
+                self.trouble = error
+                return None
 
     def _drop_file(self):
         count = self._store.drop()

@@ -1,12 +1,17 @@
 # From the configuration to a node. In memory only meanwhile: see node/later.py.
 
+import os
+
 import machine
+from micropython import const
 
 from node import config as configuration
 from node import files
 from node.crumbs import Crumbs
 from node.log import Log
 from node.scratch import Scratch
+
+_START_MS = const(120_000)  # a start that takes longer hangs; the node's own watchdog is stricter
 
 # What a board needs only now and then is imported where it is needed: one on a battery wakes a thousand times a day.
 
@@ -26,7 +31,10 @@ def kind(config):
 
 def check(config):
     """Raises ConfigError for what a node could not begin with. Switches nothing on."""
-    _calibration(config)
+    if config["calibration"]:
+        from node import calibration
+
+        calibration.check(config["calibration"], config["kind"])
     kind(config).check(board(config), config["sensors"])
     if config["battery"]:
         from node import battery
@@ -34,12 +42,19 @@ def check(config):
         battery.check(board(config))
 
 
-def _calibration(config):
-    if not config["calibration"]:
+def _calibration(config, log):
+    """The complete table: from the configuration, or else what commands have left."""
+    if not config["calibration"] and files.CALIBRATION not in os.listdir():
         return {}
     from node import calibration
 
-    return calibration.check(config["calibration"], config["kind"])
+    if config["calibration"]:
+        return calibration.check(config["calibration"], config["kind"])
+    try:
+        return calibration.kept(config["kind"])
+    except (OSError, ValueError) as error:
+        log("calibration", "%s cannot be used: %r" % (files.CALIBRATION, error))
+        return {}
 
 
 class Nothing:
@@ -79,7 +94,7 @@ def build():
     scratch = Scratch()
     crumbs = Crumbs(scratch, machine.reset_cause())
     config = load(crumbs, log)
-    config["calibration"] = {} if crumbs.safe else _calibration(config)
+    config["calibration"] = {} if crumbs.safe else _calibration(config, log)
     pins = board(config)
     state = None
     if config["battery"] and not crumbs.safe:
@@ -87,6 +102,9 @@ def build():
 
         settings = kind(config).check(pins, config["sensors"])
         state = battery.resume(config, pins, settings, scratch, crumbs.cause)
+    from node.net import wire_ms
+
+    machine.WDT(timeout=wire_ms(_START_MS))
     # One connection, and its buffers, before the heap is used.
     ssl = None
     if config["mqtt"].get("tls"):

@@ -1,7 +1,8 @@
 # The outbox's part on flash: a log of packs in small files, which are only ever appended to and removed.
 #
 # littlefs shows an append either whole or not at all, and spreads the writing over the free blocks. Each record has a
-# CRC of its own all the same: flash ages. After a boot the log goes on in a new file, never behind a doubtful end.
+# CRC of its own all the same: flash ages. After a boot the log goes on in its last file if the end of that is whole,
+# else in a new one: never behind a doubtful end.
 #
 # A position is (number of the file, offset of a record in it); the end of the log is a position too.
 
@@ -24,10 +25,9 @@ class Store:
 
     `eras` has {era: seconds to add to its times}, as far as `learn` was told. What writes raises OSError when the flash
     does not take it. What cannot be read is passed over, and no longer among the `packs`.
-    `go_on` in the last file if its end is whole, for a boot that goes on after a sleep.
     """
 
-    def __init__(self, folder="outbox", max_bytes=524_288, go_on=False):
+    def __init__(self, folder="outbox", max_bytes=524_288):
         self._folder = folder
         self._max_files = max(2, max_bytes // _FILE_MAX)
         self.eras = {}
@@ -47,7 +47,7 @@ class Store:
         for number in self._numbers:
             self._counts[number] = self._count(number)
             self.packs += self._counts[number]
-        if go_on and self._numbers and self._ended:
+        if self._numbers and self._ended:
             self._size = self._ended
 
     def _count(self, number):

@@ -10,7 +10,6 @@ from node.net import wire_ms
 
 _FIRST_MS = const(1_000)
 _LONGEST_MS = const(60_000)
-_HEALTHY_MS = const(600_000)  # who has lived this long starts again with the shortest wait
 _RECOVERED_MS = const(60_000)
 
 _WATCHDOG_MS = const(60_000)  # longer than anything that blocks: a TLS handshake, a name that nobody knows, a signature
@@ -27,14 +26,13 @@ class Supervisor:
         """Run `start` for ever. Returns only when it ends by itself."""
         wait = _FIRST_MS
         while True:
-            began = ticks_ms()
             try:
                 return await start()
             except Exception as error:  # noqa: BLE001 - the one place that catches everything: it reports and goes on
                 self._log(name, "died: %r" % error)
-                self._deaths[name] = ticks_ms(), wait
-            if ticks_diff(ticks_ms(), began) > _HEALTHY_MS:
-                wait = _FIRST_MS
+            if name not in self.failing():
+                wait = _FIRST_MS  # it was well again since the last time
+            self._deaths[name] = ticks_ms(), wait
             await asyncio.sleep_ms(wait)
             wait = min(wait * 2, _LONGEST_MS)
 

@@ -71,7 +71,7 @@ class Wanted:
 
     def _take(self, heard):
         """Keep what can be taken; whether that differs from what this boot began with."""
-        base = files.read("config.json")
+        base = files.read(files.CONFIG)
         try:
             given = json.loads(heard) if heard else {}
             if not isinstance(given, dict):

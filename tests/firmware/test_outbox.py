@@ -251,6 +251,18 @@ def test_the_next_boot_sends_what_this_one_did_not(folder: str, ticks: Ticks) ->
     assert outbox.acks == 6
 
 
+def test_before_a_planned_restart_what_lingers_is_kept_too(folder: str) -> None:
+    """A broker that dies with what it has just acknowledged is no reason to lose a pack: it goes again."""
+    before = filled(3, store=Store(folder))
+    published = before.next()
+    before.published(published)
+    before.acknowledged(published.number)
+    assert before.acked == 1
+    before.disconnected()
+    assert before.settle()
+    assert publish(Outbox(2, 1, Store(folder)), merge=True) == [([0, 1, 2], False)]
+
+
 def test_what_the_boot_before_left_is_gone_once_it_is_acknowledged(folder: str, ticks: Ticks) -> None:
     """Also the file that boot wrote last, and behind its packs what was learnt: no boot sends it again."""
     first = Outbox(1, 1, Store(folder))
@@ -458,6 +470,32 @@ def test_a_flash_that_takes_nothing(folder: str, monkeypatch: pytest.MonkeyPatch
     assert outbox.trouble is None
     left = [] if dropped else [0, 1, 2, 3, 4]
     assert [seqs for seqs, _ in publish(outbox, merge=True)] == [[*left, 8, 9, 10, 11]]
+
+
+def test_a_flash_full_of_something_else_costs_two_files_and_no_more(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it lasts; when there is room again all goes on, and the next time it may cost as much."""
+    monkeypatch.setattr(store_module, "_FILE_MAX", 256)
+    outbox = filled(80, online=False, store=Store(folder))
+    files = len(os.listdir(folder))
+    assert files > 8
+
+    def refuse(path: str, mode: str) -> Any:
+        if mode == "rb":
+            return open(path, mode)
+        raise OSError(28, "full")
+
+    for n in (1, 2):
+        with monkeypatch.context() as patched:
+            patched.setattr(store_module, "open", refuse, raising=False)
+            for k in range(5):
+                outbox.put(NOW + 6000 * n + 60 * k, "telemetry", "more")
+                assert not outbox.settle()
+        left = files - len(os.listdir(folder))
+        assert left == 2
+        assert outbox.settle()
+        files = len(os.listdir(folder))
 
 
 def test_a_flash_that_cannot_even_remove(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
