@@ -23,21 +23,12 @@ _DISCONNECT = const(b"\xe0\x00")
 REPLY_MS = 10_000  # longest wait for a connection or an answer
 INBOUND_MAX = 4096  # a longer message from the broker is read past, and acknowledged, but not taken
 
-_REFUSALS = {
-    1: "protocol version",
-    2: "client id",
-    3: "server unavailable",
-    4: "user name or password",
-    5: "not authorised",
-}
+# Why, by the return code of CONNACK from 1 on (MQTT 3.1.1, table 3.1).
+_REFUSALS = ("protocol version", "client id", "server unavailable", "user name or password", "not authorised")
 
 
 class Rejected(OSError):
-    """The broker answered CONNECT with a refusal; `code` is its return code (MQTT 3.1.1, table 3.1)."""
-
-    def __init__(self, code):
-        super().__init__(errno.EACCES, "broker refused: " + _REFUSALS.get(code, str(code)))
-        self.code = code
+    """The broker answered CONNECT with a refusal."""
 
 
 def _string(text):
@@ -102,7 +93,8 @@ class Client:
             if kind != _CONNACK or len(body) != 2:
                 raise OSError(errno.EINVAL, "no CONNACK from the broker")
             if body[1]:
-                raise Rejected(body[1])
+                why = _REFUSALS[body[1] - 1] if body[1] <= len(_REFUSALS) else str(body[1])
+                raise Rejected(errno.EACCES, "broker refused: " + why)
         except BaseException:
             await self._hang_up()
             raise

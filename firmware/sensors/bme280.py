@@ -16,8 +16,8 @@ class Bme280(Chip):
         # A digit more than the chip resolves, which the mean of many samples can tell.
         series = [
             Series("temperature", "Cel", 2, -40, 85),
-            Series("humidity", "%RH", 2, 0, 100),
             Series("pressure", "Pa", 0, 30_000, 110_000),
+            Series("humidity", "%RH", 2, 0, 100),
         ]
         super().__init__("bme280", bme280.BME280(i2c), series)
         self._measure_ms = bme280.MEASURE_MS
@@ -30,11 +30,7 @@ class Bme280(Chip):
             self.poll()
             await asyncio.sleep_ms(_SAMPLE_MS)
 
-    def take(self, values):
-        cel, pascal, humidity = values
-        return super().take((cel, humidity, pascal))
-
     def now(self):
-        """(temperature Cel, humidity %RH, pressure Pa), each None while it is not known."""
+        """(temperature Cel, pressure Pa, humidity %RH), each None while it is not known."""
         now = ticks_ms()
         return [series.newest(now) for series in self.series]

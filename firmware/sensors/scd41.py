@@ -26,7 +26,7 @@ class Scd41(Chip):
         self.driver.start()
         while True:
             await asyncio.sleep_ms(_SAMPLE_MS)
-            pascal = self._climate and self._climate.now()[2]
+            pascal = self._climate and self._climate.now()[1]
             if pascal:
                 self.driver.set_pressure(pascal)
             self.poll()

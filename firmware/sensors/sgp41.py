@@ -14,7 +14,7 @@ _MOST = const(65_000)  # ticks; beyond, and at 0, a pixel is broken
 
 
 class Sgp41(Chip):
-    """`climate` has `now()`, (temperature Cel, humidity %RH, ...), each None while unknown; or is None."""
+    """`climate` has `now()`, (temperature Cel, pressure Pa, humidity %RH), each None while unknown; or is None."""
 
     def __init__(self, i2c, climate):
         series = [Series(name, "", 0, 1, 500) for name in ("voc_index", "nox_index")]
@@ -33,7 +33,7 @@ class Sgp41(Chip):
             await asyncio.sleep_ms(_CONDITION_MS)
             began = ticks_ms()
             while True:
-                cel, humidity = self._climate.now()[:2] if self._climate else (None, None)
+                cel, _, humidity = self._climate.now() if self._climate else (None, None, None)
                 chip.measure(humidity, cel)
                 await asyncio.sleep_ms(sgp41.MEASURE_MS)
                 self.poll()

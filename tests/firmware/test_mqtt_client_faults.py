@@ -24,9 +24,20 @@ CONNECTS = """
 try:
     print("session", await client.connect())
 except (OSError, asyncio.TimeoutError) as error:
-    print("failed", type(error).__name__, getattr(error, "code", ""))
+    print("failed", type(error).__name__, error.args[1] if isinstance(error, mqtt.Rejected) else "")
 print("open", client._writer is not None)
 """
+
+REFUSALS = (
+    (1, "protocol version"),
+    (2, "client id"),
+    (3, "server unavailable"),
+    (4, "user name or password"),
+    (5, "not authorised"),
+    (6, "6"),
+    (255, "255"),
+)
+"""Return codes of CONNACK (MQTT 3.1.1, table 3.1), and what is none."""
 
 LISTENS = """
 await client.connect()
@@ -58,7 +69,7 @@ print("closed")
         (b"\x20\xff\xff\x7f" + b"\x00" * 5000, False, "TimeoutError"),
         (b"", False, "TimeoutError"),
         (CONNACK_NEW[:3], False, "TimeoutError"),
-        *((b"\x20\x02\x00" + bytes((code,)), False, f"Rejected {code}") for code in (1, 2, 3, 4, 5, 6, 255)),
+        *((b"\x20\x02\x00" + bytes((code,)), False, f"Rejected broker refused: {why}") for code, why in REFUSALS),
     ],
 )
 def test_what_is_no_welcome(tmp_path: Path, answer: bytes, hang_up: bool, failure: str) -> None:
