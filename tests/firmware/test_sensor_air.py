@@ -18,7 +18,7 @@ ESP32 = load("boards.esp32_devkit")
 
 FULL = {"particles": "sps30", "gas": True}
 PARTICLES = ["pm1_0", "pm2_5", "pm10"]
-CLIMATE = ["temperature", "humidity", "pressure"]
+CLIMATE = ["temperature", "pressure", "humidity"]
 GAS = ["voc_index", "nox_index"]
 
 STATION = """
