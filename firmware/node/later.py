@@ -31,16 +31,14 @@ class Later:
         self._messages = []
         self._news = asyncio.Event()
         self._parts = {}
+        uplink.unheard = self._take
         for level in levels:
-            self._hear(level)
+            uplink.hear(level, None)
 
-    def _hear(self, level):
-        def take(payload):
-            if len(self._messages) < _WAITING and self._needed(level, payload):
-                self._messages.append((level, payload))
-                self._news.set()
-
-        self._uplink.hear(level, take)
+    def _take(self, level, payload):
+        if len(self._messages) < _WAITING and self._needed(level, payload):
+            self._messages.append((level, payload))
+            self._news.set()
 
     def part(self, name):
         """The part if it is loaded, or None."""

@@ -92,7 +92,7 @@ class Node:
         self.clock.on_step = self.uplink.wake  # what waited for the time may go
         self.clock.on_back = self._clock_is_back
         self.uplink.on_connect.append(lambda: crumbs.now("send"))
-        sensor.on_event = self._event
+        sensor.on_event = self.event
         # A clock that is ahead may stand still for two minutes, and the window with it.
         limits = {"windows": 2000 * config["window_s"] + 180_000, "uplink": wire_ms(_UPLINK_MS)}
         self.watchdog = Watchdog(limits, log)
@@ -125,7 +125,9 @@ class Node:
         if self.config["ntp"]:
             tasks += (("clock", self.clock.run),)
         if self.config["power_fail"]:
-            tasks += (("supply", self._supply),)
+            from node import supply
+
+            tasks += (("supply", lambda: supply.watch(self, self._power_fail)),)
         await self.supervisor.run(tasks + self.sensor.tasks)
 
     def _make(self, part):
@@ -157,7 +159,7 @@ class Node:
                 self.outbox.lose()
         self.uplink.wake()
 
-    def _event(self, readings):
+    def event(self, readings):
         self.send("event", readings, self.clock.unix_ms() // 1000)
 
     async def _windows(self):
@@ -243,10 +245,10 @@ class Node:
         if reason == "config":
             self.crumbs.well()  # what was changed may be what it crashed of
         self.crumbs.restarting(reason)
-        self._to_flash()
+        self.to_flash()
         machine.reset()
 
-    def _to_flash(self):
+    def to_flash(self):
         """What is in RAM goes to flash, and what a broker that dies now would take with it; whether all is there."""
         self.outbox.disconnected()
         done = self.outbox.settle()
@@ -256,17 +258,3 @@ class Node:
     def _clock_is_back(self):
         # Within a boot time does not go back; there is a new one for that.
         self._restart_for = "clock set back"
-
-    async def _supply(self):
-        """The supply's supervisor says that power is failing: what is in RAM goes to flash while it still can."""
-        falling = asyncio.ThreadSafeFlag()
-        pin = machine.Pin(self._power_fail, machine.Pin.IN, machine.Pin.PULL_UP)
-        pin.irq(lambda _: falling.set(), machine.Pin.IRQ_FALLING)
-        while True:
-            await falling.wait()
-            if pin.value():
-                continue  # a spike
-            self.sensor.save()
-            self._event([("power_fail", "", True)])
-            if not self._to_flash():
-                self.log("supply", "flash: %r" % self.outbox.trouble)

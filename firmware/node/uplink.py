@@ -40,6 +40,7 @@ class Uplink:
         self._say_id = _LAST_ID
         self._recovering = False
         self._merge = True  # until the heap proves too splintered for the buffers of long messages
+        self.unheard = None
         self.on_connect = []
         self.on_progress = lambda: None
         self.connected = False
@@ -60,7 +61,10 @@ class Uplink:
         self._client.on_refused = lambda: log("mqtt", "the broker refuses to tell this node what is wanted of it")
 
     def hear(self, level, handler):
-        """Have `handler(payload)` called with each message on this level of the node's topic. It must not raise."""
+        """Have `handler(payload)` called with each message on this level of the node's topic. It must not raise.
+
+        With None the level is subscribed to, and `unheard(level, payload)` is called.
+        """
         self._handlers[level] = handler
 
     async def say(self, level, payload, retain=False):
@@ -87,9 +91,9 @@ class Uplink:
 
     def take(self, level, payload):
         """Hand a message to who hears this level."""
-        handler = self._handlers.get(level)
-        if handler:
-            handler(payload)
+        if level in self._handlers:
+            handler = self._handlers[level]
+            handler(payload) if handler else self.unheard(level, payload)
 
     async def run(self):
         wait = _FIRST_MS

@@ -14,7 +14,8 @@ class Uplink:
     def hear(self, level, handler):
         self.handlers[level] = handler
     def take(self, level, payload):
-        self.handlers[level](payload)
+        handler = self.handlers[level]
+        handler(payload) if handler else self.unheard(level, payload)
 
 class Part:
     def __init__(self, name, levels):

@@ -213,7 +213,7 @@ def test_power_fails_everywhere(whole: tuple[list[str], list[int]]) -> None:
     cuts = [cut for cut in cuts if cut < ends[-1]]
     for at in range(0, len(cuts), 200):
         with TemporaryDirectory() as folder:
-            sweep(Path(folder), cuts[at : at + 200], at % 400 == 0)
+            sweep(Path(folder), cuts[at : at + 200])
 
 
 # Bounds, positions, eras and damage, on the files of the host.
