@@ -7,6 +7,7 @@
 #   active   the slot that is known to work, or null for the factory
 #   trial    the slot that has to prove itself, or null
 #   tries    how often that one was started
+#   cuts     how many of these tries ended with the power, which says nothing of the firmware
 #   sha      which update it is; when it failed it becomes `bad`, and `why` says what happened
 #
 # Firmware of the future must keep to this, because this loader will still be there.
@@ -21,6 +22,7 @@ import machine
 SLOTS = ("a", "b")
 STATE = "slots.json"
 TRIES = 2
+MOST_TRIES = 10  # cuts and all: a firmware that draws too much may be what takes the power away
 _PAUSE_MS = 5_000  # between crashes: time for a person to interrupt, and no storm of resets
 _HANG_MS = 300_000  # a trial that hangs before the node has a watchdog of its own
 
@@ -30,22 +32,34 @@ def choose():
     state = _load()
     trial = state.get("trial")
     if trial in SLOTS:
-        tries = state.get("tries")
         whole = _whole(trial)
-        if whole and isinstance(tries, int) and 0 <= tries < TRIES:
-            state["tries"] = tries + 1
+        if whole and _count(state):
             if _save(state):
                 return [trial], True
             # What cannot be counted must not be tried: it might fail for ever.
         else:
             state["bad"] = state.get("sha")
-            state["why"] = state.get("why") or ("not confirmed in %d starts" % TRIES if whole else "slot is not whole")
+            unconfirmed = "not confirmed in %s starts" % state.get("tries")
+            state["why"] = state.get("why") or (unconfirmed if whole else "slot is not whole")
             state["trial"] = None
             _save(state)
     first = state.get("active")
     slots = [first] if first in SLOTS else []
     slots += [slot for slot in SLOTS if slot != first and slot != trial]
     return [slot for slot in slots if _whole(slot)] + [None], False
+
+
+def _count(state):
+    """Count one more try of a trial in its state; False when it has had enough, or says nothing of it."""
+    tries, cuts = state.get("tries"), state.get("cuts", 0)
+    if not isinstance(tries, int) or not isinstance(cuts, int) or cuts < 0:
+        return False
+    if tries and machine.reset_cause() == machine.PWRON_RESET:
+        cuts += 1
+    if not 0 <= tries - cuts < TRIES or tries >= MOST_TRIES:
+        return False
+    state["tries"], state["cuts"] = tries + 1, cuts
+    return True
 
 
 def enter(slot):

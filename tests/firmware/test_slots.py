@@ -16,11 +16,12 @@ from tests.micropython import run
 NEW = {f"{name}.mpy": bytes(range(256)) * times for name, times in (("main", 3), ("node/big", 40), ("node/deep/x", 1))}
 
 _PROGRAM = """
-import asyncio, json, os, vfs
+import asyncio, json, machine, os, vfs
 import loader
 from node import slots
 
 BLOCK, BLOCKS = 4096, 40
+machine.reset_cause = lambda: machine.HARD_RESET
 
 class Disk:
     def __init__(self, data):
@@ -175,6 +176,39 @@ cut_everywhere(prepare, work, check, 1)
     assert str(tries) in said[1]
 
 
+def test_cuts_of_power_take_no_good_update_back(tmp_path: Path) -> None:
+    """What ended with the power is no failed try; but after ten starts of any kind it goes back all the same."""
+    said = program(
+        tmp_path,
+        """
+def lives(*causes):
+    fresh()
+    asyncio.run(slots.fill("b", "update.part", "0.2.1", "new"))
+    slots.begin_trial("b", "0.2.1", "new")
+    found = []
+    for cause in causes:
+        machine.reset_cause = lambda: cause
+        found.append(loader.choose()[1])
+    umount()
+    return found
+
+HARD, POWER, DOG = machine.HARD_RESET, machine.PWRON_RESET, machine.WDT_RESET
+print(lives(HARD, HARD, HARD))
+print(lives(HARD, DOG, POWER, HARD))
+print(lives(HARD, POWER, POWER, POWER, HARD, HARD, HARD))
+print(lives(POWER, HARD, POWER, HARD, HARD))
+print(sum(lives(*[POWER] * 20)))
+""",
+    )
+    assert said == [
+        "[True, True, False]",
+        "[True, True, True, False]",
+        "[True, True, True, True, True, False, False]",
+        "[True, True, True, False, False]",
+        "10",
+    ]
+
+
 def test_a_cut_while_it_goes_back_or_is_kept_loses_neither(tmp_path: Path) -> None:
     said = program(
         tmp_path,
@@ -236,6 +270,8 @@ for state in (
     {"active": "a", "trial": "b", "tries": -1}, {"active": "a", "trial": "b", "tries": "0"},
     {"active": "a", "trial": "b"}, {"active": "a", "trial": "c", "tries": 0}, {"active": "a", "trial": ["b"]},
     {"active": "a", "trial": "b", "tries": 1 << 70}, {"active": "a", "trial": "b", "tries": 2.5},
+    {"active": "a", "trial": "b", "tries": 1, "cuts": 2}, {"active": "a", "trial": "b", "tries": 1, "cuts": "0"},
+    {"active": "a", "trial": "b", "tries": 1, "cuts": -1}, {"active": "a", "trial": "b", "tries": 1, "cuts": None},
 ):
     slots.write("slots.json", state)
     found, trial = loader.choose()
