@@ -5,12 +5,13 @@ import machine
 
 def build():
     """The node. What only the start needs is not in memory any more."""
-    from node import later, setup
+    from node import setup
 
-    try:
-        return setup.build()
-    finally:
-        later.forget(later.START)
+    node = setup.build()
+    from node import later  # not sooner: a board on a battery most often sleeps again instead
+
+    later.forget(later.START)
+    return node
 
 
 def main():
