@@ -1,5 +1,6 @@
 """The program `ganglion`: the gateway's commands, and those that other packages bring under `ganglion.commands`."""
 
+import errno
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -56,6 +57,12 @@ def main() -> None:
         make_app()()
     except GanglionError as error:
         print(f"ganglion: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        print(f"ganglion: no space is left on the disk{where}: free some, and start again", file=sys.stderr)  # noqa: T201
         sys.exit(1)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sim_hardware.city.city import FIELDS, Floats
+from sim_hardware.shared import array
 
 RING = 64
 """Minutes kept. A board may be this far behind the city before it loses sight of it."""
@@ -21,7 +22,7 @@ class Feed:
     """The writing end."""
 
     def __init__(self, path: Path, places: int) -> None:
-        self._blocks = np.memmap(path, _RECORD, "w+", shape=(RING, places))
+        self._blocks = array(path, _RECORD, (RING, places))
 
     def write(self, second: int, fields: Floats) -> None:
         """Publish one minute; `second` is its beginning, `fields` of shape (places, FIELDS)."""

@@ -10,6 +10,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from sim_hardware.shared import array
+
 RECORD = np.dtype(
     [
         ("now_us", "<u8"),
@@ -43,7 +45,7 @@ class Slots:
     """The reading end. A board that starts again counts from zero, so what it had is put aside first."""
 
     def __init__(self, path: Path, nodes: int) -> None:
-        self._records = np.memmap(path, RECORD, "w+", shape=(nodes,))
+        self._records = array(path, RECORD, (nodes,))
         self._before = np.zeros(nodes, RECORD)
 
     def begin(self, slot: int, now_us: int) -> None:
