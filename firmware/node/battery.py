@@ -18,7 +18,7 @@ from node.scratch import CLOCK, SLEEP
 from node.store import Store
 
 _TELEMETRY = const(0)  # the stream, as node/outbox.py numbers it
-_FROST_CEL = const(3)  # as sensors/water.py has it
+_FROST_CEL = const(3)  # as sensors/meter.py has it
 _FROST = const(4)
 _LEARN_S = const(3_600)  # a clock whose drift is not known yet is asked again after so long
 _RETRY_S = const(3_600)

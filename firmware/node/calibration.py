@@ -2,7 +2,7 @@
 #
 # A table looks as in the configuration: {"version": 3, "pm2_5": {"gain": 0.84, "offset": -1.5}, ...}.
 
-from node import config, files
+from node import checks, files
 from node.files import ConfigError
 
 _VERSION_MOST = 1_000_000_000
@@ -39,7 +39,7 @@ def check(given, kind=None):
     if not isinstance(given, dict):
         raise ConfigError("calibration must be an object")
     version = given.get("version")
-    config.whole("calibration.version", None if isinstance(version, bool) else version, 0, _VERSION_MOST)
+    checks.whole("calibration.version", None if isinstance(version, bool) else version, 0, _VERSION_MOST)
     table = {"version": version}
     for name in given:
         if name != "version":
@@ -79,7 +79,7 @@ def _entry(name, given, kind):
     known = [each[0] for each in _QUANTITIES if kind is None or kind in each[1]]
     if name not in known:
         raise ConfigError("%s: what can be calibrated is %s" % (where, ", ".join(known)))
-    entry = config.merge(_PLAIN, given, where + ".")
+    entry = checks.merge(_PLAIN, given, where + ".")
     for key, low, high in (("offset", -_FINITE, _FINITE), ("gain", _GAINS[0], _GAINS[1])):
         value = entry[key]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:

@@ -2,9 +2,8 @@
 # stays there has ConfigError from node/files.py.
 
 from node import files
+from node.checks import ANYTHING, merge, whole
 from node.files import ConfigError
-
-_ANYTHING = {}  # a table whose keys are known elsewhere
 
 DEFAULTS = {
     "board": "esp32-devkit",
@@ -16,11 +15,11 @@ DEFAULTS = {
     "wifi": {"ssid": None, "key": None},
     "mqtt": {"host": None, "port": 1883, "user": None, "password": None, "keepalive_s": 60, "tls": None},
     "ntp": None,
-    "sensors": _ANYTHING,
-    "calibration": _ANYTHING,
+    "sensors": ANYTHING,
+    "calibration": ANYTHING,
     "outbox_kib": 512,
     "power_fail": False,
-    "battery": _ANYTHING,
+    "battery": ANYTHING,
 }
 
 _BATTERY = {"report_s": 86_400, "window_s": 3_600, "burst_l_h": None}
@@ -85,30 +84,6 @@ def _tls(given):
     if tls["name"] is not None and (not tls["name"] or not isinstance(tls["name"], str)):
         raise ConfigError("mqtt.tls.name must be the name in the broker's certificate, or null: the host's")
     return tls
-
-
-def whole(key, value, low, high):
-    """Raises ConfigError that names the key when the value is no whole number from `low` to `high`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError("%s must be a whole number from %d to %d" % (key, low, high))
-
-
-def merge(known, given, where):
-    """What is given, the rest from `known`, which may hold tables. Raises ConfigError naming a key that is not in it.
-
-    `where` is what stands before the keys in messages, with its dot.
-    """
-    if not isinstance(given, dict):
-        raise ConfigError("%s must be an object" % (where or "the configuration"))
-    for key in given:
-        # `sensors` is passed on to the sensor file of the node's kind, which knows its own keys.
-        if known is not _ANYTHING and key not in known:
-            raise ConfigError("unknown key %s%s" % (where, key))
-    merged = dict(given)
-    for key, default in known.items():
-        value = given.get(key, default)
-        merged[key] = merge(default, value, where + key + ".") if isinstance(default, dict) else value
-    return merged
 
 
 def _is_name(text):

@@ -175,9 +175,9 @@ class Node:
                 continue  # the rest of a window in which the node, or its clock, began: its sums would mislead
             if readings:
                 self.send("telemetry", self.calibrated(readings), ended)
-            if self._windows_closed % health_every == 0:
-                self._send_health(ended)
             self._windows_closed += 1
+            if (self._windows_closed - 1) % health_every == 0:
+                self._send_health(ended)
             gc.collect()
 
     def _send_health(self, ended):
@@ -230,11 +230,14 @@ class Node:
         """Take a correction at once, and keep it. Raises ConfigError, OSError."""
         from node import calibration
 
-        for path in (CONFIG, WANTED):
-            if read(path).get("calibration"):
-                raise ConfigError("calibration is set by config: change it there")
-        table = self.config["calibration"]
-        self.config["calibration"] = calibration.merge(table, quantity, offset, gain, version, self.config["kind"])
+        if read(WANTED).get("calibration", read(CONFIG).get("calibration")):
+            raise ConfigError("calibration is set by config: change it there")
+        kind = self.config["kind"]
+        try:
+            table = calibration.kept(kind)
+        except (OSError, ValueError):
+            table = {}
+        self.config["calibration"] = calibration.merge(table, quantity, offset, gain, version, kind)
         write(CALIBRATION, self.config["calibration"])
 
     # The end of a boot.

@@ -11,7 +11,9 @@ from node.crumbs import Crumbs
 from node.log import Log
 from node.scratch import Scratch
 
-_START_MS = const(120_000)  # a start that takes longer hangs; the node's own watchdog is stricter
+# A start that takes longer hangs; the node's own watchdog is stricter. Each file of the outbox is looked through.
+_START_MS = const(120_000)
+_START_MS_KIB = const(20)
 
 # What a board needs only now and then is imported where it is needed: one on a battery wakes a thousand times a day.
 
@@ -104,7 +106,7 @@ def build():
         state = battery.resume(config, pins, settings, scratch, crumbs.cause)
     from node.net import wire_ms
 
-    machine.WDT(timeout=wire_ms(_START_MS))
+    machine.WDT(timeout=wire_ms(_START_MS + config["outbox_kib"] * _START_MS_KIB))
     # One connection, and its buffers, before the heap is used.
     ssl = None
     if config["mqtt"].get("tls"):

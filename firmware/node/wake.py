@@ -54,7 +54,7 @@ _LID_MS = const(100)  # a lid that is walked on rattles
 # over: water that runs is waited for in light sleep.
 _NAP_MS = const(10_000)
 _WATCHDOG_MS = const(60_000)
-_REVERSE = const(2)  # bit of what sensors/water.py has told
+_REVERSE = const(2)  # bit of what sensors/meter.py has told
 
 
 class Sleep:
@@ -129,7 +129,7 @@ class Meter:
 
 
 def told(memory):
-    """The states that were told last, as sensors/water.py keeps them in the NVS "meter"."""
+    """The states that were told last, as sensors/meter.py keeps them in the NVS "meter"."""
     try:
         return memory.get_i32("told")
     except OSError:

@@ -60,8 +60,14 @@ class Wanted:
             heard, self._heard = self._heard, None
             if heard is None:
                 continue
-            changed = self._take(heard)
-            forget(START)
+            try:
+                changed = self._take(heard)
+            except MemoryError:
+                self._heard = self._heard or heard
+                self._news.set()
+                raise  # a little later there may be room
+            finally:
+                forget(START)
             try:
                 await self._uplink.say("config/reported", json.dumps(self._answer), retain=True)
             except OSError:

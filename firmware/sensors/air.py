@@ -3,7 +3,7 @@
 # Each is imported only where it is: the heap is small.
 
 from machine import I2C, UART, Pin
-from node.config import merge
+from node.checks import merge
 from node.files import ConfigError
 
 DEFAULTS = {"particles": "pms5003", "co2": True, "climate": True, "gas": False}

@@ -1,7 +1,7 @@
 # A traffic counter -> volume and speed of each lane. Two inductive loops in each lane tell its occupancy and length
 # classes too; a radar beside the road sees both directions without a cut in the asphalt, but no lengths.
 
-from node.config import merge, whole
+from node.checks import merge, whole
 from node.files import ConfigError
 
 DEFAULTS = {

@@ -1,6 +1,6 @@
 # A water node: what it may be configured to measure.
 
-from node.config import merge
+from node.checks import merge
 from node.files import ConfigError
 
 DEFAULTS = {"litres_per_pulse": 1, "reeds": 1, "temperature": False, "tamper": False}
@@ -16,7 +16,7 @@ def build(board, given, scratch):
 def check(board, given):
     """The complete settings. Raises ConfigError naming the key."""
     settings = merge(DEFAULTS, given, "sensors.")
-    if isinstance(settings["litres_per_pulse"], bool) or settings["litres_per_pulse"] not in (1, 10, 100):
+    if isinstance(settings["litres_per_pulse"], (bool, float)) or settings["litres_per_pulse"] not in (1, 10, 100):
         raise ConfigError("sensors.litres_per_pulse must be 1, 10 or 100, as the meter's plate says")
     if isinstance(settings["reeds"], (bool, float)) or settings["reeds"] not in (1, 2):
         raise ConfigError("sensors.reeds must be 1, or 2 for a meter that tells the direction")

@@ -257,7 +257,7 @@ def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
                 {"litres_per_pulse": n},
                 "sensors.litres_per_pulse must be 1, 10 or 100, as the meter's plate says",
             )
-            for n in (0, 2, "1", True, None)
+            for n in (0, 2, "1", True, 1.0, None)
         ),
         ("water", {"litres": 1}, "unknown key sensors.litres"),
         *(

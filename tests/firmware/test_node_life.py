@@ -207,8 +207,10 @@ def test_a_reboot_that_comes_twice_is_one(broker: Mosquitto, switch_on: Switch) 
 # Crashes.
 
 
-def test_three_crashes_make_a_boot_safe(broker: Mosquitto, switch_on: Switch) -> None:
+def test_three_crashes_make_a_boot_safe(broker: Mosquitto, switch_on: Switch, tmp_path: Path) -> None:
     """Of whatever kind: then nothing is measured, but the node is there, says why, and can be told what to do."""
+    kept = tmp_path / "calibration.json"
+    kept.write_text('{"version": 1, "temperature": {"offset": -1, "gain": 1}}')
     crashes = ((POWER_ON, "power_on", CRASH), (WATCHDOG, "watchdog", PANIC), (HARD, "panic", CRASH))
     with Gateway(broker.port) as gateway:
         for n, (cause, name, life) in enumerate(crashes):
@@ -223,6 +225,8 @@ def test_three_crashes_make_a_boot_safe(broker: Mosquitto, switch_on: Switch) ->
             assert (birth["boot"], birth["reset_cause"]) == (4, "watchdog")
             assert gateway.ask("now", "sample")["readings"] == []
             assert next(gateway.packs("health", 4)).time == BEGIN + 3 * HOUR + 60
+            assert gateway.ask("better", "calibrate", quantity="flow", offset=0, gain=1.5, version=2)["ok"]
+            assert json.loads(kept.read_text()).keys() == {"version", "temperature", "flow"}, "none is forgotten"
             gateway.want(window_s=20, colour="red")
             report = gateway.told("config/reported")
             assert report["taken"] == {"window_s": 20}
