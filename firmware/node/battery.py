@@ -114,9 +114,9 @@ def _end_window(state, config, board, settings, register, scratch, now):
         state.flags |= wake.WANTED
     ended, readings = end_window(state, config, found, now)
     if config["calibration"]:
-        from node import calibration
+        from node import correction
 
-        readings = calibration.apply(readings, config["calibration"])
+        readings = correction.apply(readings, config["calibration"])
     era = struct.unpack("<I", (scratch.read(CLOCK) or bytes(4))[:4])[0]
     _put(state, config, era, ended, body(readings).encode())
     try:

@@ -1,32 +1,15 @@
-# Corrections of what the sensors measure, found beside a better instrument: value * gain + offset. Pure.
+# Tables of corrections, as they are configured or commanded: checked, merged, kept. node/correction.py applies them.
 #
 # A table looks as in the configuration: {"version": 3, "pm2_5": {"gain": 0.84, "offset": -1.5}, ...}.
 
 from node import checks, files
+from node.correction import QUANTITIES
 from node.files import ConfigError
 
 _VERSION_MOST = 1_000_000_000
 _GAINS = (0.1, 10)
 _FINITE = 3e38  # the most that the board's floats hold
 _PLAIN = {"offset": 0, "gain": 1}
-
-# (quantity, kinds of node, least, most): a correction ends where the gateway would refuse the whole pack.
-# Counts are not in it: what was counted was there.
-_QUANTITIES = (
-    ("occupancy", ("traffic",), 0, 100),
-    ("speed", ("traffic",), 0, 300),
-    ("flow", ("water",), 0, 1_000_000),
-    ("flow_min", ("water",), 0, 1_000_000),
-    ("pm1_0", ("air",), 0, 10_000),
-    ("pm2_5", ("air",), 0, 10_000),
-    ("pm10", ("air",), 0, 10_000),
-    ("co2", ("air",), 0, 40_000),
-    ("voc_index", ("air",), 0, 500),
-    ("nox_index", ("air",), 0, 500),
-    ("temperature", ("air", "water"), -40, 125),
-    ("humidity", ("air",), 0, 100),
-    ("pressure", ("air",), 30_000, 110_000),
-)
 
 
 def check(given, kind=None):
@@ -62,21 +45,9 @@ def merge(table, quantity, offset, gain, version, kind=None):
     return check(given, kind)
 
 
-def apply(readings, table):
-    """[(name, unit, value)] corrected, and the table's version as one reading more; as they are without a table.
-
-    A value that the correction would make impossible becomes the nearest that is possible.
-    """
-    if not table:
-        return readings
-    found = [(name, unit, _corrected(name, value, table)) for name, unit, value in readings]
-    found.append(("calibration", "", table["version"]))
-    return found
-
-
 def _entry(name, given, kind):
     where = "calibration." + name
-    known = [each[0] for each in _QUANTITIES if kind is None or kind in each[1]]
+    known = [each[0] for each in QUANTITIES if kind is None or kind in each[1]]
     if name not in known:
         raise ConfigError("%s: what can be calibrated is %s" % (where, ", ".join(known)))
     entry = checks.merge(_PLAIN, given, where + ".")
@@ -86,13 +57,3 @@ def _entry(name, given, kind):
             said = "a finite number" if key == "offset" else "a number from %s to %s" % _GAINS
             raise ConfigError("%s.%s must be %s" % (where, key, said))
     return entry
-
-
-def _corrected(name, value, table):
-    quantity = name.split("/")[-1]
-    if value is None or quantity == "version" or quantity not in table:
-        return value
-    for known, _, low, high in _QUANTITIES:
-        if known == quantity:
-            entry = table[quantity]
-            return round(min(max(value * entry["gain"] + entry["offset"], low), high), 3)

@@ -10,7 +10,7 @@ from micropython import const
 
 from node.clock import Clock
 from node.files import CALIBRATION, CONFIG, WANTED, ConfigError, read, write
-from node.later import Later, forget
+from node.later import START, Later, forget
 from node.net import Wifi, wire_ms, wire_sleep_ms
 from node.outbox import Outbox
 from node.pack import body
@@ -222,9 +222,9 @@ class Node:
     def calibrated(self, readings):
         if not self.config["calibration"]:
             return readings
-        from node import calibration
+        from node import correction
 
-        return calibration.apply(readings, self.config["calibration"])
+        return correction.apply(readings, self.config["calibration"])
 
     def calibrate(self, quantity, offset, gain, version):
         """Take a correction at once, and keep it. Raises ConfigError, OSError."""
@@ -239,6 +239,7 @@ class Node:
             table = {}
         self.config["calibration"] = calibration.merge(table, quantity, offset, gain, version, kind)
         write(CALIBRATION, self.config["calibration"])
+        forget(START)
 
     # The end of a boot.
 

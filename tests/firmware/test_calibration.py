@@ -14,12 +14,13 @@ from tests.firmware.importer import load
 from tests.micropython import run
 
 calibration = load("node.calibration")
+correction = load("node.correction")
 pack = load("node.pack")
 ConfigError = load("node.config").ConfigError
 
 TABLE = {"version": 3, "pm2_5": {"gain": 0.5, "offset": -2}, "humidity": {"gain": 1.1, "offset": 0}}
 UNITS = {each.name: each.unit for each in QUANTITIES}
-RANGES = {(kind, name): (low, high) for name, kinds, low, high in calibration._QUANTITIES for kind in kinds}
+RANGES = {(kind, name): (low, high) for name, kinds, low, high in correction.QUANTITIES for kind in kinds}
 
 
 NOW = 1_700_000_000
@@ -107,7 +108,7 @@ except config.ConfigError as error:
 def test_readings_are_corrected_by_their_quantity() -> None:
     """Gain, then offset; what is absent stays absent; the version comes as a reading of its own."""
     readings = [("pm2_5", "ug/m3", 31.0), ("pm10", "ug/m3", 40), ("humidity", "%RH", None), ("co2", "ppm", 455)]
-    assert calibration.apply(readings, calibration.check(TABLE, "air")) == [
+    assert correction.apply(readings, calibration.check(TABLE, "air")) == [
         ("pm2_5", "ug/m3", 13.5),
         ("pm10", "ug/m3", 40),
         ("humidity", "%RH", None),
@@ -116,17 +117,17 @@ def test_readings_are_corrected_by_their_quantity() -> None:
     ]
     speed = calibration.check({"version": 1, "speed": {"gain": 1.1}}, "traffic")
     lanes = [("lane1/speed", "km/h", 50.0), ("lane2/speed", "km/h", 20.0), ("lane1/volume", "count", 7)]
-    assert [value for _, _, value in calibration.apply(lanes, speed)] == [55, 22, 7, 1]
+    assert [value for _, _, value in correction.apply(lanes, speed)] == [55, 22, 7, 1]
 
 
 def test_without_a_table_nothing_is_touched() -> None:
     """And nothing is added."""
     readings = [("pm2_5", "ug/m3", 31.0)]
-    assert calibration.apply(readings, {}) is readings
+    assert correction.apply(readings, {}) is readings
 
 
 def test_a_table_of_one_version_corrects_nothing() -> None:
-    assert calibration.apply([("co2", "ppm", 455)], {"version": 9}) == [("co2", "ppm", 455), ("calibration", "", 9)]
+    assert correction.apply([("co2", "ppm", 455)], {"version": 9}) == [("co2", "ppm", 455), ("calibration", "", 9)]
 
 
 @given(
@@ -145,7 +146,7 @@ def test_no_correction_makes_a_pack_that_is_refused(
     value = low + share * (high - low)
     table = calibration.check({"version": version, name: {"gain": gain, "offset": offset}}, kind)
     full = "lane1/" + name if kind == "traffic" else name
-    readings = calibration.apply([(full, UNITS[name], value)], table)
+    readings = correction.apply([(full, UNITS[name], value)], table)
     decoded = decode_pack("riverside", "n-1", "telemetry", sent(readings), now=NOW, kind=kind)
     assert decoded.measurement == kind
     found = {each.quantity: each.value for each in decoded.readings}
@@ -159,7 +160,7 @@ def test_the_version_does_not_confuse_the_kind(kind: str) -> None:
     """A pack with a reading of one kind alone is of that kind; one that holds nothing else needs the node's birth."""
     own = {"traffic": ("lane1/volume", "count"), "water": ("flow", "l/h"), "air": ("co2", "ppm")}[kind]
     for readings in ([], [(*own, 5)]):
-        payload = sent(calibration.apply(readings, {"version": 4}))
+        payload = sent(correction.apply(readings, {"version": 4}))
         known = "" if readings else kind
         decoded = decode_pack("riverside", "n-1", "telemetry", payload, now=NOW, kind=known)
         assert decoded.measurement == kind
