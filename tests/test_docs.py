@@ -20,6 +20,7 @@ from gateway.forward.lines import pack_lines
 from gateway.records import Pack, Status
 from gateway.steer.talk import OPS
 from gateway.update.service import Want
+from tests.firmware.importer import load as firmware
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -104,10 +105,10 @@ def test_every_setting_of_the_gateway_is_told(tmp_path: Path) -> None:
 def test_every_setting_of_a_node_is_told() -> None:
     """With its default; and the example is one that a node would run with."""
     page = DOCS / "boards.md"
-    firmware = runpy.run_path(str(ROOT / "firmware/node/config.py"))
+    configuration = firmware("node.config")
     told = dict(re.findall(r"^\| `([\w.]+)` \| `?(.*?)`? \|", page.read_text(), re.MULTILINE))
     told |= dict.fromkeys(("site", "node"), "–")  # one row for both
-    for key, default in firmware["DEFAULTS"].items():
+    for key, default in configuration.DEFAULTS.items():
         if isinstance(default, dict) and default:
             for inner, value in default.items():
                 known = {json.dumps(value)} | ({"–"} if (key, inner) == ("mqtt", "host") else set())
@@ -115,7 +116,7 @@ def test_every_setting_of_a_node_is_told() -> None:
         else:
             assert told[key] in {json.dumps(default), "–"}, key
     (example,) = blocks(page, "json")
-    firmware["check"](json.loads(example))
+    configuration.check(json.loads(example))
 
 
 def test_the_protocols_examples_hold() -> None:
