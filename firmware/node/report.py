@@ -58,8 +58,6 @@ class Reporter(Node):
     # Time.
 
     async def _ask_time(self):
-        if self._asked:
-            return
         from node.sntp import offset_ms
 
         for _ in range(_ASKS):

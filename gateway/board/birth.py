@@ -10,10 +10,11 @@ import aiomqtt
 
 from gateway.board.errors import NotReported
 from gateway.board.port import Console
-from gateway.config import Mqtt, secret
+from gateway.config import Mqtt
 from gateway.decode import decode_status
 from gateway.errors import Refused
 from gateway.records import Status
+from gateway.steer.link import connect
 
 _TELL_S: Final = 0.5
 
@@ -79,14 +80,7 @@ class Birth:
     def __init__(self, mqtt: Mqtt, site: str, node: str) -> None:
         self._mqtt = mqtt
         self._topic = f"ganglion/v1/{site}/{node}/status"
-        tls = aiomqtt.TLSParameters(mqtt.ca, mqtt.cert or None, mqtt.key or None) if mqtt.ca else None
-        self._client = aiomqtt.Client(
-            mqtt.host,
-            mqtt.port,
-            username=mqtt.username or None,
-            password=secret(mqtt.password_env) or None,
-            tls_params=tls,
-        )
+        self._client = connect(mqtt)
 
     async def __aenter__(self) -> "Birth":
         """Raises NotReported when this machine cannot listen at the broker."""

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,11 @@ def compile_tree(source: Path) -> dict[str, bytes]:
         path.relative_to(source).with_suffix(".mpy").as_posix(): content
         for path, content in zip(paths, compiled, strict=True)
     }
+
+
+def bytecode(files: Mapping[str, bytes]) -> int:
+    """The version of MicroPython's bytecode that a compiled tree is in; its `main.mpy` tells it, behind an "M"."""
+    return files["main.mpy"][1]
 
 
 def compile_file(source: Path) -> bytes:

@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from gateway.board import chip, image, port, settings
 from gateway.board.birth import Birth
 from gateway.board.boards import BoardKind
-from gateway.board.compile import compile_tree
+from gateway.board.compile import bytecode, compile_tree
 from gateway.board.errors import BoardError
 from gateway.board.image import Image
 from gateway.board.install import Done, Load, install, make_load
@@ -20,9 +20,6 @@ from gateway.board.remote import Look, Remote
 from gateway.config import Mqtt
 from gateway.records import Status
 from gateway.update.package import source_version
-
-BYTECODE_AT: Final = 1
-"""Where a compiled file tells the version of its bytecode."""
 
 
 class Step(Protocol):
@@ -167,7 +164,7 @@ async def _micropython(order: Order, prepared: Prepared, board: BoardKind, begin
 
 
 def _check_bytecode(look: Look, prepared: Prepared) -> None:
-    ours = prepared.files["main.mpy"][BYTECODE_AT]
+    ours = bytecode(prepared.files)
     if look.mpy != ours:
         raise BoardError(
             f"the MicroPython on the board reads bytecode of version {look.mpy}, the firmware is compiled to {ours}: "

@@ -63,7 +63,6 @@ def check():
   except OSError: return {"damaged": path}
  root = os.getcwd().rstrip("/")
  sys.path[:] = [root + "/" + SLOT] + [p for p in sys.path if p not in ("", root)]
- sys.modules.pop("main", None)
  from node import config, setup
  try:
   setup.check(config.load("config.json.new"))

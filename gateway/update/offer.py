@@ -1,16 +1,16 @@
 """Offers a package to nodes, takes it back, and asks how far they are: retained messages on the broker."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, TypeVar
+from collections.abc import Iterable
+from typing import Final
 
 import aiomqtt
 import msgspec
 from msgspec import Struct
 
 from gateway.config import Mqtt
-from gateway.errors import GanglionError
-from gateway.steer.link import connect, listen
+from gateway.steer.link import listen
+from gateway.steer.talk import broker
 from gateway.update.errors import UpdateError
 from gateway.update.package import MANIFEST_MAX, Manifest
 
@@ -18,9 +18,6 @@ QUIET_SECONDS: Final = 1.0
 """Retained messages come at once after the subscription; after so long without one all have come."""
 WITHDRAWN: Final = b"{}"
 """A node that is fetching stops. The empty message that takes a retained one back is not shown to a program."""
-
-
-T = TypeVar("T")
 
 
 class Standing(Struct):
@@ -56,40 +53,37 @@ class _Reported(Struct):
 
 
 async def publish(settings: Mqtt, manifest: Manifest, nodes: Iterable[tuple[str, str]]) -> int:
-    """Offer it to (site, node) pairs; their number. Raises UpdateError when the broker cannot be reached."""
+    """Offer it to (site, node) pairs; their number. Raises UpdateError, SteerError."""
     payload = msgspec.json.encode(manifest)
     if len(payload) > MANIFEST_MAX - 128:  # a node's client counts the topic too
         raise UpdateError(f"the manifest has {len(payload)} bytes, which is more than a node reads: name fewer boards")
 
-    async def offer(client: aiomqtt.Client) -> int:
-        count = 0
+    count = 0
+    async with broker(settings) as client:
         for site, node in nodes:
             await client.publish(f"ganglion/v1/{site}/{node}/update", payload, qos=1, retain=True)
             count += 1
-        return count
-
-    return await _with_broker(settings, offer)
+    return count
 
 
 async def withdraw(settings: Mqtt, site: str, node: str) -> list[tuple[str, str]]:
-    """Take back what is offered to a node, or to all of a site with `+`; to whom anything was."""
-
-    async def take_back(client: aiomqtt.Client) -> list[tuple[str, str]]:
+    """Take back what is offered to a node, or to all of a site with `+`; to whom anything was. Raises SteerError."""
+    async with broker(settings) as client:
         found = [topic for topic, payload in await _retained(client, [f"ganglion/v1/{site}/{node}/update"]) if payload]
         for topic in found:
             await client.publish(topic, WITHDRAWN, qos=1)
             await client.publish(topic, b"", qos=1, retain=True)
-        return [(topic.split("/")[2], topic.split("/")[3]) for topic in found]
-
-    return await _with_broker(settings, take_back)
+    return [(topic.split("/")[2], topic.split("/")[3]) for topic in found]
 
 
 async def standings(settings: Mqtt, sites: Iterable[str]) -> list[Standing]:
-    """Of every node that is offered an update or has reported on one."""
+    """Of every node that is offered an update or has reported on one. Raises SteerError."""
     levels: dict[str, type[Struct]] = {"update": _Offered, "update/reported": _Reported, "status": _Birth}
     topics = [f"ganglion/v1/{site}/+/{level}" for site in sites for level in levels]
     found: dict[tuple[str, str], Standing] = {}
-    for topic, payload in await _with_broker(settings, lambda client: _retained(client, topics)):
+    async with broker(settings) as client:
+        kept = await _retained(client, topics)
+    for topic, payload in kept:
         _, _, site, node, level = topic.split("/", 4)
         try:
             said = msgspec.json.decode(payload, type=levels[level])
@@ -119,11 +113,3 @@ async def _retained(client: aiomqtt.Client, topics: list[str]) -> list[tuple[str
             return found
         if message.retain:
             found.append((str(message.topic), bytes(message.payload)))
-
-
-async def _with_broker(settings: Mqtt, work: Callable[[aiomqtt.Client], Awaitable[T]]) -> T:
-    try:
-        async with connect(settings) as client:
-            return await work(client)
-    except aiomqtt.MqttError as error:
-        raise GanglionError(f"the broker at {settings.host}:{settings.port} does not take it: {error}") from error

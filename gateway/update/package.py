@@ -14,7 +14,7 @@ from typing import Annotated, Final, Self
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.board.compile import compile_tree
+from gateway.board.compile import bytecode, compile_tree
 from gateway.config import NAME
 from gateway.update import archive
 from gateway.update.errors import UpdateError
@@ -68,7 +68,7 @@ class Package(Struct, frozen=True):
         fields = {
             "version": version,
             "boards": boards,
-            "mpy": files["main.mpy"][1],  # its head: "M", version of the bytecode
+            "mpy": bytecode(files),
             "size": len(packed),
             "needs": archive.flash_bytes(files),
             "sha256": hashlib.sha256(packed).hexdigest(),

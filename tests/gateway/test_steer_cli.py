@@ -9,12 +9,10 @@ from typing import Any
 import aiomqtt
 import pytest
 from click.testing import Result
-from typer.testing import CliRunner
 
-from gateway.cli.main import make_app
-from gateway.errors import GanglionError
 from gateway.steer.talk import OPS
 from sim_hardware.servers import Mosquitto, free_port
+from tests.gateway.commandline import CommandLine, sentence
 from tests.gateway.conftest import merged, payload_of
 from tests.gateway.standin import StandIn
 
@@ -22,18 +20,11 @@ NODE = "air-0007"
 ROOT = f"ganglion/v1/riverside/{NODE}"
 
 
-class Cli:
-    """The command line over a configuration for the test's broker, in this process but beside its event loop."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.file = folder / "ganglion.toml"
-        self.file.write_text(
-            f'sites = ["riverside"]\ndata_dir = "data"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n', encoding="utf-8"
-        )
+class Cli(CommandLine):
+    """Beside the test's event loop."""
 
     async def __call__(self, *arguments: str) -> Result:
-        environment = {"GANGLION_CONFIG": str(self.file)}
-        return await asyncio.to_thread(CliRunner().invoke, make_app(), arguments, env=environment)  # type: ignore[return-value]
+        return await asyncio.to_thread(self.invoke, *arguments)
 
     async def json(self, *arguments: str) -> dict[str, Any]:
         result = await self(*arguments, "--json")
@@ -42,9 +33,7 @@ class Cli:
 
     async def error(self, *arguments: str) -> str:
         """The sentence that the program ends with."""
-        result = await self(*arguments)
-        assert isinstance(result.exception, GanglionError), result.output
-        return str(result.exception)
+        return sentence(await self(*arguments))
 
 
 @pytest.fixture

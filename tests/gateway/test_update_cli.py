@@ -8,10 +8,7 @@ import aiomqtt
 import msgspec
 import pytest
 from click.testing import Result
-from typer.testing import CliRunner
 
-from gateway.cli.main import make_app
-from gateway.errors import GanglionError
 from gateway.journal.store import Journal
 from gateway.records import Status
 from gateway.update import keys
@@ -19,22 +16,17 @@ from gateway.update.package import Manifest, Package
 from sim_hardware.servers import Mosquitto
 from tests.firmware.packages import key, other_key
 from tests.firmware.peers import Subscriber
+from tests.gateway.commandline import CommandLine, sentence
 
 ROOT = "ganglion/v1/riverside"
 
 
-class Cli:
-    """The command line in a folder with a configuration for the test's broker."""
-
-    def __init__(self, folder: Path, port: int, sites: str = '"riverside"') -> None:
-        self.folder = folder
-        self.file = folder / "ganglion.toml"
-        self.file.write_text(f'sites = [{sites}]\ndata_dir = "data"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n')
+class Cli(CommandLine):
+    """`ganglion update`; an argument that begins with @ is a file in the folder."""
 
     def run(self, *arguments: str) -> Result:
         arguments = tuple(str(self.folder / each[1:]) if each.startswith("@") else each for each in arguments)
-        environment = {"GANGLION_CONFIG": str(self.file), "SECRET": "a passphrase"}
-        return CliRunner().invoke(make_app(), ["update", *arguments], env=environment)  # type: ignore[return-value]
+        return self.invoke("update", *arguments, SECRET="a passphrase")
 
     def __call__(self, *arguments: str) -> str:
         result = self.run(*arguments)
@@ -43,9 +35,7 @@ class Cli:
 
     def error(self, *arguments: str) -> str:
         """The sentence that the program ends with, with exit code 1."""
-        result = self.run(*arguments)
-        assert isinstance(result.exception, GanglionError), result.output
-        return str(result.exception)
+        return sentence(self.run(*arguments))
 
 
 @pytest.fixture
