@@ -22,7 +22,7 @@ class Passages:
         self._spacing = spacing_cm  # from front edge to front edge
         self._loop = loop_cm
         self._on_vehicle = on_vehicle
-        self._over = [False, False]
+        self.over = [False, False]
         self._since = [now, now]  # since when the loop is as it is; for the first, or since when it is counted
         self._seen = []  # [came, time over it or 0] of the first loop's vehicles that the second has not seen yet
         self._matched = None  # the one of them that is over the second loop
@@ -31,21 +31,22 @@ class Passages:
 
     def feed(self, loop, over, now):
         """`loop` (0 or 1) is, or is not, under a vehicle from `now` on."""
-        if over == self._over[loop]:
+        if over == self.over[loop]:
             return
         if loop == 0:
             self._at_first(over, now)
         else:
             self._at_second(over, now)
-        self._over[loop] = over
+        self.over[loop] = over
         self._since[loop] = now
 
     def poll(self, now):
         """Let time pass: what took too long is forgotten, before its ticks wrap. Call it at least once a minute."""
-        if self._over[0]:
+        if self.over[0]:
             self._occupied += ticks_diff(now, self._since[0])
             self._since[0] = now
-        self._seen = [vehicle for vehicle in self._seen if ticks_diff(now, vehicle[0]) <= _LONGEST_US]
+        while self._seen and ticks_diff(now, self._seen[0][0]) > _LONGEST_US:
+            del self._seen[0]
         if self._matched and ticks_diff(now, self._since[1]) > _LONGEST_US:
             self._matched = None
 
@@ -58,7 +59,7 @@ class Passages:
 
     def now(self, now):
         """(vehicles that left the first loop since `take`, whether one is over it)."""
-        return self.left, self._over[0]
+        return self.left, self.over[0]
 
     def _at_first(self, over, now):
         if over:
@@ -106,12 +107,12 @@ class LoopPair:
 
     def __init__(self, pins, spacing_cm, loop_cm, on_vehicle, unit=None):
         self._passages = Passages(spacing_cm, loop_cm, on_vehicle, ticks_us())
-        self._pins = [Pin(pin, Pin.IN, Pin.PULL_UP) for pin in pins]
+        self._first, self._second = [Pin(pin, Pin.IN, Pin.PULL_UP) for pin in pins]
         self._busy = self._missed = False
-        self._counter = None if unit is None else _counter(unit, self._pins[0])
+        self._counter = None if unit is None else _counter(unit, self._first)
         self._counted = 0
         self._look()
-        for pin in self._pins:
+        for pin in (self._first, self._second):
             pin.irq(self._edge, Pin.IRQ_FALLING | Pin.IRQ_RISING)
 
     def _edge(self, pin):
@@ -124,11 +125,17 @@ class LoopPair:
     def _look(self, work=None):
         """Take note of both loops' states, then do `work(ticks)`, undisturbed by interrupts; what it returned."""
         found = None
+        passages = self._passages
         while True:
             self._busy, self._missed = True, False
             now = ticks_us()
-            for loop in (0, 1):
-                self._passages.feed(loop, not self._pins[loop].value(), now)
+            # No call for nothing: this runs at each edge.
+            over = not self._first.value()
+            if over != passages.over[0]:
+                passages.feed(0, over, now)
+            over = not self._second.value()
+            if over != passages.over[1]:
+                passages.feed(1, over, now)
             if work:
                 found, work = work(now), None
             self._busy = False
@@ -136,7 +143,7 @@ class LoopPair:
                 return found
 
     def poll(self):
-        """Take note of a state whose edge was missed. Call it about once a second."""
+        """Take note of a state whose edge was missed. Call it every few seconds."""
         self._look(self._passages.poll)
 
     def take(self):

@@ -28,33 +28,30 @@ class PMS5003:
     def read(self):
         """The next whole frame that has arrived: (PM1, PM2.5, PM10) in ug/m3; None when there is none yet."""
         while self._uart.any():
-            if self._have < 2:
-                self._find_head()
-                continue
             part = self._uart.read(_FRAME - self._have)
             if not part:
                 break
             self._frame[self._have : self._have + len(part)] = part
             self._have += len(part)
-            if self._frame[2] | self._frame[3] != 28 and self._have >= 4:
-                self._again()  # the answer to a command, or chance
-            elif self._have == _FRAME:
+            self._find_head()
+            if self._have == _FRAME:
                 found = decode(self._frame)
                 if found:
                     self._have = 0
                     return found
                 self.garbled += 1
                 self._again()
+                self._find_head()
         return None
 
     def _find_head(self):
-        byte = self._uart.read(1)[0]
-        if byte == b"BM"[self._have]:
-            self._frame[self._have] = byte
-            self._have += 1
-        else:
-            self._have = 1 if byte == 0x42 else 0
-            self._frame[0] = byte
+        """Drop what is not the beginning of a frame: the answer to a command, or chance."""
+        frame = self._frame
+        while self._have:
+            head = frame[0] == 0x42 and (self._have < 2 or frame[1] == 0x4D)
+            if head and (self._have < 4 or frame[2] << 8 | frame[3] == 28):
+                return
+            self._again()
 
     def _again(self):
         """Look for a frame's head in what was read: half of the next frame may be in it."""

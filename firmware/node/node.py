@@ -19,7 +19,7 @@ from node.supervisor import Supervisor, Watchdog
 from node.uplink import Uplink
 from node.version import VERSION
 
-_COLLECT_EVERY = const(32_768)  # bytes: a small heap that is tidied often stays whole; a full one is in splinters
+_COLLECT_EVERY = const(4)  # so much of the heap: one that is tidied often stays whole; a full one is in splinters
 _OUTBOX_SHARE = const(4)  # of the heap that is free at the start, the outbox may have one part in so many
 _PARTIAL = const(9)  # tenths of a window that must be there for it to be sent
 _KEEP_MS = 1_000
@@ -113,7 +113,7 @@ class Node:
         return birth
 
     async def run(self):
-        gc.threshold(_COLLECT_EVERY)
+        gc.threshold((gc.mem_free() + gc.mem_alloc()) // _COLLECT_EVERY)
         if _SLOTS in os.listdir():
             self.updater()  # this may be its first boot after an update
         tasks = (

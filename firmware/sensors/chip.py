@@ -27,7 +27,8 @@ class Series(Mean):
         self._at = 0
 
     def put(self, value, now):
-        self.add(value)
+        self._sum += value
+        self._count += 1
         self._newest = value
         self._at = now
 

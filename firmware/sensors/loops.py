@@ -6,7 +6,7 @@ from drivers.loops import LoopPair
 
 from sensors.speed import Speed
 
-_POLL_MS = 1_000
+_POLL_MS = 5_000  # edges are told by interrupts; this is for one that was lost
 # (name, shorter than so many cm): loops see lengths, not axles
 _CLASSES = (
     ("class_motorcycle", 250),

@@ -12,7 +12,7 @@ from node.register import Register
 
 from sensors.mean import Mean
 
-_POLL_MS = const(1_000)
+_POLL_MS = const(5_000)  # edges are told by interrupts; this is for one that was lost
 _CHECKPOINT_MS = const(60_000)
 _SAMPLE_MS = const(10_000)
 _HOUR_MS = const(3_600_000)

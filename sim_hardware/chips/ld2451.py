@@ -58,12 +58,14 @@ class LD2451:
     What makes its life hard: `drop` (of 1000 echoes so many are missed), `ghosts` (of 1000 frames so many have an echo
     of nothing), `split` (of 1000 echoes so many come twice, as of a lorry), `clutter` (Places that stay where they are
     though they move: trees in the wind). `quiet` chips send nothing while they see nothing; some in the field do.
-    Faults: `stuck` repeats the last report, `dead` says nothing, `garbled` spoils a byte of each frame.
+    Faults: `drift` is a factor on speed and distance, `stuck` repeats the last report, `dead` says nothing, `garbled`
+    spoils a byte of each frame.
     """
 
     def __init__(
         self, clock_ms: "Callable[[], int]", vehicles: "Callable[[int], Iterable[Place]]", seed: int = 1
     ) -> None:
+        self.drift = 1.0
         self.stuck = self.dead = self.garbled = self.quiet = False
         self.drop = self.ghosts = self.split = 0
         self.clutter: list[Place] = []
@@ -183,8 +185,8 @@ class LD2451:
     def _measure(self, echoes: "list[Target]", metres: float, angle: float, m_s: float) -> None:
         """Whole metres within 1.5 m, whole km/h within 1.3, degrees within 2.5."""
         direction = _APPROACHING if m_s < 0 else _AWAY
-        kmh = int(self._noise.around(abs(m_s) * 3.6, 0.8) + 0.5)
-        shown = int(self._noise.around(metres, 1.0) + 0.5)
+        kmh = int(self._noise.around(abs(m_s) * 3.6, 0.8) * self.drift + 0.5)
+        shown = int(self._noise.around(metres, 1.0) * self.drift + 0.5)
         farthest, wanted, slowest, _ = self.detection
         if shown > farthest or shown < _NEAREST_M or kmh < max(1, slowest) or kmh > 255:
             return

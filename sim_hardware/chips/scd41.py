@@ -1,4 +1,9 @@
-"""Sensirion SCD41 CO2 sensor on I2C (datasheet SCD4x version 1.5, chapter 3)."""
+"""Sensirion SCD41 CO2 sensor on I2C (datasheet SCD4x versions 1.5 and 1.7, chapters 1 and 3).
+
+What a workshop asks of it - recalibration, self-test, sleep - is in scd41_service.py, which no board loads.
+"""
+
+from math import exp
 
 from .noise import Noise
 from .sensirion import crc8, framed
@@ -8,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _POWER_UP_MS = 30
+_CO2_MS, _CEL_MS, _RH_MS = 60_000, 120_000, 90_000  # until 63 % of a step (tables 1 to 3)
+_MOST_PPM = 40_000  # the end of its output range (table 1); from 400 to 5000 it keeps its accuracy
+_HOURS = 8_766  # of a year
+_LASTS_H = 5 * _HOURS  # until it begins to age
+_MAGNUS = 17.62  # of the pressure at which vapour is saturated, over water; with 243.12 Cel
 
 # command -> (execution time in ms, also during periodic measurement)
 _COMMANDS = {
@@ -29,14 +39,32 @@ _COMMANDS = {
     0x2313: (1, False),  # get_automatic_self_calibration_enabled
 }
 _SETTINGS = {0xE000: 0xE000, 0x241D: 0x2318, 0x2427: 0x2322, 0x2416: 0x2313}  # what sets -> what gets
-_PERIODS_MS = {0x21B1: 5_000, 0x21AC: 30_000}
+_DEFAULTS = {0xE000: 1013, 0x2318: 1498, 0x2322: 0, 0x2313: 1}
+_UNKNOWN = (-1, False)
+_PERIOD_MS = 5_000
+_PERIODS_MS = {0x21B1: _PERIOD_MS, 0x21AC: 30_000}
+
+
+def _left(gone_ms: int) -> "tuple[int, int, int]":
+    """What is left of a difference in CO2, temperature, humidity after that time: parts of 1024."""
+    return int(1024 * exp(-gone_ms / _CO2_MS)), int(1024 * exp(-gone_ms / _CEL_MS)), int(1024 * exp(-gone_ms / _RH_MS))
+
+
+_OLD = _left(_PERIOD_MS)
 
 
 class SCD41:
     """`environment()` gives (CO2 ppm, temperature Cel, humidity %RH); `clock_ms()` any running milliseconds.
 
-    Faults: `stuck` repeats the last reading, `dead` acknowledges nothing, `bad_crc` spoils every check byte.
+    `pressure_hpa` is the air's, for one who wants to see what a wrong ambient pressure does; None leaves it out.
+    `age_h` is how long it has been in use: from the sixth year on 5 ppm + 0.5 % more each year are the most it is off
+    (table 1).
+    Faults: `drift` is a factor on the CO2, `stuck` repeats the last reading, `dead` acknowledges nothing, `bad_crc`
+    spoils every check byte.
     """
+
+    _commands = _COMMANDS
+    _setters = _SETTINGS
 
     def __init__(
         self,
@@ -46,11 +74,15 @@ class SCD41:
         seed: int = 1,
     ) -> None:
         self.address = 0x62
+        self.drift = 1.0
         self.stuck = self.dead = self.bad_crc = False
+        self.age_h = 0.0
+        self.pressure_hpa: float | None = None
         self._clock_ms = clock_ms
         self._environment = environment
         self._noise = Noise(seed)
         self._serial = serial
+        self._ageing = self._noise.around(0, 1 / _HOURS)  # of the year's most, in an hour
         self._busy_until = clock_ms() + _POWER_UP_MS
         self._reply: tuple[int, ...] = ()  # words
         self._period = 0  # 0 when idle
@@ -58,20 +90,26 @@ class SCD41:
         self._taken = 0  # measurements since the start that were read, or are too late to be
         self._single: tuple[int, ...] = ()
         self._words: tuple[int, ...] = ()
-        self._settings = {0xE000: 1013, 0x2318: 1498, 0x2322: 0, 0x2313: 1}
+        self._co2 = self._cel = self._humidity = 0  # ppm, Cel, %RH inside it at a time, in thousandths
+        self._within_at: int | None = None
+        self._correction = 0  # ppm, of a calibration in the field
+        self._settings = dict(_DEFAULTS)
 
     def write(self, data: bytes) -> None:
         """A command, with or without a word and its check byte. OSError(19) when it is not acknowledged."""
         now = self._clock_ms()
         code = data[0] << 8 | data[1] if len(data) in (2, 5) else -1
-        duration, always = _COMMANDS.get(code, (0, False))
-        if self.dead or now < self._busy_until or code not in _COMMANDS or (self._period and not always):
+        duration, always = self._commands.get(code, _UNKNOWN)
+        if self.dead or now < self._busy_until:
+            raise OSError(19)
+        if not data:
+            return  # its address alone is acknowledged
+        if duration < 0 or (self._period and not always):
             raise OSError(19)
         if len(data) == 5:
-            if code not in _SETTINGS or crc8(data[2:4]) != data[4]:
+            if code not in self._setters or crc8(data[2:4]) != data[4]:
                 raise OSError(19)
-            self._settings[_SETTINGS[code]] = data[2] << 8 | data[3]
-            self._reply = ()
+            self._reply = self._set(code, data[2] << 8 | data[3])
         else:
             self._reply = self._run(code, now)
         self._busy_until = now + duration
@@ -82,6 +120,10 @@ class SCD41:
             raise OSError(19)
         words, self._reply = self._reply, ()
         return framed(words, n, self.bad_crc)
+
+    def _set(self, code: int, value: int) -> "tuple[int, ...]":
+        self._settings[self._setters[code]] = value
+        return ()
 
     def _run(self, code: int, now: int) -> "tuple[int, ...]":
         """Do a command without an argument; the words it answers with."""
@@ -96,9 +138,9 @@ class SCD41:
         elif code == 0x3682:
             return self._serial >> 32, self._serial >> 16 & 0xFFFF, self._serial & 0xFFFF
         elif code == 0x219D:
-            self._single = self._measure()
+            self._single = self._measure(now)
         elif code == 0x2196:
-            self._single = (0,) + self._measure()[1:]
+            self._single = (0,) + self._measure(now)[1:]
         elif code in self._settings:
             return (self._settings[code],)
         return ()
@@ -114,19 +156,40 @@ class SCD41:
             words, self._single = self._single, ()
             return words
         self._taken = (now - self._started) // self._period
-        return self._measure()
+        return self._measure(self._started + self._taken * self._period)
 
-    def _measure(self) -> "tuple[int, ...]":
-        if not (self.stuck and self._words):
-            co2, cel, humidity = self._environment()
-            around = self._noise.around
-            self._words = (
-                _word(around(co2, 4)),
-                _word((around(cel, 0.05) + 45) * 65536 / 175),
-                _word(around(humidity, 0.2) * 65536 / 100),
-            )
+    def _measure(self, now: int) -> "tuple[int, ...]":
+        if self.stuck and self._words:
+            return self._words
+        # In thousandths, as whole numbers: each float would take a piece of the board's heap.
+        air = self._environment()
+        co2, cel, humidity = int(air[0] * 1000), int(air[1] * 1000), int(air[2] * 1000)
+        if self._within_at is not None:
+            gone = now - self._within_at
+            old = _OLD if gone == _PERIOD_MS else _left(gone)
+            co2 += (self._co2 - co2) * old[0] >> 10
+            cel += (self._cel - cel) * old[1] >> 10
+            humidity += (self._humidity - humidity) * old[2] >> 10
+        self._within_at, self._co2, self._cel, self._humidity = now, co2, cel, humidity
+        offset = self._settings[0x2318]
+        if offset != _DEFAULTS[0x2318]:  # its own warmth, as it was told, is more or less than it is (3.7.1)
+            real = cel / 1000
+            cel += (_DEFAULTS[0x2318] - offset) * 175_000 >> 16
+            shown = cel / 1000
+            humidity = int(humidity * exp(_MAGNUS * (real / (243.12 + real) - shown / (243.12 + shown))))
+        about = self._noise.about
+        ppm = about(co2, 4_000)
+        if self.drift != 1.0 or self.age_h or self.pressure_hpa is not None:
+            ppm = int(self._astray(ppm))
+        self._words = (
+            min(max((ppm + 500) // 1000 + self._correction, 0), _MOST_PPM),
+            min(max((about(cel, 50) + 45_000) * 65_536 // 175_000, 0), 0xFFFF),
+            min(max(about(humidity, 200) * 65_536 // 100_000, 0), 0xFFFF),
+        )
         return self._words
 
-
-def _word(value: float) -> int:
-    return min(max(int(value + 0.5), 0), 0xFFFF)
+    def _astray(self, ppm: float) -> float:
+        """What is shown of a CO2 when something is amiss."""
+        if self.pressure_hpa is not None:
+            ppm *= self.pressure_hpa / self._settings[0xE000]
+        return ppm * self.drift + (5_000 + 0.005 * ppm) * self._ageing * max(0, self.age_h - _LASTS_H)

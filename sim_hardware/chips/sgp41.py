@@ -28,8 +28,9 @@ class SGP41:
     """`environment()` gives (VOC, NOx) as multiples of clean air's; `clock_ms()` any running milliseconds.
 
     `compensation` is the last (humidity, temperature) it was told, in ticks; `damaged` whether it was ever conditioned
-    for longer than it stands. Faults: `stuck` repeats the last reading, `dead` acknowledges nothing, `bad_crc` spoils
-    every check byte, `broken` are the pixels that fail the self-test (bit 0 VOC, bit 1 NOx).
+    for longer than it stands. Faults: `drift` is a factor on both gases, `stuck` repeats the last reading, `dead`
+    acknowledges nothing, `bad_crc` spoils every check byte, `broken` are the pixels that fail the self-test (bit 0 VOC,
+    bit 1 NOx).
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class SGP41:
         seed: int = 1,
     ) -> None:
         self.address = 0x59
+        self.drift = 1.0
         self.stuck = self.dead = self.bad_crc = self.damaged = False
         self.broken = 0
         self.compensation = (0x8000, 0x6666)
@@ -58,8 +60,10 @@ class SGP41:
         now = self._clock_ms()
         code = data[0] << 8 | data[1] if len(data) >= 2 else -1
         duration, words = _COMMANDS.get(code, (0, -1))
-        if self.dead or now < self._busy_until or len(data) != 2 + 3 * words:
+        if self.dead or now < self._busy_until or (data and len(data) != 2 + 3 * words):
             raise OSError(19)
+        if not data:
+            return  # its address alone is acknowledged
         for at in range(2, len(data), 3):
             if crc8(data[at : at + 2]) != data[at + 2]:
                 raise OSError(19)
@@ -106,8 +110,8 @@ class SGP41:
             around = self._noise.around
             # The logarithm of the resistance: gases that are oxidised lower it, those that oxidise raise it.
             self._words = (
-                _ticks(around(_VOC_CLEAN - 2_000 * math.log(voc) - 4_000 * cold, 12)),
-                _ticks(around(_NOX_CLEAN + 1_500 * math.log(nox) + 2_000 * cold, 6)),
+                _ticks(around(_VOC_CLEAN - 2_000 * math.log(voc * self.drift) - 4_000 * cold, 12)),
+                _ticks(around(_NOX_CLEAN + 1_500 * math.log(nox * self.drift) + 2_000 * cold, 6)),
             )
         return self._words
 

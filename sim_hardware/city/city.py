@@ -1,27 +1,34 @@
-"""The city itself: the state of every place, minute by minute, vectorised over all places of a kind.
+"""The city itself: streets, pipes, air and what happens in them, minute by minute.
 
 Deterministic: the same scenario, seed and number of nodes give the same city to the bit, because minutes are stepped
-in order and every draw comes from one seeded generator.
+in order and each part draws from a seeded generator of its own.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sim_hardware.city.scenario import MEASURES, Place, Planned, Scenario
-from sim_hardware.city.truth import Truth
+from gateway.quantities import KINDS as NODE_KINDS
+from sim_hardware.city.acts import Act, acts, shows_at
+from sim_hardware.city.air import Air
+from sim_hardware.city.incidents import CROWD_MIN, DAY_MIN, KINDS, STUCK, Calendar, Event, Plan
+from sim_hardware.city.layout import lay_out
+from sim_hardware.city.pipes import Pipes
+from sim_hardware.city.records import Effect, Floats
+from sim_hardware.city.streets import Streets
+from sim_hardware.city.tables import Place, Scenario
+from sim_hardware.city.truth import Run, Truth
+from sim_hardware.city.weather import Weather
 
-Floats = NDArray[np.float64]
+__all__ = ["DAY_MIN", "DRIFT", "FAULTS", "FIELDS", "STUCK", "City", "Floats"]
 
-FIELDS = 12
-"""Numbers per place and minute: see `traffic`, `water` and `air` for their order."""
-
-STUCK = 1.0
-
-DAY_MIN = 24 * 60
-_SMOKE_MIN = 10
-"""Minutes in which smoke drifts over a city."""
+FIELDS: Final = 12
+"""Numbers per place and minute: first what its kind measures, as `step` of Streets, Pipes and Air give it."""
+DRIFT: Final = 10
+"""The field that has the factor on what the node's sensor measures; 1 for none."""
+FAULTS: Final = 11
+"""The field that has the sum of a node's faults: STUCK, DEAD, TAMPER, NO_POWER of `incidents`."""
 
 
 class City:
@@ -29,22 +36,25 @@ class City:
 
     def __init__(self, scenario: Scenario, places: Sequence[Place], seed: int, start: int) -> None:
         self._scenario = scenario
-        self._places = places
         self._start = start
         self._elapsed = 0
-        self._of_kind = {
-            kind: np.array([p.slot for p in places if p.kind == kind], int) for kind in ("traffic", "water", "air")
-        }
-        # A generator per kind: another number of water meters does not change the air.
-        seeds = np.random.SeedSequence(seed).spawn(3)
-        self._traffic, self._water, self._air = (np.random.default_rng(s) for s in seeds)
-        self._capacity = self._traffic.uniform(0.75, 1.15, (len(self._of_kind["traffic"]), 2))
-        self._people = self._water.integers(1, 6, len(self._of_kind["water"]))
-        self._draw_left = np.zeros(len(self._people))
-        self._draw_flow = np.zeros(len(self._people))
-        self._regional = 0.0
-        self._local = np.zeros(len(self._of_kind["air"]))
-        self._pressure = 101_300.0
+        # A seed a part: another number of water meters does not change the air.
+        layout_, streets, weather, air, pipes, calendar = np.random.SeedSequence(seed).spawn(6)
+        self.layout = layout = lay_out(scenario, places, layout_)
+        self._weather = Weather(weather, scenario.climate)
+        self.streets = Streets(streets, layout.roads, len(layout.districts), layout.street, layout.metres)
+        self._air = Air(air, layout.districts, layout.stations, scenario.climate)
+        self._pipes = Pipes(pipes, layout.districts, layout.meters, layout.inlet)
+        self._calendar = Calendar(self._plans(), scenario.random, layout.targets(), calendar)
+        self._names = [place.node for place in places]
+        self._soon: list[Act] = []
+        """What is yet to begin of the days that the calendar has been asked for, the latest first."""
+        self._acting: list[Act] = []
+        self._known = 0
+        """Events of the calendar that have been looked at."""
+        self._effects: dict[str, list[Effect]] = {}
+        self._changes = 0
+        """The minute in which the effects are no longer what they are."""
 
     @property
     def next_minute(self) -> int:
@@ -52,125 +62,90 @@ class City:
         return self._start + 60 * self._elapsed
 
     def minute(self) -> Floats:
-        """The next minute: an array of shape (places, FIELDS)."""
-        hour = (self.next_minute % 86_400) / 3600
-        weekend = (self.next_minute // 86_400 + 3) % 7 >= 5  # 1970-01-01 was a Thursday
-        out = np.zeros((len(self._places), FIELDS))
-        for kind, state in (("traffic", self._streets), ("water", self._homes), ("air", self._sky)):
-            slots = self._of_kind[kind]
-            if len(slots):
-                out[slots] = state(hour, weekend)
+        """The next minute: an array of shape (places, FIELDS), in order of the places' slots."""
+        if self._elapsed >= self._changes:
+            self._happen()
+        second, slots, effects = self.next_minute, self.layout.slots, self._effects
+        out = np.zeros((len(self.layout.places), FIELDS))
+        sky = self._weather.step(second)
+        held = {act.event.number: act.heads for act in self._acting if len(act.heads)}
+        seen = self.streets.step(second, effects["streets"], held)
+        out[slots["traffic"], : seen.shape[1]] = seen
+        seen = self._pipes.step(second, sky, effects["pipes"])
+        out[slots["water"], : seen.shape[1]] = seen
+        seen = self._air.step(second, sky, self.streets.emission(), effects["air"])
+        out[slots["air"], : seen.shape[1]] = seen
+        out[:, DRIFT] = 1
+        for effect in effects["nodes"]:
+            if bit := KINDS[effect.kind].bit:  # type: ignore[index] # an event's own kind
+                out[effect.where, FAULTS] = out[effect.where, FAULTS].astype(int) | bit
+            else:
+                out[effect.where, DRIFT] *= 1 + (effect.size - 1) * effect.strength
         self._elapsed += 1
         return out
 
+    def _happen(self) -> None:
+        """Begin what begins now, end what ends, and say what acts on the city until `changes`."""
+        now = self._elapsed
+        self._calendar.reach(now + 1)
+        fresh = self._calendar.events[self._known :]
+        if fresh:
+            self._known = len(self._calendar.events)
+            self._soon += [act for event in fresh for act in acts(event, self.layout, self.streets.cells)]
+            self._soon.sort(key=lambda act: (act.begin, act.event.number), reverse=True)
+        while self._soon and self._soon[-1].begin <= now:
+            self._acting.append(self._soon.pop())
+        self._acting = [act for act in self._acting if now < act.end]
+        self._effects = {domain: [] for domain in ("streets", "pipes", "air", "nodes")}
+        for act in self._acting:
+            self._effects[act.domain].append(act.effect_at(now))
+        growing = any(not act.event.steady(now) for act in self._acting)
+        moments = [(now // DAY_MIN + 1) * DAY_MIN, *(act.begin for act in self._soon[-1:])]
+        self._changes = now + 1 if growing else min(moments + [act.end for act in self._acting])
+
+    def _plans(self) -> list[Plan]:
+        """The scenario's incidents, in minutes after the start; a crowd comes before its event and leaves after it."""
+        start, found = self._start % (60 * DAY_MIN) // 60, []
+        length = {road.name: road.length_m for road in self.layout.roads}
+        for each in self._scenario.incident:
+            begin, end = each.times(start)
+            if each.kind == "crowd":
+                begin, end = begin - CROWD_MIN, end + CROWD_MIN
+            if not each.daily and end > 0:
+                begin = max(begin, 0)
+            along = 0.5 if each.at_m is None else each.at_m / length[each.at]
+            size = KINDS[each.kind].size[2] if each.size is None else each.size
+            found.append(Plan(each.kind, each.at, along, begin, end, size, each.daily))
+        return found
+
+    def run(self, until: int) -> Run:
+        """What the truth up to a time is of."""
+        nodes = {kind: len(self.layout.slots[kind]) for kind in NODE_KINDS}
+        return Run(self._scenario.site, nodes, self._start, until)
+
     def truth(self, until: int) -> list[Truth]:
-        """Every incident that begins before `until` (Unix seconds)."""
+        """Every incident that begins before `until` (Unix seconds), in order of time.
+
+        Which counters a queue reaches, and when it dissolves, is known as far as the city has come.
+        """
         found = []
-        for planned in self._scenario.incident:
-            nodes = [self._places[int(slot)].node for slot in self._reached(planned)]
-            day = 0
-            while nodes and (begin := self._start + 60 * (planned.begin + day * DAY_MIN)) < until:
-                end = self._start + 60 * (planned.end + day * DAY_MIN)
-                found.append(Truth(planned.kind, self._scenario.site, tuple(nodes), begin, end, planned.size))
-                if not planned.daily:
-                    break
-                day += 1
+        for event in self._calendar.until(-(-(until - self._start) // 60)):
+            begin, end = (self._start + 60 * minute for minute in (event.begin, event.end))
+            if begin < until and (not event.at or event.at in self.layout.names):
+                found.append(self._told(event, begin, end, until))
         return sorted(found, key=lambda each: each.begin)
 
-    def _reached(self, planned: Planned) -> NDArray[np.int_]:
-        """Slots of the places that an incident reaches."""
-        slots = self._of_kind[MEASURES[planned.kind]]
-        numbers = np.arange(1, len(slots) + 1)
-        return slots[np.abs(numbers - planned.place) <= planned.reach]
-
-    def _strength(self, kind: str, ramp: int) -> tuple[Floats, Floats]:
-        """(strength 0..1, size) of an incident kind at each place of its measurement, growing over `ramp` minutes."""
-        slots = self._of_kind[MEASURES[kind]]  # type: ignore[index]
-        strength, size = np.zeros(len(slots)), np.zeros(len(slots))
-        for planned in self._scenario.incident:
-            if planned.kind != kind:
-                continue
-            since = self._elapsed - planned.begin
-            if planned.daily and since >= 0:
-                since %= DAY_MIN
-            if 0 <= since < planned.end - planned.begin:
-                distance = np.abs(np.arange(1, len(slots) + 1) - planned.place)
-                # It reaches the neighbours a minute later each, and dissolves at its end everywhere at once. Smoke
-                # comes with the wind: it is over the whole city in minutes, however many stations there are.
-                later = distance * min(1.0, _SMOKE_MIN / len(slots)) if kind == "air_episode" else distance
-                grown = np.clip((since + 1 - later) / ramp, 0, 1)
-                grown *= distance <= planned.reach
-                strength, size = np.maximum(strength, grown), np.where(grown > 0, planned.size, size)
-        return strength, size
-
-    def _streets(self, hour: float, weekend: bool) -> Floats:
-        """Per lane: flow (veh/h), speed (km/h); then the share of medium and of long vehicles."""
-        rng, n = self._traffic, len(self._capacity)
-        demand = (
-            _peak(hour, 13, 4.5, 0.5)
-            if weekend
-            else _peak(hour, 8, 1.2, 0.9) + _peak(hour, 17.5, 1.8, 0.95) + _peak(hour, 13, 3, 0.45)
-        )
-        flow = (60 + 700 * demand) * self._capacity * rng.normal(1, 0.06, (n, 2))
-        speed = 52 - 9 * (flow / 900) ** 2 + rng.normal(0, 1.2, (n, 2))
-        strength, left = self._strength("jam", 2)
-        jam = strength[:, None]
-        speed = speed * (1 - jam) + jam * (left[:, None] + rng.normal(0, 0.5, (n, 2)))
-        # A jam is full of slow vehicles: at 9 km/h and 750 an hour one every 12 m.
-        flow = flow * (1 - jam) + jam * rng.normal(750, 20, (n, 2))
-        out = np.zeros((n, FIELDS))
-        out[:, 0], out[:, 2] = np.maximum(flow, 10).T
-        out[:, 1], out[:, 3] = np.clip(speed, 4, 90).T
-        out[:, 4], out[:, 5] = 0.06, 0.04
-        return out
-
-    def _homes(self, hour: float, weekend: bool) -> Floats:
-        """Flow (l/h), temperature (°C) of the water in the meter.
-
-        Draws of the sizes of a home (tap, toilet, shower, machine), each a few minutes long, most in morning and
-        evening; about 120 l a person and day.
-        """
-        rng, n = self._water, len(self._people)
-        wake = _peak(hour, 9 if weekend else 7.2, 1.5, 1) + _peak(hour, 19.5, 2.5, 0.9) + _peak(hour, 13, 2, 0.4) + 0.03
-        kind = rng.choice(4, n, p=[0.55, 0.3, 0.1, 0.05])
-        begins = (rng.random(n) < 0.0145 * self._people * wake) & (self._draw_left <= 0)
-        self._draw_left = np.where(begins, np.array([1.0, 1, 6, 3])[kind] + rng.integers(0, 2, n), self._draw_left - 1)
-        self._draw_flow = np.where(
-            begins, np.array([240.0, 360, 600, 480])[kind] * rng.uniform(0.7, 1.1, n), self._draw_flow
-        )
-        flow = np.where(self._draw_left > 0, self._draw_flow, 0)
-        strength, size = self._strength("burst", 1)
-        out = np.zeros((n, FIELDS))
-        out[:, 0] = flow + strength * size
-        out[:, 1] = 12 + 2 * np.sin(2 * np.pi * (hour - 10) / 24)
-        return out
-
-    def _sky(self, hour: float, weekend: bool) -> Floats:
-        """PM1, PM2.5, PM10 (µg/m³), CO2 (ppm), temperature (°C), humidity (%RH), pressure (Pa); last, faults.
-
-        Emissions follow the traffic, a lid of cold air keeps them down in the morning, and neighbours share a region.
-        """
-        rng, n = self._air, len(self._local)
-        self._regional = 0.995 * self._regional + rng.normal(0, 0.12)
-        self._local = 0.97 * self._local + rng.normal(0, 0.15, n)
-        self._pressure += rng.normal(0, 2) + 0.001 * (101_300 - self._pressure)
-        work = 0.5 if weekend else 1.0
-        emission = work * (_peak(hour, 8.2, 1.4, 12) + _peak(hour, 18.2, 2.2, 9)) + _peak(hour, 22, 3, 4)
-        strength, size = self._strength("air_episode", 5)
-        pm2_5 = np.maximum(9 + emission + self._regional + self._local, 2.5) + strength * size
-        warmth = np.sin(2 * np.pi * (hour - 9) / 24)
-        out = np.zeros((n, FIELDS))
-        out[:, 0], out[:, 1], out[:, 2] = 0.65 * pm2_5, pm2_5, 1.45 * pm2_5 + 3
-        out[:, 3] = 425 + 3.2 * emission + 2 * self._local
-        out[:, 4] = 11 + 5 * warmth + 0.2 * self._local
-        out[:, 5] = np.clip(66 - 14 * warmth + self._local, 15, 98)
-        out[:, 6] = self._pressure
-        stuck, _ = self._strength("stuck", 1)
-        out[:, FIELDS - 1] = np.where(stuck > 0, STUCK, 0)
-        return out
-
-
-def _peak(hour: float, at: float, width: float, height: float) -> float:
-    """A bell around an hour of the day, over midnight too."""
-    distance = (hour - at + 12) % 24 - 12
-    return float(height * np.exp(-0.5 * (distance / width) ** 2))
+    def _told(self, event: Event, begin: int, end: int, until: int) -> Truth:
+        node = self._names
+        where = (event.kind, self._scenario.site, event.at)
+        if KINDS[event.kind].domain != "streets":
+            slots = shows_at(event.kind, event.at, self.layout).tolist()
+            return Truth(*where, tuple(node[slot] for slot in slots), begin, end, event.size)
+        queues = self.streets.queues
+        reached = {n: span for n, span in queues.reached.get(event.number, {}).items() if span[0] < until}
+        slots = self.layout.slots["traffic"][sorted(reached)].tolist()
+        first, last = queues.seen.get(event.number, (until, 0))
+        begin, end = (first if first < until else begin), max(end, last + 60)
+        longest = max(reached.values(), key=lambda span: span[1] - span[0], default=None)
+        shown = (longest[0], longest[1] + 60) if longest else None
+        return Truth(*where, tuple(node[slot] for slot in slots), begin, end, event.size, shown)

@@ -1,17 +1,33 @@
 """Ground truth: what really happened in the city, and how incidents are held against it."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from gateway.errors import ConfigError
+from gateway.quantities import KINDS as NODE_KINDS
 from gateway.records import Incident
-from sim_hardware.city.scenario import SHOWS_AFTER_S, IncidentKind
+from sim_hardware.city.incidents import KINDS, MONTH_D, IncidentKind
 
-AFTERMATH_S = 15 * 60
+AFTERMATH_S: Final = 15 * 60
 """A detector that needs its rows of equal minutes may raise an incident this long after its cause is gone."""
+
+_NODES_OF: Final = {
+    "jam": ("traffic",),
+    "leak": ("water",),
+    "burst": ("water",),
+    "backflow": ("water",),
+    "main_leak": ("water",),
+    "main_burst": ("water",),
+    "air_episode": ("air",),
+    "stuck": ("traffic", "air"),
+}
+"""The kinds of nodes that can raise a kind of incident; those not named any."""
 
 
 class Truth(Struct, frozen=True):
@@ -19,17 +35,64 @@ class Truth(Struct, frozen=True):
 
     kind: IncidentKind
     site: str
+    place: str
+    """Name of a street, a district or a node; empty for the whole city."""
     nodes: tuple[str, ...]
     """Every node that it shows at."""
     begin: int
+    """Unix seconds. For what holds up traffic: of its queue, if it had one; roadworks may be without for days."""
+    end: int
+    """For what holds up traffic: also its queue had dissolved."""
+    size: float
+    shown: tuple[int, int] | None = None
+    """From when to when it showed at the node where it did so longest; None: all of its time."""
+
+    def ripe(self, until: int) -> bool:
+        """Whether by then it had shown for as long as a gateway needs to notice."""
+        begin, end = self.shown or (self.begin, self.end)
+        return bool(self.nodes) and min(end, until) - begin >= KINDS[self.kind].shows_after_s
+
+    def matches(self, incident: Incident) -> bool:
+        return (
+            KINDS[self.kind].shows_as == incident.kind
+            and self.site == incident.site
+            and (not incident.node or incident.node in self.nodes)
+            and self.begin <= incident.opened <= self.end + AFTERMATH_S
+        )
+
+
+class Run(Struct, frozen=True):
+    """What a truth is of: the first line of its file."""
+
+    site: str
+    nodes: dict[str, int]
+    """By kind."""
+    begin: int
     """Unix seconds."""
     end: int
-    size: float
 
 
 class Delay(Struct, frozen=True):
     median: float
     max: float
+
+
+class KindScore(Struct, frozen=True):
+    """Of one kind of incident, as the gateway calls it."""
+
+    injected: int
+    """Truths that showed long enough."""
+    detected: int
+    raised: int
+    """Incidents, without those of truths that did not show long enough."""
+    false: int
+    precision: float | None
+    """Share of what was raised that was right; None where nothing was."""
+    recall: float | None
+    """Share of what was injected that was detected; None where nothing was."""
+    delay_s: Delay | None
+    false_per_node_month: float | None
+    """Over the nodes that can raise it; None where their number is not known."""
 
 
 class Score(Struct, frozen=True):
@@ -38,45 +101,137 @@ class Score(Struct, frozen=True):
     false: int
     delay_s: dict[str, Delay]
     """Per kind of incident, from its beginning to its detection, in the city's own time."""
+    raised: int = 0
+    precision: float | None = None
+    recall: float | None = None
+    false_per_node_month: float | None = None
+    kinds: dict[str, KindScore] = {}
+    """By the gateway's kinds."""
+    causes: dict[str, tuple[int, int]] = {}
+    """By the city's kinds: how many were injected, how many detected."""
 
 
-def score(truths: Sequence[Truth], incidents: Iterable[Incident], until: int) -> Score:
+def score(truths: Sequence[Truth], incidents: Iterable[Incident], until: int, run: Run | None = None) -> Score:
     """Hold what was raised against what happened up to `until` (Unix seconds of the city).
 
-    An incident matches a truth of its kind and site that shows at its node (or anywhere, for one of the whole site)
-    and whose time it began in. Truths that have not lasted as long as their kind needs are left out on both sides:
-    found early they are not false, found late they are not missed.
+    An incident matches a truth that shows as its kind, at its site and node (or anywhere, for one of the whole site),
+    and in whose time it began. Each truth is given an incident of its own where there are enough; one that was raised
+    again for the same truth is not false. Truths that have not shown as long as their kind needs are left out on both
+    sides: found early they are not false, found late they are not missed.
     """
-    ripe = [each for each in truths if min(each.end, until) - each.begin >= SHOWS_AFTER_S[each.kind]]
-    found: dict[Truth, int] = {}
-    false = 0
-    for incident in incidents:
-        causes = [each for each in truths if _matches(each, incident)]
-        if not causes:
-            false += 1
-        for cause in causes:
-            found[cause] = min(found.get(cause, incident.opened), incident.opened)
-    delays: dict[str, list[int]] = {}
-    for each in ripe:
-        if each in found:
-            delays.setdefault(each.kind, []).append(found[each] - each.begin)
+    heard = sorted(incidents, key=lambda each: (each.opened, each.id))
+    ordered = sorted(truths, key=lambda each: (each.begin, each.end, each.place, each.kind))
+    candidates = _candidates(ordered, heard)
+    ripe = [each.ripe(until) for each in ordered]
+    given: set[int] = set()
+    delays: dict[int, int] = {}
+    for index, its in enumerate(candidates):
+        if its:
+            own = next((number for number in its if number not in given), its[0])
+            given.add(own)
+            delays[index] = heard[own].opened - ordered[index].begin
+    right = {number for its in candidates for number in its}
+    early = right - {number for index, its in enumerate(candidates) if ripe[index] for number in its}
+
+    def of(name: str) -> KindScore:
+        """Of one of the gateway's kinds; of all for an empty name."""
+        due = [n for n, each in enumerate(ordered) if ripe[n] and name in ("", KINDS[each.kind].shows_as)]
+        mine = [n for n, each in enumerate(heard) if name in ("", each.kind) and n not in early]
+        found = [delays[n] for n in due if n in delays]
+        false = sum(n not in right for n in mine)
+        months = _node_months(name, until, run)
+        return KindScore(
+            injected=len(due),
+            detected=len(found),
+            raised=len(mine),
+            false=false,
+            precision=round(1 - false / len(mine), 4) if mine else None,
+            recall=round(len(found) / len(due), 4) if due else None,
+            delay_s=Delay(median(found), max(found)) if found else None,
+            false_per_node_month=round(false / months, 6) if months else None,
+        )
+
+    whole = of("")
+    names = sorted({KINDS[each.kind].shows_as for each in truths} | {each.kind for each in heard})
+    kinds = {name: line for name in names if (line := of(name)).injected or line.raised}
+    causes: dict[str, tuple[int, int]] = {}
+    for index, each in enumerate(ordered):
+        if ripe[index]:
+            injected, detected = causes.get(each.kind, (0, 0))
+            causes[each.kind] = (injected + 1, detected + (index in delays))
     return Score(
-        injected=len(ripe),
-        detected=sum(each in found for each in ripe),
-        false=false,
-        delay_s={kind: Delay(median(values), max(values)) for kind, values in sorted(delays.items())},
+        injected=whole.injected,
+        detected=whole.detected,
+        false=whole.false,
+        delay_s={name: line.delay_s for name, line in kinds.items() if line.delay_s},
+        raised=whole.raised,
+        precision=whole.precision,
+        recall=whole.recall,
+        false_per_node_month=whole.false_per_node_month,
+        kinds=kinds,
+        causes=dict(sorted(causes.items())),
     )
 
 
-def _matches(truth: Truth, incident: Incident) -> bool:
-    return (
-        truth.kind == incident.kind
-        and truth.site == incident.site
-        and (not incident.node or incident.node in truth.nodes)
-        and truth.begin <= incident.opened <= truth.end + AFTERMATH_S
-    )
+def _candidates(truths: Sequence[Truth], heard: Sequence[Incident]) -> list[list[int]]:
+    """The incidents that match each truth, in order of time."""
+    opened = [each.opened for each in heard]
+    found = []
+    for each in truths:
+        near = range(bisect_left(opened, each.begin), bisect_right(opened, each.end + AFTERMATH_S))
+        found.append([number for number in near if each.matches(heard[number])])
+    return found
 
 
-def write(path: Path, truths: Iterable[Truth]) -> None:
-    """One JSON object per line."""
-    path.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in truths))
+def _node_months(name: str, until: int, run: Run | None) -> float | None:
+    if run is None:
+        return None
+    nodes = sum(run.nodes.get(kind, 0) for kind in _NODES_OF.get(name, NODE_KINDS))
+    return nodes * (until - run.begin) / (MONTH_D * 86_400) or None
+
+
+def write(path: Path, truths: Iterable[Truth], run: Run | None = None) -> None:
+    """One JSON object per line; the run it is of, where it is known, in the first."""
+    lines = [*([{"run": run}] if run else []), *truths]
+    path.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in lines))
+
+
+class _First(Struct, frozen=True, forbid_unknown_fields=True):
+    run: Run
+
+
+def read(path: Path) -> tuple[Run | None, list[Truth]]:
+    """What `write` wrote. Raises ConfigError with file and line."""
+    run, truths = None, []
+    for number, line in lines(path):
+        try:
+            if number == 1 and line.startswith(b'{"run"'):
+                run = msgspec.json.decode(line, type=_First).run
+            else:
+                truths.append(msgspec.json.decode(line, type=Truth))
+        except msgspec.DecodeError as error:
+            raise ConfigError(f"{path}:{number}: this is no line of a truth file: {error}") from error
+    return run, truths
+
+
+def read_incidents(path: Path) -> list[Incident]:
+    """What `ganglion incidents --json` prints, of each incident the newest form. Raises ConfigError with the line."""
+    found: dict[str, Incident] = {}
+    for number, line in lines(path):
+        try:
+            incident = msgspec.json.decode(line, type=Incident)
+        except msgspec.DecodeError as error:
+            raise ConfigError(
+                f"{path}:{number}: this is no incident: {error}; write the file with ganglion incidents --json"
+            ) from error
+        found[incident.id] = incident
+    return list(found.values())
+
+
+def lines(path: Path) -> list[tuple[int, bytes]]:
+    """(number, line) of a file's lines that are not empty. Raises ConfigError when it cannot be read."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; name a file that is there") from error
+    return [(number, line) for number, line in enumerate(text.split(b"\n"), 1) if line.strip()]

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from sim_hardware.city.city import City
 from sim_hardware.city.feed import RING, Feed
 from sim_hardware.city.scenario import DAY_S, Place, Scenario, beginning, places
 from sim_hardware.fleet import image
+from sim_hardware.fleet.nurseries import Nurseries
 from sim_hardware.fleet.pace import Pace
 from sim_hardware.fleet.slots import Counts, Slots
 
@@ -72,7 +72,7 @@ class Fleet:
         self.crashes = 0
         """Nodes that ended without having been told to, and not by a reset of their own."""
         self._pids: dict[int, int] = {}
-        self._nursery: asyncio.subprocess.Process | None = None
+        self._nurseries = Nurseries(self.folder / "nursery.log")
         self._again: set[asyncio.Task[None]] = set()
         self._cut: dict[int, float] = {}
         self._pss: float | None = None
@@ -90,20 +90,11 @@ class Fleet:
         self._write_ahead()
         for place in self.places:
             self._furnish(place)
-        log = (self.folder / "nursery.log").open("ab")
-        with log:
-            self._nursery = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "sim_hardware.fleet.nursery", str(board)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                cwd=image.ROOT,
-                start_new_session=True,
-            )
         try:
+            await self._nurseries.start(board, {place.kind: None for place in self.places})
             with ungrouped():
                 async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(self._attend()), group.create_task(self._advance())]
+                    tasks = [group.create_task(self._nurseries.attend(self._hear)), group.create_task(self._advance())]
                     for place in self.places:
                         self._power_on(place.slot, POWER_ON)
                     try:
@@ -112,7 +103,8 @@ class Fleet:
                         for task in (*tasks, *self._again):
                             task.cancel()
         finally:
-            await self._power_off()
+            await self._nurseries.stop()
+            self._pids.clear()
 
     def counts(self) -> Counts:
         return self._slots.counts()
@@ -212,37 +204,30 @@ class Fleet:
         (folder / "emulation.json").write_text(json.dumps(emulation))
 
     def _power_on(self, slot: int, cause: int) -> None:
-        assert self._nursery
-        assert self._nursery.stdin
-        order = {"slot": slot, "folder": str(self.folder / "nodes" / self.places[slot].node), "cause": cause}
+        place = self.places[slot]
         if cause != DEEP_SLEEP:
             self._slots.begin(slot, self.pace.now_us())
-        self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
+        self._nurseries.order(place.kind, slot, self.folder / "nodes" / place.node, cause)
 
-    async def _attend(self) -> None:
-        """Hear what the nursery says; start again what has fallen."""
-        assert self._nursery
-        assert self._nursery.stdout
-        while line := await self._nursery.stdout.readline():
-            answer = json.loads(line)
-            slot = answer["slot"]
-            if "exit" not in answer:
-                self._pids[slot] = answer["pid"]
-                continue
-            self._pids.pop(slot, None)
-            code = answer["exit"]
-            if code == RESET_EXIT + DEEP_SLEEP and slot not in self._cut:
-                self._power_on(slot, DEEP_SLEEP)  # the same boot goes on, at the moment at which it woke
-                continue
-            self._slots.retire(slot)
-            if slot in self._cut:
-                self._later(slot, self._cut.pop(slot))
-            elif code > RESET_EXIT:
-                self._power_on(slot, code - RESET_EXIT)
-            else:
-                self.crashes += 1
-                self._later(slot, _RESTART_S)
-        raise FleetError(f"the nursery ended; see {self.folder / 'nursery.log'}")
+    def _hear(self, news: dict[str, Any]) -> None:
+        """What a nursery says of a board; what has fallen is started again."""
+        slot = news["slot"]
+        if "exit" not in news:
+            self._pids[slot] = news["pid"]
+            return
+        self._pids.pop(slot, None)
+        code = news["exit"]
+        if code == RESET_EXIT + DEEP_SLEEP and slot not in self._cut:
+            self._power_on(slot, DEEP_SLEEP)  # the same boot goes on, at the moment at which it woke
+            return
+        self._slots.retire(slot)
+        if slot in self._cut:
+            self._later(slot, self._cut.pop(slot))
+        elif code > RESET_EXIT:
+            self._power_on(slot, code - RESET_EXIT)
+        else:
+            self.crashes += 1
+            self._later(slot, _RESTART_S)
 
     def _later(self, slot: int, seconds: float) -> None:
         """Power comes back after a while."""
@@ -269,18 +254,6 @@ class Fleet:
         while self.city.next_minute <= limit:
             self._feed.write(self.city.next_minute, self.city.minute())
         self.pace.reach(self.city.next_minute)
-
-    async def _power_off(self) -> None:
-        if self._nursery is None:
-            return
-        assert self._nursery.stdin
-        self._nursery.stdin.close()
-        try:
-            await asyncio.wait_for(self._nursery.wait(), 10)
-        except TimeoutError:
-            self._nursery.kill()
-            await self._nursery.wait()
-        self._pids.clear()
 
 
 def settings(

@@ -1,95 +1,79 @@
-"""The nursery: a small process that has loaded the MicroPython interpreter once, and forks every node from it.
+"""The nursery: a small process with a MicroPython interpreter that has loaded the firmware, and forks boards from it.
 
 It reads orders, one JSON object a line, from standard input, and answers on standard output:
 
     {"slot": 7, "folder": "...", "cause": 1}   ->  {"slot": 7, "pid": 4711}
     (a node has ended)                         ->  {"slot": 7, "pid": 4711, "exit": 83}
 
-When its input ends it cuts the power of all nodes, and ends. It holds one thread and imports next to nothing, because
-every page it touches later is a page that each of ten thousand nodes has to copy.
+When its input ends it cuts the power of all nodes, and ends.
+
+What boards have in common is in memory once: the interpreter and, in its heap, the modules that a board of this kind
+loads when it starts. So a nursery is of one kind of node. Its loop runs in the interpreter itself
+(`sim_hardware/hal/nursery.py`), which is lent five functions of the C library; where the loop returns a board begins.
+This half only gets it there.
 """
 
 import ctypes
-import gc
-import json
 import os
-import selectors
 import signal
 import sys
+from typing import Any
 
 import micropython_run
 
 HEAP = "256K"
-_PR_SET_PDEATHSIG = 1
+
+_PROGRAM = """
+import nursery
+cause = nursery.serve({kind!r}, {orders}, {answers}, {deaths}, {functions})
+if cause is not None:
+    import power
+    power.on(cause)
+"""
+
+_LENT = (("fork", 0), ("waitpid", 3), ("prctl", 2), ("kill", 2), ("close", 1))
+"""Functions of the C library, and how many words each is given."""
+
+
+class _Function(ctypes.Structure):
+    """A built-in function as the interpreter knows it (py/obj.h, mp_obj_fun_builtin_fixed_t): its words go through
+    registers, so a function of the C library that is given words and returns one can stand in for one of its own."""
+
+    _fields_ = (("type", ctypes.c_void_p), ("code", ctypes.c_void_p))
 
 
 def main() -> None:
-    """Serve until standard input ends. `sys.argv[1]` is the path of the boards' file system."""
-    os.environ["MICROPYPATH"] = f"{sys.argv[1]}:.frozen"
-    woken, wake = os.pipe()
-    for end in (woken, wake):
+    """Serve until standard input ends. `sys.argv` has the path of the boards' file system and the kind of node."""
+    _, path, kind = sys.argv
+    os.environ["MICROPYPATH"] = f"{path}:.frozen"
+    # Boards are to find nothing on their standard input, and their console on the other two.
+    orders, answers = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    # CPython's own handler of a signal writes to this pipe at once, whatever program runs.
+    deaths, wake = os.pipe()
+    for end in (orders, deaths, wake):  # a read that takes what there is
         os.set_blocking(end, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the fleet, which then closes our input
-    libc = ctypes.CDLL(None)
-    slots: dict[int, int] = {}
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-
-    inbox = selectors.DefaultSelector()
-    inbox.register(0, selectors.EVENT_READ)
-    inbox.register(woken, selectors.EVENT_READ)
-    rest = b""
-    while True:
-        ready = [key.fd for key, _ in inbox.select()]
-        if woken in ready:
-            os.read(woken, 4096)
-            _bury(slots)
-        if 0 in ready:
-            data = os.read(0, 65_536)
-            if not data:
-                break
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                order = json.loads(line)
-                pid = os.fork()
-                if pid == 0:
-                    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-                    _live(order)
-                slots[pid] = order["slot"]
-                _say({"slot": order["slot"], "pid": pid})
-    for pid in slots:
-        os.kill(pid, signal.SIGKILL)
-    while slots:
-        slots.pop(os.wait()[0], None)
-
-
-def _live(order: dict[str, object]) -> None:
-    """In the child: become a board. Never returns."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.chdir(str(order["folder"]))
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    console = os.open("console.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for source, target in ((nothing, 0), (console, 1), (console, 2)):
-        os.dup2(source, target)
-    os.closerange(3, 64)
-    program = f"import power; power.on({order['cause']})"
+    lent = _lend()
+    functions = [ctypes.addressof(each) for each in lent]
+    program = _PROGRAM.format(kind=kind, orders=orders, answers=answers, deaths=deaths, functions=functions)
     os._exit(micropython_run.run_main(["micropython", "-X", f"heapsize={HEAP}", "-c", program]) & 0xFF)
 
 
-def _bury(slots: dict[int, int]) -> None:
-    while slots:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if not pid:
-            return
-        _say({"slot": slots.pop(pid), "pid": pid, "exit": os.waitstatus_to_exitcode(status)})
-
-
-def _say(answer: dict[str, object]) -> None:
-    os.write(1, json.dumps(answer).encode() + b"\n")
+def _lend() -> list[Any]:
+    """The function objects; they must live as long as the interpreter."""
+    interpreter, libc = ctypes.CDLL(micropython_run.__file__), ctypes.CDLL(None)
+    return [
+        _Function(
+            ctypes.addressof(ctypes.c_size_t.in_dll(interpreter, f"mp_type_fun_builtin_{words}")),
+            ctypes.cast(getattr(libc, name), ctypes.c_void_p).value,
+        )
+        for name, words in _LENT
+    ]
 
 
 if __name__ == "__main__":

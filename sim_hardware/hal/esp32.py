@@ -1,4 +1,5 @@
 # `esp32` as far as the firmware uses it: non-volatile storage, heap figures, the chip's own thermometer, PCNT.
+# Where it differs: docs/emulation.md.
 
 import gc
 import json
@@ -8,6 +9,16 @@ from world import line, world
 
 HEAP_DATA = 4
 HEAP_EXEC = 1
+
+
+def __getattr__(name):
+    if name == "PCNT":
+        from esp32_pcnt import PCNT, UNITS
+
+        if UNITS:
+            globals()[name] = PCNT
+            return PCNT
+    raise AttributeError(name)
 
 
 WAKEUP_ALL_LOW = False
@@ -48,12 +59,14 @@ def woken_by():
 
 
 _opened = {}  # what all handles of a namespace share
+_KEY = 15  # characters at most: NVS_KEY_NAME_MAX_SIZE, less its end
 
 
 class NVS:
-    """Key-value flash. What was set is gone at a reset unless `commit` was called."""
+    """Key-value flash. What was set is gone at a reset unless `commit` was called: a chip may have kept it."""
 
     def __init__(self, namespace):
+        _check(namespace)
         self._path = world.folder + "/nvs-" + namespace + ".json"
         if self._path not in _opened:
             try:
@@ -63,27 +76,31 @@ class NVS:
                 _opened[self._path] = {}
         self._values = _opened[self._path]
 
-    def _get(self, key):
-        if key not in self._values:
+    def _get(self, key, kind=(int, str)):
+        _check(key)
+        value = self._values.get(key)
+        if not isinstance(value, kind):  # one of another kind is not found either
             raise OSError(-4354, "ESP_ERR_NVS_NOT_FOUND")
-        return self._values[key]
+        return value
 
     def get_i32(self, key):
-        return self._get(key)
+        return self._get(key, int)
 
     def set_i32(self, key, value):
+        _check(key)
         if not -(1 << 31) <= value < 1 << 31:
             raise OverflowError("overflow converting long int to machine word")
         self._values[key] = value
 
     def get_blob(self, key, buffer):
-        data = bytes.fromhex(self._get(key))
+        data = bytes.fromhex(self._get(key, str))
         if len(data) > len(buffer):
             raise OSError(-4364, "ESP_ERR_NVS_INVALID_LENGTH")
         buffer[: len(data)] = data
         return len(data)
 
     def set_blob(self, key, value):
+        _check(key)
         self._values[key] = bytes(value).hex()
 
     def erase_key(self, key):
@@ -96,52 +113,9 @@ class NVS:
         os.rename(self._path + ".new", self._path)
 
 
-class PCNT:
-    """A hardware pulse counter: it sees every edge, and falls to zero at its limits."""
-
-    INCREMENT = 1
-    DECREMENT = 2
-    IGNORE = 0
-
-    def __init__(self, unit, **settings):
-        if not 0 <= unit < 8:
-            raise ValueError("PCNT unit must be 0..7")
-        self._line = None
-        self._running = True
-        self.init(**settings)
-
-    def init(self, *, pin=None, rising=IGNORE, falling=IGNORE, min=-32768, max=32767, filter=0, value=0, channel=0):
-        self.deinit()
-        self._steps = ({0: 0, 1: 1, 2: -1}[falling], {0: 0, 1: 1, 2: -1}[rising])
-        self._min, self._max, self._value = min, max, value
-        self.wraps = 0  # times it fell to zero, upwards less downwards; what the interrupt at a limit tells on a board
-        if pin is not None:
-            self._line = line(pin.number)
-            self._line.counters.append(self)
-
-    def edge(self, level):
-        if self._running:
-            self._value += self._steps[level]
-            if self._value in (self._min, self._max):
-                self.wraps += 1 if self._value == self._max else -1
-                self._value = 0
-
-    def value(self, new=None):
-        old = self._value
-        if new is not None:
-            self._value = new
-        return old
-
-    def start(self):
-        self._running = True
-
-    def stop(self):
-        self._running = False
-
-    def deinit(self):
-        if self._line:
-            self._line.counters.remove(self)
-            self._line = None
+def _check(name):
+    if len(name) > _KEY:
+        raise OSError(-4361, "ESP_ERR_NVS_KEY_TOO_LONG")
 
 
 def raw_temperature():

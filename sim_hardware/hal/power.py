@@ -4,9 +4,12 @@
 
 import time  # noqa: F401, I001 - first of all: asyncio binds its clock when `time` imports it, and only then
 
+import gc
 import json
 import os
+import random
 import struct
+import sys
 
 import flash
 import utime
@@ -75,6 +78,37 @@ def _tell_time(path, slot):
     return tell
 
 
+_FIRMWARE = "main", "node", "sensors", "drivers", "boards"
+
+
+def load(kind):
+    """Load what every board of this kind does, before one begins: it is then in memory once for all of them."""
+    import loader  # noqa: F401
+    import main  # noqa: F401
+    import street
+    from node import clock, node, setup  # noqa: F401
+
+    street.load(kind)
+    gc.collect()
+
+
+_console = []  # what standard output and error are now: closed when nobody holds them
+
+
+def enter(folder):
+    """Be in the board's folder, and write to its console. Standard output and error have been closed."""
+    os.chdir(folder)
+    for _ in range(2):
+        _console.append(open("console.log", "ab"))  # noqa: SIM115 - the lowest descriptors that are free
+
+
+def _unload():
+    """This board runs a firmware of its own."""
+    for name in list(sys.modules):
+        if name.split(".")[0] in _FIRMWARE:
+            del sys.modules[name]
+
+
 def on(cause):
     """Switch the board on in its folder, the current one; `cause` as `machine.reset_cause` will tell it.
 
@@ -93,6 +127,9 @@ def on(cause):
         machine.woken()
         world.observer = _tell_time(emulation["slots"], emulation["slot"])
     _insert_flash()
+    random.seed(emulation["seed"] ^ world.now)  # boards that were forked from one would all draw the same
+    if "slots.json" in os.listdir(flash.ROOT):
+        _unload()
 
     # After the clock runs: what these import binds it.
     import loader

@@ -83,14 +83,11 @@ class _Faults:
     def __init__(self, surroundings, chip):
         self._surroundings = surroundings
         self._chip = chip
-        self._due = world.now
-
-    def due(self):
-        return self._due
+        self.at = world.now
 
     def fire(self):
         self._chip.stuck = self._surroundings.now()[-1] == _STUCK
-        self._due = (self._due // _MINUTE + 1) * _MINUTE
+        self.at = (self.at // _MINUTE + 1) * _MINUTE
 
 
 # A board loads only the chips that it carries: its heap is small, and the emulation lives in it too.
@@ -170,8 +167,30 @@ def _air(board, surroundings, seed):
     bus = board.I2C["scl"], board.I2C["sda"]
     _world.attach_i2c(*bus, SCD41(_ms, lambda: now()[3:6], seed=seed + 1))
     _world.attach_i2c(*bus, BME280(_ms, climate, seed=seed + 2))
-    world.sources.append(_Faults(surroundings, pms))
+    world.add(_Faults(surroundings, pms))
 
+
+def load(kind):
+    """What boards of this kind import when they are switched on."""
+    __import__("sensors." + kind, None, None, ("",))
+    for name in _LOADED[kind]:
+        __import__(name, None, None, ("",))
+
+
+_LOADED = {
+    "traffic": ("chips.loop", "sensors.loops", "boards.esp32_devkit"),
+    "water": ("chips.reed", "sensors.meter", "boards.esp32_devkit"),
+    "air": (
+        "chips.bme280",
+        "chips.pms5003",
+        "chips.scd41",
+        "sensors.station",
+        "sensors.pms5003",
+        "sensors.bme280",
+        "sensors.scd41",
+        "boards.esp32_devkit",
+    ),
+}
 
 _CHIPS = {"traffic": _traffic, "water": _water, "air": _air}
 

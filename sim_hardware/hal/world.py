@@ -12,8 +12,10 @@ import struct
 
 import utime
 
-PACE = "<qqdqq"  # start of the city (us), monotonic start (us), speed, end of the city (us), recheck (real ms)
+# start of the city (us), monotonic start (us), speed, end of the city (us), recheck and nap (real ms)
+PACE = "<qqdqqq"
 FOREVER = 1 << 62
+LOOK = 100_000  # us between looks at sockets, at the least; at speed the board's time for 10 ms of real time
 SPIN = 200  # reads of the clock without a pause, after which a busy-waiting loop is given its time
 
 
@@ -23,9 +25,15 @@ class World:
         self.start = self.mono = 0
         self.speed = 1.0
         self.end = FOREVER
-        self.recheck = 1000
+        self.recheck = 1000  # real ms that it sleeps at most
+        self.nap = 0  # and at least
+        self.look_us = LOOK  # of its own time, after which it looks at what comes from outside
+        self.limit = 0  # how far the real clock allowed the board's time to come at the last look
+        self.look_by = 0
+        self.stirred = False  # whether hardware has done something that a program may wait for
+        self.next = 0  # when hardware next does something, as far as that is known; 0 when it has to be asked
         self.now = self.boot = utime.time_ns() // 1000
-        self.sources = []  # each has due() -> us or None, and fire()
+        self.sources = []  # each has `at` (us) and fire()
         self.pins = {}  # number -> Line
         self.i2c = {}  # (scl, sda) -> {address: chip}
         self.uart = {}  # (tx, rx) -> Wire
@@ -48,7 +56,9 @@ class World:
     def _read_pace(self):
         self._pace_file.seek(0)
         fields = struct.unpack(PACE, self._pace_file.read(struct.calcsize(PACE)))
-        self.start, self.mono, self.speed, self.end, self.recheck = fields
+        self.start, self.mono, self.speed, self.end, self.recheck, self.nap = fields
+        self.look_us = max(LOOK, int(self.speed * 10_000))
+        self.next = 0  # the city is known for longer, and with it what comes
         self._checked = utime.ticks_ms()
 
     def real(self):
@@ -77,45 +87,87 @@ class World:
         """Blocking sleep: hardware goes on, the program does not."""
         self.wait(until, None)
 
-    def come(self, due):
-        """Be where the real clock allows, but no further than `due`."""
-        self.now = max(self.now, min(self.real(), due))
+    def wait(self, until, ready, inside=None):
+        """Let time pass until `until` or until `ready(ms, due)`, which polls what comes from outside for so long, returns
+        something. Returns that, or None.
 
-    def wait(self, until, ready):
-        """Let time pass until `until` or until `ready(ms, due)` returns something.
-
-        It polls the sockets for so long; when one is ready it calls `come(due)`, for time has then passed outside.
-        Hardware events on the way are handled at their own microsecond. Returns what `ready` found, or None.
+        Hardware events on the way are handled at their own microsecond. The real clock and the outside are looked at
+        only when all is done that was due at the last look, and `look_us` of the board's time at the latest: each look
+        costs as much as the work of some seconds. `inside()` is asked after what a program may wait for: it sees what hardware has done.
         """
-        if self.observer:
-            self.observer()
+        self._reads = 0
+        sources = self.sources
         while True:
-            self._reads = 0
-            source, due = None, until
-            for each in self.sources:
-                at = each.due()
-                if at is not None and at < due:
-                    source, due = each, at
-            behind = due - self.real()
-            ms = 0
-            if behind > 0 and due > self.now:
-                ms = min(int(behind / self.speed) // 1000 + 1, self.recheck)
-            if ready:
-                found = ready(ms, due)
+            source, due = None, FOREVER
+            for each in sources:
+                if each.at < due:
+                    source, due = each, each.at
+            self.next = due
+            if due > until or source is None:
+                source, due = None, until
+            if due > self.limit or (ready and due > self.look_by):
+                found = self._look(due, ready)
                 if found:
                     return found
-            elif ms:
-                utime.sleep_ms(ms)
-            real = self.real()  # once: asked again it may be past `due`
-            if ms and due > real:
-                self.now = max(self.now, real)
-                if self.observer:
-                    self.observer()
-                continue
-            self.now = max(self.now, due)
+                if due > self.limit:
+                    continue
+            if due > self.now:
+                self.now = due
             if source is None:
                 return None
+            self._reads = 0
             source.fire()
+            if inside and self.stirred:
+                self.stirred = False
+                found = inside()
+                if found:
+                    return found
+
+    def _look(self, due, ready):
+        """Look at the real clock and at the outside; sleep when nothing is due."""
+        if self.observer:
+            self.observer()
+        ms = 0
+        if due > self.now:
+            behind = due - self.real()
+            if behind > 0:
+                # One that sleeps is not woken for every trifle: what came due meanwhile is handled in one go.
+                ms = min(max(int(behind / self.speed) // 1000 + 1, self.nap), self.recheck)
+        found = None
+        if ready:
+            found = ready(ms, due)
+        elif ms:
+            utime.sleep_ms(ms)
+        real = self.real()
+        self.limit = max(real, self.now)
+        if found:
+            self.now = max(self.now, min(real, due))  # time has passed outside
+        elif due > real:
+            self.now = max(self.now, real)
+        self.look_by = max(self.now, due) + self.look_us
+        return found
+
+    def add(self, source):
+        """From now on its events happen: `at` is when the next one does (us), and `fire()` has it happen.
+
+        What changes `at` but in `fire` says so by `soon`.
+        """
+        self.sources.append(source)
+        self.next = 0
+
+    def soon(self, at):
+        """An event of a source has been brought forward."""
+        if at < self.next:
+            self.next = at
+
+    def pass_by(self, ms):
+        """Let so much time pass if nothing happens meanwhile, and there is no need to look outside; whether it did."""
+        until = self.now + ms * 1000
+        if until >= self.next or until > self.limit or until >= self.look_by:
+            return False
+        self.now = until
+        self._reads = 0
+        return True
 
 
 class Line:
@@ -143,15 +195,25 @@ class Wire:
         self.chip = chip
         self.size = 256
         self.buffer = b""
+        self.look()
 
-    def due(self):
-        at = self.chip.due_ms()
-        return None if at is None else at * 1000
+    def look(self):
+        """When the chip next sends: to be asked after anything that was sent to it."""
+        ms = self.chip.due_ms()
+        self.at = FOREVER if ms is None else ms * 1000
+        world.soon(self.at)
 
     def fire(self):
         data = self.chip.transmit(world.now // 1000)
         if data:
             self.buffer = (self.buffer + data)[: self.size]
+            world.stirred = True
+        self.look()
+
+    def send(self, data):
+        """Bytes from the board."""
+        self.chip.receive(data)
+        self.look()
 
     def take(self, n):
         data, self.buffer = self.buffer[:n], self.buffer[n:]
@@ -162,13 +224,22 @@ class Stimulus:
     """A device on pins that knows its next edge: next_us() and fire() -> (pin number, level)."""
 
     def __init__(self, device):
-        self.device = device
+        self._next, self._fire = device.next_us, device.fire
+        self._unknown = False
+        self._look()
 
-    def due(self):
-        return self.device.next_us()
+    def _look(self):
+        at = self._next()
+        self._unknown = at is None
+        # What is not known yet is asked for again when the city goes on.
+        self.at = world.end + 1 if at is None else at
 
     def fire(self):
-        pin, level = self.device.fire()
+        if self._unknown:
+            self._look()
+            return
+        pin, level = self._fire()
+        self._look()
         line(pin).drive(level)
 
 
@@ -184,11 +255,11 @@ def attach_i2c(scl, sda, chip):
 
 def attach_uart(tx, rx, chip):
     wire = world.uart[(tx, rx)] = Wire(chip)
-    world.sources.append(wire)
+    world.add(wire)
 
 
 def attach_pins(device):
-    world.sources.append(Stimulus(device))
+    world.add(Stimulus(device))
 
 
 world = World()

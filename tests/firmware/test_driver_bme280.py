@@ -46,10 +46,9 @@ def test_the_integers_agree_with_the_floating_formulas(
     calibration: tuple[int, ...], cel: float, pascal: float, humidity: float
 ) -> None:
     """Over the chip's whole range: 0.01 Cel, 3 Pa, 0.1 %RH."""
-    raw_t = chip.invert(lambda raw: chip.temperature(calibration, raw)[0], cel, 0xFFFFF)
+    exact = zip(chip.raw(calibration, cel, pascal, humidity), (0xFFFFF, 0xFFFFF, 0xFFFF), strict=True)
+    raw_t, raw_p, raw_h = (min(max(round(value), 0), top) for value, top in exact)
     exact_cel, fine = chip.temperature(calibration, raw_t)
-    raw_p = chip.invert(lambda raw: chip.pressure(calibration, raw, fine), pascal, 0xFFFFF)
-    raw_h = chip.invert(lambda raw: chip.humidity(calibration, raw, fine), humidity, 0xFFFF)
     assume(NOT_MEASURED not in (raw_t, raw_p))
     found = driver.decode(registers(raw_p, raw_t, raw_h), calibration)
     assert found[0] == pytest.approx(exact_cel, abs=0.01)
@@ -110,7 +109,10 @@ def on_the_board(folder: Path, program: str) -> list[str]:
 
 
 def test_the_driver_measures_the_surroundings(tmp_path: Path) -> None:
-    """On MicroPython: nothing before the first measurement, then what is around, and what is around later."""
+    """On MicroPython: nothing before the first measurement, then what is around, and what is around later.
+
+    After ten seconds: the humidity within needs one for 63 % of a step.
+    """
     before, first, second = on_the_board(
         tmp_path,
         """
@@ -118,16 +120,19 @@ sensor.start()
 print(sensor.read())
 for values in (surroundings, [-12.0, 87_000, 5.0]):
     surroundings[:] = values
-    sensor.measure()
-    sleep_ms(MEASURE_MS)
-    print(*sensor.read())
+    for _ in range(2):
+        sensor.measure()
+        sleep_ms(MEASURE_MS)
+        found = sensor.read()
+        sleep_ms(10_000)
+    print(*found)
 """,
     )
     assert before == "None"
     for line, (cel, pascal, humidity) in ((first, (21.5, 101_300, 55)), (second, (-12, 87_000, 5))):
         found = [float(word) for word in line.split()]
         assert found[0] == pytest.approx(cel, abs=0.05)
-        assert found[1] == pytest.approx(pascal, abs=8)
+        assert found[1] == pytest.approx(pascal, abs=10)
         assert found[2] == pytest.approx(humidity, abs=0.4)
 
 

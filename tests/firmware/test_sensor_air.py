@@ -264,11 +264,10 @@ def test_a_chip_that_forgot_to_measure_is_started_again(tmp_path: Path, chip: st
 @pytest.mark.parametrize(
     ("counter", "chip", "impossible"),
     [
-        ("pms5003", "pm", "dust[:] = [11000.0] * 3"),
+        ("pms5003", "pm", "pm.drift = 1000"),
         ("sps30", "pm", "dust[:] = [12.0, 31.0, 1100.0]"),
         ("sps30", "pm", "dust[:] = [1e30] * 3"),
-        ("sps30", "scd", "co2[0] = -9"),
-        ("sps30", "scd", "co2[0] = 50_000"),
+        ("sps30", "scd", "scd.drift = 0"),
         ("sps30", "bme", "climate[0] = 95"),
         ("sps30", "bme", "climate[1] = 115_000"),
         ("sps30", "sgp", "gas[0] = 1e9"),
@@ -292,6 +291,7 @@ def test_what_cannot_be_is_counted_and_never_taken(tmp_path: Path, counter: str,
     print(station.rejected)
     dust[:], gas[:], co2[0], climate[:] = [12.0, 31.0, 52.0], [1.0, 1.0], 612.0, [21.5, 101300, 55.0]
     pm.bad_crc = scd.bad_crc = sgp.bad_crc = False
+    pm.drift = scd.drift = 1
     await until(560)
     station.close_window(60_000)
     await until(900)

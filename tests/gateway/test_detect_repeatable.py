@@ -24,7 +24,7 @@ from tests.gateway.streets import START, city, detect
 def eventful() -> list[Pack]:
     """A morning with each kind of incident; packs lost, late, repeated and out of order."""
     dice = Random(7)
-    packs = [each for each in city(1.6 / 24, 12, scenario=load(None)) if dice.random() > 0.03]
+    packs = [each for each in city(1.6 / 24, 15, scenario=load(None)) if dice.random() > 0.03]
     packs += dice.sample(packs, 60)
     delays = {id(each): dice.choice([0, 0, 0, 0, 30, 90, 400]) for each in packs}
     return sorted(packs, key=lambda each: each.time + delays[id(each)])

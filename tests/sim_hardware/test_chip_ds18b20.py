@@ -145,7 +145,7 @@ def test_the_bus_is_at_rest_after_an_answer() -> None:
     assert master.chip.read_bit() == 1
 
 
-@pytest.mark.parametrize(("cel", "alarmed"), [(20.0, False), (76.0, True), (69.0, False), (-5.0, True), (1.0, False)])
+@pytest.mark.parametrize(("cel", "alarmed"), [(20.0, False), (76.0, True), (69.0, False), (-5.0, True), (1.5, False)])
 def test_an_alarm_search_finds_who_is_outside(cel: float, alarmed: bool) -> None:
     """Above TH or below TL, whole degrees; here 75 and 0."""
     master = Master(cel)
@@ -248,3 +248,18 @@ print(len(bus.scan()))
     assert same == [0x50, 1, 0]
     assert error == [False]
     assert shorted == 255
+
+
+def test_drift_age_and_stuck() -> None:
+    """A factor; 0.2 Cel at most, however old; the reading of before."""
+    master = Master(20.0)
+    master.chip.drift = 1.5
+    assert master.measure() == pytest.approx(30, abs=0.25)
+    master.chip.stuck = True
+    before = master.measure()
+    master.chip.drift = 1.0
+    assert master.measure() == before
+    master.chip.stuck = False
+    for age in (1_000.0, 100_000.0):
+        master.chip.age_h = age
+        assert master.measure() == pytest.approx(20, abs=0.37)

@@ -283,6 +283,17 @@ def test_stuck_repeats_the_last_report() -> None:
     assert len({frame for _, frame in heard(radar, clock, 5_000)}) > 5
 
 
+def test_a_drift_is_a_factor_on_speed_and_distance() -> None:
+    """Of a clock inside that is 20 % off."""
+    clock = Clock()
+    radar = chip(clock, (50.0, 0.0, -15.0))
+    radar.drift = 1.2
+    for ((_, metres, direction, kmh, _),) in seen(radar, clock, 2_000):
+        assert metres == pytest.approx(60, abs=2)
+        assert direction == 1
+        assert kmh == pytest.approx(15 * 3.6 * 1.2, abs=2)
+
+
 def test_dead_says_nothing_and_hears_nothing() -> None:
     """What was sent to it meanwhile is lost."""
     clock = Clock()

@@ -82,6 +82,39 @@ def test_a_warm_chip_tells_the_air(air: list[float], seed: int) -> None:
     assert counts[0] > 0
 
 
+def test_a_step_is_followed_within_ten_seconds() -> None:
+    """The manual's total response time, for 90 % of it; the first second shows some already."""
+    clock = Clock()
+    air = [10.0, 20.0, 40.0]
+    pms = PMS5003(clock, lambda: (air[0], air[1], air[2]))
+    heard(pms, clock, 40_000)
+    air[:] = [100.0, 220.0, 240.0]
+    masses = [words(frame)[4] for _, frame in heard(pms, clock, 30_000)]
+    assert 40 < masses[0] < 80
+    assert masses[9] == pytest.approx(200, abs=6)
+    assert masses[29] == pytest.approx(220, abs=7)
+
+
+def test_a_drift_is_in_every_number() -> None:
+    """A laser that has faded to half shows half."""
+    clock = Clock()
+    pms = chip(clock, (100, 200, 300))
+    pms.drift = 0.5
+    heard(pms, clock, 40_000)
+    found = words(heard(pms, clock, 1_000)[0][1])
+    assert found[3:6] == (pytest.approx(50, abs=3), pytest.approx(100, abs=4), pytest.approx(150, abs=5))
+
+
+def test_beyond_two_bytes_it_shows_their_end() -> None:
+    """Counts first, at some hundred ug/m3."""
+    clock = Clock()
+    pms = chip(clock, (900, 1_000, 80_000))
+    heard(pms, clock, 40_000)
+    found = words(heard(pms, clock, 1_000)[0][1])
+    assert found[5] == found[2] == found[6] == 0xFFFF
+    assert found[4] == pytest.approx(1_000, abs=25)
+
+
 def test_a_healthy_chip_does_not_repeat_itself() -> None:
     """In still air: equal frames come by chance, a row of them does not; another seed is another chip."""
     clock = Clock()

@@ -138,7 +138,6 @@ def test_serial_number() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        "",
         "26",
         "2612",
         "2619",
@@ -200,3 +199,15 @@ def test_the_same_seed_measures_the_same() -> None:
         clock = Clock()
         found.append(ask(warm(clock, seed=seed), clock, MEASURE, 50, 2))
     assert found[0] == found[1] != found[2]
+
+
+def test_a_drift_is_a_factor_on_both_gases() -> None:
+    """Twice as much VOC and NOx as there is; and the address alone is acknowledged."""
+    clock = Clock()
+    sgp = warm(clock)
+    sgp.write(b"")
+    clean = ask(sgp, clock, MEASURE, 50, 2)
+    sgp.drift = 2.0
+    found = ask(sgp, clock, MEASURE, 50, 2)
+    assert found[0] - clean[0] == pytest.approx(-2_000 * math.log(2), abs=25)
+    assert found[1] - clean[1] == pytest.approx(1_500 * math.log(2), abs=13)

@@ -260,6 +260,26 @@ def test_a_fault_is_in_every_state_until_it_is_cleared(bit: int) -> None:
     assert ask(sps, clock, STATUS)[2] == bytes(5)
 
 
+def test_it_ages_and_drifts() -> None:
+    """At most 1.25 ug/m3 in a year, above 100 1.25 % (table 1), each chip its own way; a drift is a factor."""
+    for air, most in (((20.0, 20.0, 20.0), 12.5), ((600.0, 600.0, 600.0), 75)):
+        off = []
+        for seed in range(30):
+            clock = Clock()
+            sps = measuring(clock, air, seed)
+            young = values(sps, clock)[1]
+            sps.age_h = 10 * 8_766
+            off.append(values_after(sps, clock)[1] - young)
+        noise = 0.6 + 0.04 * air[0]
+        assert all(abs(each) < most + noise for each in off)
+        assert min(off) < -most / 5
+        assert max(off) > most / 5
+    clock = Clock()
+    sps = measuring(clock, (100, 200, 300))
+    sps.drift = 0.5
+    assert values(sps, clock)[1] == pytest.approx(100, abs=4)
+
+
 def test_stuck_dead_and_bad_crc() -> None:
     """Bit for bit the same; not a word; a check code that does not fit."""
     clock = Clock()

@@ -14,11 +14,14 @@ BLOCKS = 16
 
 TRACED = f"""
 import flash, os
-write = flash.Flash.writeblocks
+write, erase = flash.Flash.writeblocks, flash.Flash._erase
 def traced(board, block, buffer, offset=0):
     print("write", block * {BLOCK} + offset, bytes(buffer).hex())
     write(board, block, buffer, offset)
-flash.Flash.writeblocks = traced
+def traced_erase(board, block):
+    print("erase", block * {BLOCK})
+    erase(board, block)
+flash.Flash.writeblocks, flash.Flash._erase = traced, traced_erase
 """
 
 WRITING = """
@@ -131,10 +134,10 @@ def test_a_mounted_flash_is_cut_at_any_byte(tmp_path: Path) -> None:
         shutil.copy(formatted, tmp_path / "flash")
         said = killed(f'{TRACED}flash.mount("flash", {BLOCKS}, {cut})\n{WRITING}', tmp_path)
         image, left = bytearray(formatted.read_bytes()), cut
-        for _, at, data in map(str.split, said):
-            part = bytes.fromhex(data)[:left]
+        for act, at, *data in map(str.split, said):
+            part = bytes.fromhex(data[0])[:left] if act == "write" else b"\xff" * BLOCK
             image[int(at) : int(at) + len(part)] = part
-            left -= len(part)
+            left -= len(part) if act == "write" else 0
         assert left == 0
         assert (tmp_path / "flash").read_bytes() == image
         found = run(
@@ -150,6 +153,97 @@ for name in sorted(os.listdir()):
         files = [f"{n} 700 True" for n in range(4)]
         assert found[:-1] == files[: max(0, len(found) - 1)]
         assert not found or found[-1] in (files[len(found) - 1], f"{len(found) - 1} 0 False")
+
+
+def test_an_erase_leaves_ones(tmp_path: Path) -> None:
+    """In its block alone. One that is cut short leaves some bits as they were, and is the last thing that happens."""
+    (tmp_path / "flash").write_bytes(bytes(range(256)) * (3 * BLOCK // 256))
+    assert killed(
+        """
+import flash
+board = flash.Flash("flash", 3, cut_erase=1)
+board.ioctl(6, 0)
+print(board.erased)
+board.ioctl(6, 2)
+print("never")
+""",
+        tmp_path,
+    ) == ["1"]
+    image, before = (tmp_path / "flash").read_bytes(), bytes(range(256)) * (BLOCK // 256)
+    first, second, third = (image[n : n + BLOCK] for n in range(0, 3 * BLOCK, BLOCK))
+    assert first == b"\xff" * BLOCK
+    assert second == before
+    assert third not in (before, b"\xff" * BLOCK)
+    assert all(old & new == old for old, new in zip(before, third, strict=True)), "an erase sets bits, and clears none"
+
+
+@pytest.mark.parametrize(("offset", "cut", "whole", "half"), [(0, 40, 40, 216), (96, 0, 0, 160), (0, 256, 256, 144)])
+def test_a_torn_page_is_half_programmed(tmp_path: Path, offset: int, cut: int, whole: int, half: int) -> None:
+    """From the cut to the page's end, or that of what was to be written; the next page is as it was."""
+    (tmp_path / "flash").write_bytes(b"\xff" * BLOCK)
+    killed(
+        f'import flash\nboard = flash.Flash("flash", 1, {cut}, torn=True)\nboard.writeblocks(0, bytes(400), {offset})',
+        tmp_path,
+    )
+    written = (tmp_path / "flash").read_bytes()[offset:]
+    assert written[:whole] == bytes(whole)
+    assert all(0 < byte < 255 for byte in written[whole : whole + half])
+    assert set(written[whole + half :]) == {255}
+
+
+def test_a_file_system_survives_any_cut(tmp_path: Path) -> None:
+    """Wherever power fails, within a write, a torn page or an erase, of files that are written, replaced and removed:
+    what was closed is there, what was under way is as before it or as after."""
+    put = [("a", "A", 700), ("b", "B", 5000), ("a", "C", 60), ("c", "D", 3000), ("b", "E", 4500)]
+    body = """
+def put(name, letter, n):
+    with open(name, "w") as f:
+        f.write(letter * n)
+    print(name, letter, n)
+""" + "".join(f"put{each}\n" for each in put)
+    run(f'import flash\nflash.mount("flash", {BLOCKS})', tmp_path)
+    formatted = tmp_path / "formatted"
+    (tmp_path / "flash").rename(formatted)
+    shutil.copy(formatted, tmp_path / "flash")
+    mounted = 'import flash\nboard, _ = flash.mount("flash", {}{})\n'
+    *_, figures = run(
+        mounted.format(BLOCKS, "")
+        + "before = board.programmed, board.erased\n"
+        + body
+        + "print(board.programmed - before[0], board.erased - before[1])",
+        tmp_path,
+    )
+    programmed, erased = map(int, figures.split())
+    assert programmed > sum(n for *_, n in put)
+    assert erased > 3
+    cuts = [f", cut_erase={n}" for n in range(erased)]
+    cuts += [f", cut_after={n}, torn={torn}" for torn in (False, True) for n in range(0, programmed, programmed // 24)]
+    for cut in cuts:
+        shutil.copy(formatted, tmp_path / "flash")
+        said = killed(mounted.format(BLOCKS, cut) + body, tmp_path)
+        done = [(name, letter, int(n)) for name, letter, n in map(str.split, said)]
+        assert done == put[: len(done)], cut
+        before = {name: (letter, n) for name, letter, n in done}
+        after = {**before, put[len(done)][0]: put[len(done)][1:]}
+        found = run(
+            mounted.format(BLOCKS, "")
+            + """
+import os
+for name in os.listdir():
+    content = open(name, "rb").read()
+    print(name, content[:1].decode() or "-", len(content), len(set(content)))
+""",
+            tmp_path,
+        )
+        there = {}
+        for name, letter, n, kinds in map(str.split, found):
+            assert kinds == str(int(n != "0")), cut
+            there[name] = letter, int(n)
+        begun = put[len(done)][0]
+        # A new file is there, and empty, from its beginning on; one that is replaced stays until its end.
+        old = (before[begun],) if begun in before else (None, ("-", 0))
+        assert there.pop(begun, None) in (*old, after[begun]), cut
+        assert there == {name: content for name, content in before.items() if name != begun}, cut
 
 
 @pytest.mark.parametrize("harm", ["zeroed", "noise", "short", "empty"])

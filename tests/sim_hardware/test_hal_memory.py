@@ -16,6 +16,7 @@ def refused(act, *args):
 """
 NOT_FOUND = -4354
 INVALID_LENGTH = -4364
+KEY_TOO_LONG = -4361
 
 
 def test_nvs_keeps_what_was_committed(tmp_path: Path) -> None:
@@ -86,6 +87,27 @@ print(refused(nvs.get_blob, "key", bytearray(3)))
     assert short == INVALID_LENGTH
 
 
+def test_nvs_names_and_kinds(tmp_path: Path) -> None:
+    """15 characters at most, of a key and of a namespace; a key of the other kind is not found, and can be replaced."""
+    assert printed(
+        NVS
+        + """
+nvs = NVS("n" * 15)
+nvs.set_i32("k" * 15, 7)
+print(nvs.get_i32("k" * 15))
+long = "k" * 16
+print([refused(act, long, *more) for act, more in (
+    (nvs.set_i32, (1,)), (nvs.get_i32, ()), (nvs.set_blob, (b"",)), (nvs.get_blob, (bytearray(1),)), (nvs.erase_key, ())
+)] + [refused(NVS, long)])
+nvs.set_blob("n", b"1")
+print((refused(nvs.get_i32, "n"), refused(nvs.get_blob, "k" * 15, bytearray(9))))
+nvs.set_i32("n", 3)
+print((nvs.get_i32("n"), refused(nvs.get_blob, "n", bytearray(9))))
+""",
+        tmp_path,
+    ) == [7, [KEY_TOO_LONG] * 6, (NOT_FOUND, NOT_FOUND), (3, NOT_FOUND)]
+
+
 def test_rtc_memory_outlives_a_reset(tmp_path: Path) -> None:
     """Empty at first; 2048 bytes at most; what is too long changes nothing."""
     assert printed(
@@ -141,7 +163,7 @@ def test_the_watchdog_bites(tmp_path: Path, hang: str) -> None:
         FOLLOW
         + f"""
 import asyncio, machine
-from world import world
+from world import FOREVER
 async def nap():
     await asyncio.sleep(3600)
 wdt = machine.WDT(timeout=300)
@@ -150,18 +172,33 @@ for _ in range(4):
     wdt.feed()
 begin = world.now
 class Witness:
-    fired = False
-    def due(self):
-        return None if self.fired else begin + 299_999
+    at = begin + 299_999
     def fire(self):
-        self.fired = True
+        self.at = FOREVER
         print(world.now - begin)
-world.sources.append(Witness())
+world.add(Witness())
 {hang}
 print("not bitten")
 """
     )
     assert ended(program, tmp_path) == (83, ["299999"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"), [("timeout=0", "WDT timeout too short"), ("timeout=-1", "WDT timeout too short"), ("1", "")]
+)
+def test_what_a_watchdog_refuses(tmp_path: Path, settings: str, error: str) -> None:
+    """There is one, and it has no end: neither `deinit` nor a timeout of nothing."""
+    assert printed(
+        f"""
+        import machine
+        try:
+            machine.WDT({settings})
+        except ValueError as error:
+            print((str(error), hasattr(machine.WDT, "deinit")))
+        """,
+        tmp_path,
+    ) == [(error, False)]
 
 
 def test_there_is_one_watchdog(tmp_path: Path) -> None:

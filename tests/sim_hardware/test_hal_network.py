@@ -8,7 +8,8 @@ import pytest
 
 from tests.sim_hardware.program import FOLLOW, pace, printed
 
-IDLE, CONNECTING, GOT_IP, NO_AP_FOUND = 1000, 1001, 1010, 201
+IDLE, CONNECTING, GOT_IP = 1000, 1001, 1010
+BEACON_TIMEOUT, NO_AP_FOUND, WRONG_PASSWORD = 200, 201, 202
 
 STATION = """
 from network import *
@@ -24,67 +25,142 @@ def states(ms):
 
 
 def test_joining_takes_its_time(tmp_path: Path) -> None:
-    """1000, 1001, then after 1.2 seconds 1010; asking again while joining does not begin anew."""
+    """1000, 1001, then after 1.2 seconds 1010; from `disconnect` on it is idle."""
     pace(tmp_path, 60)
     before, joining, connected, gone, again = printed(
         FOLLOW
         + STATION
         + """
-print((wlan.status(), wlan.isconnected(), wlan.status("rssi"), wlan.active(), wlan.active(True)))
-wlan.connect("street", "key")
-time.sleep_ms(600)
+print((wlan.status(), wlan.isconnected(), wlan.ifconfig()[0], wlan.active(), wlan.active(True)))
 wlan.connect("street", "key")
 print(states(2000))
-print((wlan.status("rssi"), wlan.ifconfig()[0], wlan.config("mac")))
+print((wlan.status("rssi"), wlan.ifconfig()[0], wlan.ipconfig("has_dhcp4"), wlan.config("ssid")))
 wlan.disconnect()
-print((wlan.status(), wlan.status("rssi")))
-wlan.connect("street", "key")
+print((wlan.status(), wlan.isconnected(), wlan.ipconfig("addr4")))
+wlan.connect()
 print(states(2000))
 """,
         tmp_path,
     )
-    assert before == (IDLE, False, -127, False, True)
-    assert joining == [(CONNECTING, False, 0), (GOT_IP, True, 6)]
-    rssi, address, mac = connected
-    assert -100 < rssi < 0
-    assert (address, len(mac)) == ("127.0.0.1", 6)
-    assert gone == (IDLE, -127)
+    assert before == (IDLE, False, "0.0.0.0", False, True)
+    assert joining == [(CONNECTING, False, 0), (GOT_IP, True, 12)]
+    assert -100 < connected[0] < 0
+    assert connected[1:] == ("127.0.0.1", True, "street")
+    assert gone == (IDLE, False, ("0.0.0.0", "0.0.0.0"))
     assert again == [(CONNECTING, False, 0), (GOT_IP, True, 12)]
 
 
-def test_without_an_access_point(tmp_path: Path) -> None:
-    """The status says so, and there is no signal, until it is back."""
+def test_a_link_that_is_lost(tmp_path: Path) -> None:
+    """It takes six seconds without a beacon to see it. Then the radio looks for it, says that it is not there, and has
+    it again soon after it is back: for ever, of its own."""
     pace(tmp_path, 60)
-    assert printed(
+    lost, back, off = printed(
         FOLLOW
         + STATION
         + """
 wlan.active(True)
 wlan.connect("street", "key")
 time.sleep_ms(2000)
-print(wlan.status())
+wlan.isconnected()
 world.link_up = False
-print((wlan.status(), wlan.status("rssi"), wlan.isconnected()))
+print(states(60_000))
 world.link_up = True
-time.sleep_ms(2000)
-print(wlan.status())
+print(states(5_000))
 wlan.active(False)
 print((wlan.active(), wlan.status()))
 """,
         tmp_path,
-    ) == [GOT_IP, (NO_AP_FOUND, -127, False), GOT_IP, (False, IDLE)]
+    )
+    assert [status for status, _, _ in lost] == [GOT_IP, CONNECTING, NO_AP_FOUND]
+    assert [at for _, _, at in lost] == [0, pytest.approx(60, abs=1), pytest.approx(84, abs=1)]
+    assert [connected for _, connected, _ in lost] == [True, False, False]
+    assert [status for status, _, _ in back] == [NO_AP_FOUND, GOT_IP]
+    assert back[1][2] <= 24
+    assert off == (False, IDLE)
+
+
+@pytest.mark.parametrize(
+    ("reconnects", "fault", "states"),
+    [
+        (0, "world.link_up = False", [GOT_IP, BEACON_TIMEOUT]),
+        (1, "world.link_up = False", [GOT_IP, CONNECTING, NO_AP_FOUND]),
+        (-1, "world.key_refused = True", [GOT_IP]),
+    ],
+)
+def test_a_radio_that_gives_up(tmp_path: Path, reconnects: int, fault: str, states: list[int]) -> None:
+    """After so many attempts of its own it says why the last has failed, whatever comes back."""
+    pace(tmp_path, 60)
+    seen, set_to = printed(
+        FOLLOW
+        + STATION
+        + f"""
+wlan.active(True)
+wlan.config(reconnects={reconnects})
+wlan.connect("street", "key")
+time.sleep_ms(2000)
+wlan.isconnected()
+{fault}
+print([state[0] for state in states(20_000)])
+world.link_up = True
+print((wlan.config("reconnects"), wlan.status() == states(5_000)[-1][0]))
+""",
+        tmp_path,
+    )
+    assert seen == states
+    assert set_to == (reconnects, True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "tenths"),
+    [("world.link_up = False", NO_AP_FOUND, 24), ("world.key_refused = True", WRONG_PASSWORD, 30)],
+)
+def test_a_link_that_never_was(tmp_path: Path, fault: str, status: int, tenths: int) -> None:
+    """No access point, or one that wants another key; it keeps trying, and gets in when that passes."""
+    pace(tmp_path, 60)
+    tried, then = printed(
+        FOLLOW
+        + STATION
+        + f"""
+{fault}
+wlan.active(True)
+wlan.connect("street", "key")
+print(states(10_000))
+world.link_up, world.key_refused = True, False
+print([state[0] for state in states(5_000)])
+""",
+        tmp_path,
+    )
+    assert tried == [(CONNECTING, False, 0), (status, False, tenths)]
+    assert then == [status, GOT_IP]
+
+
+def test_there_is_one_station(tmp_path: Path) -> None:
+    """And a name for it."""
+    assert printed(
+        STATION
+        + """
+import network
+print((WLAN() is wlan, WLAN(WLAN.IF_STA) is wlan))
+print((network.hostname(), network.hostname("meter"), network.hostname(), network.country()))
+""",
+        tmp_path,
+    ) == [(True, True), ("mpy-esp32", None, "meter", "XX")]
 
 
 @pytest.mark.parametrize(
     ("program", "error"),
     [
         ("wlan.connect('street', 'key')", "OSError: Wifi Not Started"),
+        ("wlan.disconnect()", "OSError: Wifi Not Started"),
+        ("wlan.active(True)\nwlan.connect()\nwlan.connect()", "OSError: Wifi Internal Error"),
+        ("wlan.status('rssi')", "OSError: Wifi Not Connected"),
+        ("wlan.config('colour')", "ValueError: unknown config param"),
         ("WLAN(AP_IF)", "ValueError"),
-        ("wlan.status('colour')", "ValueError: unknown status parameter"),
+        ("wlan.status('colour')", "ValueError: unknown status param"),
     ],
 )
 def test_what_the_radio_refuses(tmp_path: Path, program: str, error: str) -> None:
-    """A radio that is off, a mode that this board has not, a question that nobody knows."""
+    """A radio that is off, or at it already; a mode that this board has not; a question that nobody can answer."""
     with pytest.raises(AssertionError, match=error):
         printed("from world import world\n" + STATION + program, tmp_path)
 

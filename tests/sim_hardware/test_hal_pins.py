@@ -1,4 +1,4 @@
-"""Pins, their interrupts, pulse counters and the ADC, on the real interpreter."""
+"""Pins: what they take, what they refuse, and what they show, on the real interpreter."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ EDGES = [(1_000, 5, 1), (1_250, 5, 0), (70_003, 5, 1), (70_004, 6, 1), (99_999, 
 def on_board(folder: Path, program: str) -> list[Any]:
     """With `Device`, at ten times the speed of life."""
     pace(folder, 10)
-    return printed(FOLLOW + DEVICE + "from machine import *\n" + program, folder)
+    return printed(FOLLOW + DEVICE + "import machine\nfrom machine import Pin\n" + program, folder)
 
 
 @pytest.mark.parametrize(
@@ -79,113 +79,131 @@ print(seen)
     ) == [[1, 0, 1, 0, 1, 0, 1]]
 
 
-# counters ---------------------------------------------------------------------------------------------------------
+def test_an_input_drives_nothing(tmp_path: Path) -> None:
+    """What is written to it shows once it is an output; an output starts low."""
+    assert on_board(
+        tmp_path,
+        """
+pin, look = Pin(4, Pin.IN), Pin(4)
+world.pins[4].drive(1)
+seen = [look()]
+for act in (pin.off, pin.on, lambda: pin.init(Pin.OUT), pin.off, lambda: pin.init(Pin.IN), pin.on):
+    act()
+    seen.append(look())
+print(seen)
+other = Pin(5)
+world.pins[5].drive(1)
+other.init(Pin.OUT)
+print(other())
+""",
+    ) == [[1, 1, 1, 1, 0, 0, 0], 0]
 
-PULSES = """
-from world import line
-def pulses(n):
-    for _ in range(n):
-        line(5).drive(1)
-        line(5).drive(0)
+
+def test_there_is_one_of_each_pin(tmp_path: Path) -> None:
+    """By its number or by itself; asked for without more it stays as it is."""
+    assert on_board(
+        tmp_path,
+        """
+pin = Pin(4, Pin.OUT, value=1)
+print((Pin(4) is pin, Pin(pin) is pin, Pin(5) is pin, Pin(4)(), repr(Pin(pin))))
+""",
+    ) == [(True, True, False, 1, "Pin(4)")]
+
+
+REFUSED = """
+def refused(act):
+    try:
+        act()
+    except Exception as error:
+        return type(error).__name__, str(error)
 """
 
 
 @pytest.mark.parametrize(
-    ("settings", "each"),
+    ("act", "error"),
     [
-        ("", 1),
-        ("edge=Counter.FALLING", 1),
-        ("direction=Counter.DOWN", -1),
+        ("Pin(24)", ("ValueError", "invalid pin")),
+        ("Pin(28)", ("ValueError", "invalid pin")),
+        ("Pin(40)", ("ValueError", "invalid pin")),
+        ("Pin(-1)", ("ValueError", "invalid pin")),
+        ("Pin('D4')", ("ValueError", "invalid pin")),
+        ("Pin(34, Pin.OUT)", ("ValueError", "pin can only be input")),
+        ("Pin(39, Pin.OPEN_DRAIN)", ("ValueError", "pin can only be input")),
+        ("Pin(33, Pin.OUT)", None),
+        ("Pin(34, Pin.IN, Pin.PULL_UP)", None),
+        ("Pin(4).irq(print, Pin.WAKE_LOW, wake=8)", ("ValueError", "bad wake value")),
+        ("Pin(18).irq(trigger=Pin.WAKE_LOW, wake=machine.DEEPSLEEP)", ("ValueError", "invalid pin")),
     ],
 )
-def test_a_counter_is_wider_than_its_hardware(tmp_path: Path, settings: str, each: int) -> None:
-    """The 16 bits of the PCNT fall to zero at 32000; nothing is lost, however seldom it is read."""
-    steps = [1, 31_998, 1, 1, 70_000, 0, 64_000]
-    rows = on_board(
+def test_what_a_pin_refuses(tmp_path: Path, act: str, error: tuple[str, str] | None) -> None:
+    """Numbers that the chip has not, and outputs on inputs. A pull that is not there is passed over in silence."""
+    assert on_board(tmp_path, REFUSED + f"print(refused(lambda: {act}))") == [error]
+
+
+@pytest.mark.parametrize(
+    ("chip", "there", "missing"),
+    [("esp32", (0, 23, 39), (24, 40, 48)), ("esp32s3", (0, 21, 48), (22, 25, 49)), ("esp32c3", (0, 13, 21), (14, 22))],
+)
+def test_pins_of_other_chips(tmp_path: Path, chip: str, there: tuple[int, ...], missing: tuple[int, ...]) -> None:
+    """Which chip it is says `world.chip`."""
+    rows = printed(
+        f"from world import world\nworld.chip = {chip!r}\nfrom machine import Pin\n{REFUSED}"
+        f"print([refused(lambda: Pin(n)) for n in {there}])\nprint([refused(lambda: Pin(n))[1] for n in {missing}])",
         tmp_path,
-        PULSES
-        + f"""
-counter = Counter(0, Pin(5), {settings})
-for n in {steps}:
-    pulses(n)
-    print(counter.value())
-print(counter.value(5))
-pulses(3)
-print(counter.value())
-""",
     )
-    total = sum(steps)
-    assert rows == [*(each * sum(steps[: n + 1]) for n in range(len(steps))), each * total, 5 + 3 * each]
+    assert rows == [[None] * len(there), ["invalid pin"] * len(missing)]
 
 
-def test_a_counter_sees_every_edge(tmp_path: Path) -> None:
-    """A burst of 200 pulses 20 us apart, while the program sleeps."""
+def test_what_only_some_need_is_loaded_late(tmp_path: Path) -> None:
+    """A heap is small. What there is not at all is an AttributeError."""
     assert on_board(
         tmp_path,
         """
-Device([(1000 + 10 * n, 5, (n + 1) % 2) for n in range(400)])
-counter = Counter(3, Pin(5))
-time.sleep_ms(100)
-print(counter.value())
+import sys
+def loaded():
+    return sorted(name for name in sys.modules if name.startswith("machine_"))
+print(loaded())
+machine.UART
+print(loaded())
+print((hasattr(machine, "Counter"), hasattr(machine, "PWM")))
+from machine import *
+print(ADC, I2C, SoftI2C, deepsleep) if 0 else print(loaded())
 """,
-    ) == [200]
+    ) == [
+        [],
+        ["machine_uart"],
+        (True, False),
+        ["machine_adc", "machine_counter", "machine_i2c", "machine_uart"],
+    ]
 
 
-def test_pcnt_falls_to_zero_at_its_limits(tmp_path: Path) -> None:
-    """At either one; it counts what it is told to, and rests when stopped."""
-    assert on_board(
-        tmp_path,
-        PULSES
-        + """
-from esp32 import PCNT
-unit = PCNT(0, pin=Pin(5), rising=PCNT.INCREMENT, min=-10, max=10)
-seen = []
-def note(n):
-    pulses(n)
-    seen.append(unit.value())
-for n in (9, 1, 5):
-    note(n)
-unit.stop()
-note(7)
-unit.start()
-note(1)
-unit.init(pin=Pin(5), falling=PCNT.DECREMENT, min=-10, max=10)
-for n in (9, 1, 3):
-    note(n)
-unit.init(pin=Pin(5), rising=PCNT.INCREMENT, falling=PCNT.INCREMENT, value=100)
-note(2)
-print(seen)
-""",
-    ) == [[9, 0, 5, 5, 6, -9, 0, -3, 104]]
-
-
-def test_there_are_eight_units(tmp_path: Path) -> None:
-    """And no more."""
-    with pytest.raises(AssertionError, match="ValueError: PCNT unit"):
-        on_board(tmp_path, "Counter(7, Pin(5))\nCounter(8, Pin(5))")
-
-
-# ADC --------------------------------------------------------------------------------------------------------------
-
-
-def test_adc_steps_and_floor(tmp_path: Path) -> None:
-    """Whole millivolts, and nothing below a tenth of a volt."""
-    rows = on_board(
+def test_each_board_has_an_identity_of_its_own(tmp_path: Path) -> None:
+    """By its folder, the same in every life; the radio's address is the same. A thousand nodes differ."""
+    seen = on_board(
         tmp_path,
         """
-for microvolts in (0, 99_999, 100_999, 1_234_567, 3_100_000, 5_000_000):
-    world.adc[34] = microvolts
-    print((ADC(Pin(34)).read_uv(), ADC(34, atten=ADC.ATTN_11DB).read_u16()))
-print(ADC(35).read_uv())
+import network
+def identity(node):
+    world.folder = "/somewhere/nodes/" + node
+    assert machine.unique_id() == network.WLAN().config("mac")
+    return machine.unique_id()
+for n in list(range(1000)) + [7]:
+    print(identity("water-%d" % n))
 """,
     )
-    microvolts = [100_000, 100_000, 100_000, 1_234_000, 3_100_000, 5_000_000]
-    assert rows[:-1] == [(uv, min(65_535, uv * 65_535 // 3_100_000)) for uv in microvolts]
-    assert rows[-1] == 100_000
+    assert len(set(seen)) == 1000
+    assert seen[-1] == seen[7]
+    assert {len(mac) for mac in seen} == {6}
+    assert {mac[0] & 3 for mac in seen} == {2}, "locally administered, of one station"
 
 
-@pytest.mark.parametrize("pin", [0, 2, 4, 12, 13, 14, 15, 25, 26, 27])
-def test_adc2_belongs_to_the_radio(tmp_path: Path, pin: int) -> None:
-    """Its pins cannot be read."""
-    with pytest.raises(AssertionError, match=r"OSError: .*ESP_ERR_INVALID_STATE"):
-        on_board(tmp_path, f"ADC(Pin({pin})).read_uv()")
+def test_frequency(tmp_path: Path) -> None:
+    """What the chip can."""
+    assert on_board(
+        tmp_path,
+        REFUSED + "print((machine.freq(), machine.freq(240_000_000), machine.freq()))\n"
+        "print(refused(lambda: machine.freq(100_000_000)))",
+    ) == [
+        (160_000_000, None, 240_000_000),
+        ("ValueError", "frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz"),
+    ]

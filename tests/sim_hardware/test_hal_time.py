@@ -75,8 +75,8 @@ def test_ticks_wrap_and_differences_do_not_mind(tmp_path: Path, unit: str, us: i
 def test_ticks_differences(tmp_path: Path) -> None:
     """Half a period forwards and backwards, from anywhere."""
     random = Random(2)
-    pairs = [(random.randrange(PERIOD), random.randrange(-PERIOD // 2, PERIOD // 2)) for _ in range(100)]
-    pairs += [(0, -PERIOD // 2), (0, PERIOD // 2 - 1), (PERIOD - 1, 1), (0, -1), (0, 0)]
+    pairs = [(random.randrange(PERIOD), random.randrange(1 - PERIOD // 2, PERIOD // 2)) for _ in range(100)]
+    pairs += [(0, 1 - PERIOD // 2), (0, PERIOD // 2 - 1), (PERIOD - 1, 1), (0, -1), (0, 0)]
     rows = printed(
         f"""
         for start, delta in {pairs}:
@@ -86,6 +86,82 @@ def test_ticks_differences(tmp_path: Path) -> None:
         tmp_path,
     )
     assert rows == [((start + delta) % PERIOD, delta) for start, delta in pairs]
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("time.ticks_add(0, 1 << 29)", "OverflowError"),
+        ("time.ticks_add(5, -(1 << 29))", "OverflowError"),
+        ("time.sleep_ms(1.0)", "TypeError"),
+        ("time.sleep_us(1.0)", "TypeError"),
+        ("time.sleep(-1)", "ValueError"),
+        ("time.mktime((2025, 1, 1, 0, 0, 0))", "TypeError"),
+        ("time.mktime((2025, 1, 1, 0, 0, 0, 0, 0, 0, 0))", "TypeError"),
+    ],
+)
+def test_what_time_refuses(tmp_path: Path, call: str, error: str) -> None:
+    """Half a period and more, parts of a ms or us, and dates that are no dates. What a board makes of a negative
+    `sleep` is undefined; here it is an error."""
+    assert printed(
+        f"""
+        try:
+            {call}
+        except Exception as error:
+            print(repr(type(error).__name__))
+        """,
+        tmp_path,
+    ) == [error]
+
+
+def test_sleeps_that_are_none(tmp_path: Path) -> None:
+    """Negative ones pass no time; `sleep` knows milliseconds, no less."""
+    assert printed(
+        """
+        from world import world
+        seen = []
+        for sleep, n in ((time.sleep_ms, -5), (time.sleep_us, -5), (time.sleep_us, 0), (time.sleep, 0.0009)):
+            before = world.now
+            sleep(n)
+            seen.append(world.now - before)
+        print(seen)
+        """,
+        tmp_path,
+    ) == [[0, 0, 0, 0]]
+
+
+def test_the_calendar_has_32_bits(tmp_path: Path) -> None:
+    """Unsigned, since 1970, though the epoch is 2000."""
+    assert printed(
+        """
+        print(time.gmtime(-1)[:6])
+        print(time.gmtime(-946_684_800)[:6])
+        print(time.gmtime(3_155_759_999)[:6])
+        print(time.gmtime((1 << 32) - 946_684_800)[:6])
+        print(time.gmtime(0.9)[:6])
+        """,
+        tmp_path,
+    ) == [
+        (1999, 12, 31, 23, 59, 59),
+        (1970, 1, 1, 0, 0, 0),
+        (2099, 12, 31, 23, 59, 59),
+        (1970, 1, 1, 0, 0, 0),
+        (2000, 1, 1, 0, 0, 0),
+    ]
+
+
+def test_cycles(tmp_path: Path) -> None:
+    """160 in a microsecond, of 30 bits like all ticks."""
+    assert printed(
+        """
+        from world import world
+        world.boot = world.now - 10_000_000
+        before = time.ticks_cpu()
+        time.sleep_us(1000)
+        print((before, time.ticks_diff(time.ticks_cpu(), before)))
+        """,
+        tmp_path,
+    ) == [(10_000_000 * 160 % PERIOD, 160_000)]
 
 
 def test_sleeps_pass_exactly_their_time(tmp_path: Path) -> None:
@@ -136,7 +212,7 @@ w.attach_uart(17, 16, pms)
 Device([(50_000, 5, 1)])
 pin, uart, i2c = machine.Pin(5), machine.UART(2), machine.I2C(0)
 begin, begin_ns, start = time.ticks_ms(), time.time_ns(), w.world.now
-pms.receive(b"\\x42\\x4d\\xe1\\x00\\x00\\x01\\x70")
+uart.write(b"\\x42\\x4d\\xe1\\x00\\x00\\x01\\x70")
 i2c.writeto(0x76, b"\\xf2\\x01\\xf4\\x25")
 while {loop}:
     pass

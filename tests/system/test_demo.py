@@ -146,9 +146,9 @@ def test_what_it_stored_can_be_asked_again(ended: tuple[Path, str, dict[str, Any
             check=True,
         )
         means = [json.loads(line)["mean"] for line in answer.stdout.splitlines()]
-        # Ten minutes of smoke stand out of the morning's haze.
+        # The smoke stands out of the morning's air.
         assert len(means) in (6, 7)
-        assert max(means) > 60 > 30 > min(means) > 5
+        assert max(means) > 60 > 30 > min(means) > 0
         statement = "SELECT count(heap_free), max(heap_free), min(heap_free) FROM health"
         (health,) = select(influx.url, "ganglion", statement)
         assert health["count"] >= 30 * 6
@@ -160,7 +160,7 @@ def test_what_it_stored_can_be_asked_again(ended: tuple[Path, str, dict[str, Any
         )
         assert packs + health["count"] == report["packs_written"]
     truths = [json.loads(line) for line in (data / "truth.jsonl").read_text().splitlines()]
-    assert {each["kind"] for each in truths} == {"burst", "jam", "air_episode", "stuck"}
+    assert {each["kind"] for each in truths if "run" not in each} == {"burst", "crash", "smoke", "stuck"}
     assert {path.name for path in data.iterdir()} == {MARK, *MADE}, "the next run deletes what this one made"
 
 
@@ -353,8 +353,8 @@ def test_on_a_terminal(tmp_path: Path, environment: dict[str, str], live: bool) 
     ("options", "message"),
     [
         (["--data", "{folder}/mine"], "is not empty and no earlier run made it"),
-        (["--scenario", "{folder}/s.toml"], "incidents: there is no such key; the nearest is incident"),
-        (["--scenario", "{folder}/far.toml"], "Expected `int` <= 100000 - at `$.incident[0].place`"),
+        (["--scenario", "{folder}/s.toml"], "s.toml:2: incidents: there is no such key; the nearest is incident"),
+        (["--scenario", "{folder}/far.toml"], "far.toml:5: incident[0].end: Expected `int` <= 10000000"),
         (["--reopen", "--data", "{folder}/none"], "holds no database of a demo"),
         (["--report", "{folder}/none/r.json"], "cannot be written: name a file in a folder that exists"),
         (["--nodes", "0"], "Invalid value for '--nodes'"),
@@ -375,9 +375,9 @@ def test_what_it_refuses(tmp_path: Path, options: list[str], message: str) -> No
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("years of work")
-    jam = '[[incident]]\nkind = "jam"\nbegin = 0\nend = 9\nsize = 9\nplace = 4000000000000000000\n'
-    (tmp_path / "far.toml").write_text(f'site = "riverside"\n{jam}')
-    (tmp_path / "s.toml").write_text('site = "riverside"\n[[incidents]]\nkind = "jam"\n')
+    far = '[[incident]]\nkind = "smoke"\nbegin = 0\nend = 4000000000000000000\n'
+    (tmp_path / "far.toml").write_text(f'site = "riverside"\n{far}')
+    (tmp_path / "s.toml").write_text('site = "riverside"\n[[incidents]]\nkind = "smoke"\n')
     answer = subprocess.run(
         [*GANGLION, "demo", "--duration", "1", *(each.format(folder=tmp_path) for each in options)],
         capture_output=True,
