@@ -56,12 +56,12 @@ class LD2451:
                 return None
             body = bytes(self._view[6 : size - 4])
             is_report = self._frame[0] == 0xF4
-            self._drop(size)
+            targets = decode(body, self._max_m) if is_report else None
+            # What cannot be believed may be a head by chance, with whole reports behind it.
+            self._drop(1 if is_report and targets is None else size)
             if not is_report:
                 self._answered(body)
-                continue
-            targets = decode(body, self._max_m)
-            if targets is None:
+            elif targets is None:
                 self.garbled += 1
             elif self.configured:
                 return targets

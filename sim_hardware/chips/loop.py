@@ -16,7 +16,7 @@ class LoopPair:
     `vehicles(after_us)` gives the next vehicle, arriving after `after_us`, or None while none is known; it is asked
     again then. A vehicle that would drive into the one before it is held back until there is room.
     `spacing_mm` is from front edge to front edge; a detector pulls its pin to `active` while a vehicle is over it.
-    Fault: pins named in `stuck` keep the level they have.
+    Faults: pins named in `stuck` keep the level they have; `dead` detectors let go of theirs.
     """
 
     def __init__(
@@ -29,6 +29,8 @@ class LoopPair:
         active: int = 0,
     ) -> None:
         self.stuck: tuple[int, ...] = ()
+        self.dead = False
+        self.drift = 1.0  # it is the street's to reckon with: which vehicles are seen at all
         self._pins = pins
         self._vehicles = vehicles
         self._spacing_mm = spacing_mm
@@ -58,6 +60,8 @@ class LoopPair:
     def fire(self) -> "tuple[int, int]":
         """(pin, level) of that edge, which is then past."""
         _, pin, level = self._events.pop(0)
+        if self.dead:
+            level = 1 - self._active
         if pin not in self.stuck:
             self._levels[pin] = level
         return pin, self._levels[pin]

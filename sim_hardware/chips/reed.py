@@ -31,7 +31,7 @@ class ReedMeter:
     `forward` and `backward` count its true turns: a turn is complete when the magnet comes to the first contact's edge,
     the mark, and the last time it was the mark before or behind. Turning back over the same mark is no turn.
 
-    Fault: `stuck` keeps the contacts as they are, while the water runs on.
+    Faults: `stuck` keeps the contacts as they are, while the water runs on; `dead` contacts never close.
     """
 
     def __init__(
@@ -45,7 +45,8 @@ class ReedMeter:
         state: "State | None" = None,
         keep: "Callable[..., None] | None" = None,
     ) -> None:
-        self.stuck = False
+        self.stuck = self.dead = False
+        self.drift = 1.0  # it is the city's to reckon with: how much of the water turns the wheels
         self._flow = flow
         self._keep = keep
         self._noise = Noise(seed)
@@ -102,6 +103,8 @@ class ReedMeter:
             _, contact, level = self._bounces.pop(0)
         else:
             contact, level = self._turn()
+        if self.dead:
+            level = 1
         if not self.stuck:
             self._levels[contact] = level
         return self._pins[contact], self._levels[contact]

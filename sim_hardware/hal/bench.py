@@ -62,14 +62,15 @@ def _traffic(pins):
     from chips.loop import LoopPair
 
     for i, pair in enumerate(pins["LOOPS"][:2]):
-        _pins(LoopPair(pair, _every((4 + 3 * i) * 1_000_000, 13_889, 4_500), start_us=world.now))
+        street = _every((4 + 3 * i) * 1_000_000, 13_889, 4_500)
+        _world.attach_pins(LoopPair(pair, street, start_us=world.now))
 
 
 def _water(pins):
     from chips.reed import ReedMeter
 
-    # 3.6 m3/h: a litre a second
-    _pins(ReedMeter(pins["REED"], lambda us: (3_600_000, us + 60_000_000), start_us=world.now))
+    flow = 3_600_000  # ml/h: a litre a second
+    _world.attach_pins(ReedMeter(pins["REED"], lambda us: (flow, us + 60_000_000), start_us=world.now))
 
 
 def _air(pins):
@@ -81,12 +82,6 @@ def _air(pins):
     _world.attach_uart(pins["PARTICLES"]["tx"], pins["PARTICLES"]["rx"], PMS5003(_ms, lambda: (12.0, 31.0, 52.0)))
     _world.attach_i2c(*bus, SCD41(_ms, lambda: (612.0, 23.0, 50.0)))
     _world.attach_i2c(*bus, BME280(_ms, lambda: (21.5, 101_300, 55.0)))
-
-
-def _pins(device):
-    for pin, level in device.levels():
-        _world.line(pin).drive(level)
-    _world.attach_pins(device)
 
 
 _CHIPS = {"traffic": _traffic, "water": _water, "air": _air}

@@ -5,7 +5,7 @@ import struct
 import sys
 import time as _time
 
-from world import FOREVER, line, world
+from world import FOREVER, SPIN, line, world
 
 PWRON_RESET = 1
 HARD_RESET = 2
@@ -294,7 +294,9 @@ class Pin:
 
     def value(self, level=None):
         if level is None:
-            world.read()
+            world.reads += 1
+            if world.reads > SPIN:
+                world.read()
             return self._line.level
         self._latch = 1 if level else 0
         if self._drives:
@@ -331,7 +333,10 @@ class Pin:
 
     def _edge(self, level):
         if self._trigger & (1 if level else 2):
-            _interrupt(self)
+            if _off:
+                _interrupt(self)
+            else:
+                _schedule(self._handler, self)
 
     def __repr__(self):
         return "Pin(%d)" % self.number

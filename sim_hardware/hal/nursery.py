@@ -4,12 +4,11 @@
 # touches is a page of its own, and this touches few.
 
 import json
-import uselect as select
 import struct
 
-import uctypes
-
 import power
+import uctypes
+import uselect as select
 
 _WORD = struct.calcsize("P")
 _ITEMS = 3 * _WORD  # where a list keeps the address of its elements: behind type, room and length (py/objlist.h)

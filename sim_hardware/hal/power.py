@@ -1,8 +1,8 @@
 # Power for an emulated board: sets up its world, runs its main program, and tells the fleet how it fares.
 #
-# The record's layout is told in sim_hardware/fleet/slots.py.
+# The records' layouts are told in sim_hardware/fleet/slots.py.
 
-import time  # noqa: F401, I001 - first of all: asyncio binds its clock when `time` imports it, and only then
+import time  # noqa: I001 - first of all: asyncio binds its clock when `time` imports it, and only then
 
 import gc
 import json
@@ -16,10 +16,13 @@ import utime
 from world import world
 
 _RECORD = "<QIIIIII"
+_WOUND = "<qqI"
+_WOUND_SIZE = 20
 _POWER_ON = 1
 _DEEP_SLEEP = 4
 _FOLDER = 0x4000
 _JUNK = bytes(1024)
+_JUNK_FILE = flash.ROOT + "/fill"
 _TELL_MS = 100  # how often a board tells its time when nothing else has changed (real ms)
 _BACKLOG = 8  # packs: a network as fast as life never has more of them on the way in a city as slow as life
 _HOLD_MS = 10_000  # real ms without an acknowledgement, after which the broker is taken to be away
@@ -55,7 +58,8 @@ class Teller:
         now = utime.ticks_ms()
         if outbox.acks != self._acks:
             self._acks, self._acked_at = outbox.acks, now
-        world.held = world.speed > 1 and len(outbox) > _BACKLOG and utime.ticks_diff(now, self._acked_at) < _HOLD_MS
+        if sum_of_all != self._told or world.held:
+            world.held = world.speed > 1 and len(outbox) > _BACKLOG and utime.ticks_diff(now, self._acked_at) < _HOLD_MS
         if sum_of_all == self._told and utime.ticks_diff(now, self._told_at) < _TELL_MS:
             return
         self._told, self._told_at = sum_of_all, now
@@ -76,6 +80,28 @@ def _tell_time(path, slot):
         file.write(struct.pack("<Q", world.now))
 
     return tell
+
+
+class Wounds:
+    """Does to the board what its record says: its real-time clock jumps, its flash is filled and emptied."""
+
+    def __init__(self, path, slot):
+        self._file = open(path, "r+b")  # noqa: SIM115 - kept open for the life of the board
+        self._at = slot * _WOUND_SIZE
+        self._buffer = bytearray(_WOUND_SIZE)
+        self._full = False
+
+    def __call__(self):
+        self._file.seek(self._at)
+        self._file.readinto(self._buffer)
+        jump, done, full = struct.unpack(_WOUND, self._buffer)
+        if jump != done:
+            time.drift(jump - done)
+            self._file.seek(self._at + 8)
+            self._file.write(struct.pack("<q", jump))
+        if full != self._full:
+            self._full = full
+            _fill() if full else _empty()
 
 
 _FIRMWARE = "main", "node", "sensors", "drivers", "boards"
@@ -127,6 +153,9 @@ def on(cause):
         machine.woken()
         world.observer = _tell_time(emulation["slots"], emulation["slot"])
     _insert_flash()
+    if "wounds" in emulation:
+        world.wounds = Wounds(emulation["wounds"], emulation["slot"])
+        world.wounds()
     random.seed(emulation["seed"] ^ world.now)  # boards that were forked from one would all draw the same
     if "slots.json" in os.listdir(flash.ROOT):
         _unload()
@@ -152,12 +181,7 @@ def _insert_flash():
     new = flash.mount(world.folder + "/flash.bin")[1]
     if new:
         _copy(world.folder + "/insert", "")
-    try:
-        os.remove("fill")
-    except OSError:
-        pass  # nothing has filled it
-    if "fill" in os.listdir(world.folder):
-        _fill()
+    _empty()
 
 
 def _copy(source, target):
@@ -172,12 +196,19 @@ def _copy(source, target):
 
 def _fill():
     """Something else, a log gone wild, leaves no block free."""
-    with open("fill", "wb") as f:
-        try:
+    try:
+        with open(_JUNK_FILE, "wb") as f:
             while True:
                 f.write(_JUNK)
-        except OSError:
-            pass  # now it is full
+    except OSError:
+        pass  # now it is full
+
+
+def _empty():
+    try:
+        os.remove(_JUNK_FILE)
+    except OSError:
+        pass  # nothing has filled it
 
 
 def _furnish(emulation):

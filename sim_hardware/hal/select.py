@@ -44,12 +44,10 @@ class poll:
     def _ready(self, ms, due):
         """All that is ready, or will be within so many real milliseconds."""
         found = self._inside() or []
-        for stream, _ in self._alarms.values():
-            ms = max(0, min(ms, stream.real_ms()))
-        found += self._sockets.poll(0 if found else ms)
-        for stream, events in self._alarms.values():
-            if stream.real_ms() <= 0:
-                found.append((stream, events))
+        alarm = min([stream.real_ms() for stream, _ in self._alarms.values()]) if self._alarms else ms + 1
+        found += self._sockets.poll(0 if found or alarm <= 0 else min(ms, alarm))
+        if alarm <= ms or alarm <= 0:
+            found += [each for each in self._alarms.values() if each[0].real_ms() <= 0]
         return found
 
     def poll(self, ms=-1):

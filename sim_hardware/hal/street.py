@@ -12,7 +12,8 @@ from world import world
 _RECORD = "<I12f"
 _SIZE = 52
 _MINUTE = 60_000_000  # us
-_STUCK = 1.0
+_DRIFT, _FAULTS = 10, 11  # fields that all kinds have
+_STUCK, _DEAD, _TAMPER = 1, 2, 4
 _LANES = 2  # of a street in the city
 
 
@@ -57,37 +58,59 @@ class _Lane:
 
     def next(self, after):
         """(arrival us, mm/s, length mm) of the next vehicle after `after`, or None while the city is not so far."""
-        fields = self._surroundings.at(after)
-        if fields is None:
-            return None
-        flow, speed = fields[self._first : self._first + 2]
-        # Independent arrivals: headways are exponential (Poisson traffic); LoopPair keeps them apart.
-        headway = -math.log((self._noise.below(1_000_000) + 1) / 1_000_000) * 3600 / flow
-        mm_s = int(self._noise.around(speed, 0.25 * speed) / 0.0036)
-        return after + int(headway * 1_000_000), max(mm_s, 800), self._length(fields[4], fields[5])
+        while True:
+            fields = self._surroundings.at(after)
+            if fields is None:
+                return None
+            flow = fields[self._first] * fields[_DRIFT]  # a detector that drifts misses some, or counts some twice
+            ends = (after // _MINUTE + 1) * _MINUTE
+            if flow > 0:
+                # Independent arrivals: headways are exponential (Poisson traffic); LoopPair keeps them apart.
+                dice = (self._noise.below(1_000_000) + 1) / 1_000_000
+                came = after + int(-math.log(dice) * 3_600_000_000 / flow)
+                if came < ends:
+                    speed = fields[self._first + 1] / 0.0036
+                    mm_s = int(self._noise.around(speed, 0.25 * speed))
+                    return came, max(mm_s, 800), self._length(fields[4], fields[5])
+            after = ends  # arrivals have no memory: the next minute has its own
 
     def _length(self, medium, long):
-        share = self._noise.below(1000) / 1000
+        dice = self._noise.below(1_000_000)
+        share, rest = dice // 1000 / 1000, dice % 1000
         if share < long:
-            return 11_500 + self._noise.below(7000)
+            return 11_500 + 7 * rest
         if share < long + medium:
-            return 6_500 + self._noise.below(3500)
+            return 6_500 + 3 * rest + rest // 2
         if share < long + medium + 0.03:
-            return 1_900 + self._noise.below(400)
-        return 3_500 + self._noise.below(1500)
+            return 1_900 + 2 * rest // 5
+        return 3_500 + 3 * rest // 2
 
 
 class _Faults:
-    """Makes chips stick, minute by minute, as the city says."""
+    """What the city has done to the sensors of its place, minute by minute: they stick, die, drift, are opened.
 
-    def __init__(self, surroundings, chip):
+    `parts` are chips, each with what its `stuck` is set to when it sticks; `lid` is a pin or None.
+    """
+
+    def __init__(self, surroundings, parts, lid):
         self._surroundings = surroundings
-        self._chip = chip
+        self._parts = parts
+        self._lid = lid and _world.line(lid)
+        self._known = 0, 1.0
         self.at = world.now
 
     def fire(self):
-        self._chip.stuck = self._surroundings.now()[-1] == _STUCK
+        fields = self._surroundings.now()
         self.at = (self.at // _MINUTE + 1) * _MINUTE
+        found = int(fields[_FAULTS]), fields[_DRIFT]
+        if found == self._known:
+            return
+        self._known = faults, drift = found
+        for part, all_of_it in self._parts:
+            part.stuck = all_of_it if faults & _STUCK else type(all_of_it)()
+            part.dead, part.drift = bool(faults & _DEAD), drift
+        if self._lid:
+            self._lid.drive(1 if faults & _TAMPER else 0)
 
 
 # A board loads only the chips that it carries: its heap is small, and the emulation lives in it too.
@@ -96,12 +119,13 @@ class _Faults:
 def _traffic(board, surroundings, seed):
     from chips.loop import LoopPair
 
+    pairs = []
     for i, pins in enumerate(board.LOOPS[:_LANES]):
         lane = _Lane(surroundings, 2 * i, seed + 7 * i)
         pair = LoopPair(pins, lane.next, start_us=world.now)
-        for pin, level in pair.levels():
-            _world.line(pin).drive(level)
         _world.attach_pins(pair)
+        pairs.append((pair, pins))
+    return pairs
 
 
 # A water meter's wheels turn on while its board is off. Where they are is in `meter.bin` in the board's folder: a board
@@ -118,7 +142,7 @@ def _water(board, surroundings, seed):
     def flow(us):
         fields = surroundings.at(us)
         if fields is not None:
-            return int(fields[0] * 1000), (us // _MINUTE + 1) * _MINUTE
+            return int(fields[0] * fields[_DRIFT] * 1000), (us // _MINUTE + 1) * _MINUTE
         if us >= world.now:
             return None
         # The feed has forgotten it: of that time nobody knows any flow.
@@ -144,11 +168,10 @@ def _water(board, surroundings, seed):
     meter = ReedMeter(
         board.REED, flow, start_us=world.now, seed=seed, second=getattr(board, "REED_B", None), state=state, keep=keep
     )
-    for pin, level in meter.levels():
-        _world.line(pin).drive(level)
     _world.attach_pins(meter)
     if hasattr(board, "ONEWIRE"):
         onewire.attach(board.ONEWIRE, thermometer)
+    return [(meter, True)]
 
 
 def _air(board, surroundings, seed):
@@ -165,9 +188,10 @@ def _air(board, surroundings, seed):
     pms = PMS5003(_ms, lambda: now()[0:3], seed)
     _world.attach_uart(board.PARTICLES["tx"], board.PARTICLES["rx"], pms)
     bus = board.I2C["scl"], board.I2C["sda"]
-    _world.attach_i2c(*bus, SCD41(_ms, lambda: now()[3:6], seed=seed + 1))
-    _world.attach_i2c(*bus, BME280(_ms, climate, seed=seed + 2))
-    world.add(_Faults(surroundings, pms))
+    chips = [SCD41(_ms, lambda: now()[3:6], seed=seed + 1), BME280(_ms, climate, seed=seed + 2)]
+    for chip in chips:
+        _world.attach_i2c(*bus, chip)
+    return [(chip, True) for chip in [pms] + chips]
 
 
 def load(kind):
@@ -178,8 +202,8 @@ def load(kind):
 
 
 _LOADED = {
-    "traffic": ("chips.loop", "sensors.loops", "boards.esp32_devkit"),
-    "water": ("chips.reed", "sensors.meter", "boards.esp32_devkit"),
+    "traffic": ("chips.loop", "sensors.loops", "boards.esp32_devkit", "machine_counter"),
+    "water": ("chips.reed", "sensors.meter", "boards.esp32_devkit", "onewire"),
     "air": (
         "chips.bme280",
         "chips.pms5003",
@@ -189,6 +213,8 @@ _LOADED = {
         "sensors.bme280",
         "sensors.scd41",
         "boards.esp32_devkit",
+        "machine_i2c",
+        "machine_uart",
     ),
 }
 
@@ -197,4 +223,8 @@ _CHIPS = {"traffic": _traffic, "water": _water, "air": _air}
 
 def furnish(kind, board, surroundings, seed):
     """Hang the chips of a node of this kind on the board's pins."""
-    _CHIPS[kind](board, surroundings, seed)
+    parts = _CHIPS[kind](board, surroundings, seed)
+    lid = getattr(board, "TAMPER", None)
+    if lid is not None:
+        _world.line(lid).drive(0)  # it is closed
+    world.add(_Faults(surroundings, parts, lid))

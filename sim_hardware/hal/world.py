@@ -16,6 +16,7 @@ import utime
 PACE = "<qqdqqq"
 FOREVER = 1 << 62
 LOOK = 100_000  # us between looks at sockets, at the least; at speed the board's time for 10 ms of real time
+_ASK = 1_000_000  # us
 SPIN = 200  # reads of the clock without a pause, after which a busy-waiting loop is given its time
 
 
@@ -44,7 +45,8 @@ class World:
         self.folder = "."
         self.held = False  # time stands still while what was measured cannot leave as fast as time runs
         self.observer = None  # called whenever the program pauses, and when it has been idle for a while
-        self._reads = 0
+        self.wounds = None  # called whenever the pace has been read: what is done to the board
+        self.reads = 0
         self._checked = 0
 
     def follow(self, path):
@@ -60,6 +62,8 @@ class World:
         self.look_us = max(LOOK, int(self.speed * 10_000))
         self.next = 0  # the city is known for longer, and with it what comes
         self._checked = utime.ticks_ms()
+        if self.wounds:
+            self.wounds()
 
     def real(self):
         """How far the real clock allows the board's time to have come."""
@@ -78,8 +82,8 @@ class World:
 
     def read(self):
         """The board reads its clock. A loop that does nothing else must see time pass."""
-        self._reads += 1
-        if self._reads > SPIN:
+        self.reads += 1
+        if self.reads > SPIN:
             self.pause(self.now + 100)
         return self.now
 
@@ -88,14 +92,15 @@ class World:
         self.wait(until, None)
 
     def wait(self, until, ready, inside=None):
-        """Let time pass until `until` or until `ready(ms, due)`, which polls what comes from outside for so long, returns
-        something. Returns that, or None.
+        """Let time pass until `until`, or until `ready(ms, due)` returns something; it polls the outside for
+        so long. Returns what it found, or None.
 
         Hardware events on the way are handled at their own microsecond. The real clock and the outside are looked at
         only when all is done that was due at the last look, and `look_us` of the board's time at the latest: each look
-        costs as much as the work of some seconds. `inside()` is asked after what a program may wait for: it sees what hardware has done.
+        costs as much as the work of some seconds. `inside()` is asked when hardware may have done what a program waits
+        for.
         """
-        self._reads = 0
+        self.reads = 0
         sources = self.sources
         while True:
             source, due = None, FOREVER
@@ -115,7 +120,7 @@ class World:
                 self.now = due
             if source is None:
                 return None
-            self._reads = 0
+            self.reads = 0
             source.fire()
             if inside and self.stirred:
                 self.stirred = False
@@ -166,7 +171,7 @@ class World:
         if until >= self.next or until > self.limit or until >= self.look_by:
             return False
         self.now = until
-        self._reads = 0
+        self.reads = 0
         return True
 
 
@@ -200,7 +205,8 @@ class Wire:
     def look(self):
         """When the chip next sends: to be asked after anything that was sent to it."""
         ms = self.chip.due_ms()
-        self.at = FOREVER if ms is None else ms * 1000
+        # One that is silent is asked again: what makes it speak may not have come over the wire.
+        self.at = world.now + _ASK if ms is None else ms * 1000
         world.soon(self.at)
 
     def fire(self):
@@ -259,6 +265,9 @@ def attach_uart(tx, rx, chip):
 
 
 def attach_pins(device):
+    if hasattr(device, "levels"):  # that it begins with
+        for pin, level in device.levels():
+            line(pin).drive(level)
     world.add(Stimulus(device))
 
 

@@ -78,6 +78,7 @@ from world import world
 # What the emulation holds before the firmware comes is `base`: its modules, the chips, and this program.
 _NODE = """
 import asyncio, machine, network, esp32, select
+machine.I2C, machine.UART, machine.Counter  # each is in a file of its own, that is loaded when it is first asked for
 import world as hardware
 from boards import esp32_devkit as board
 def ms():

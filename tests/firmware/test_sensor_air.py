@@ -359,6 +359,7 @@ import sys
 sys.path.insert(0, {str(image)!r})
 import gc
 import machine, asyncio, struct
+machine.I2C, machine.UART  # the emulation's
 from boards import esp32_devkit as board
 from node import config
 gc.collect()

@@ -20,7 +20,7 @@ def city(folder: Path, flow: list[float], cel: float = 12.0) -> Feed:
     """A feed that knows these minutes (l/h)."""
     feed = Feed(folder / "feed", 1)
     for minute, each in enumerate(flow):
-        feed.write(START + 60 * minute, np.array([[each, cel, *[0.0] * (FIELDS - 2)]]))
+        feed.write(START + 60 * minute, np.array([[each, cel, *[0.0] * (FIELDS - 4), 1.0, 0.0]]))
     return feed
 
 
@@ -113,7 +113,7 @@ def test_what_the_feed_has_forgotten_ran_unseen(tmp_path: Path) -> None:
     assert wheels(tmp_path)[3] == 50
     later = 3 * 1440
     for minute in range(later - RING // 2, later + RING // 2):
-        feed.write(START + 60 * minute, np.array([[600.0, 12.0, *[0.0] * (FIELDS - 2)]]))
+        feed.write(START + 60 * minute, np.array([[600.0, 12.0, *[0.0] * (FIELDS - 4), 1.0, 0.0]]))
     life(tmp_path, later, "time.sleep(300)\n")
     assert wheels(tmp_path)[3] == pytest.approx(50 + 10 * (RING // 2 + 5), abs=1)
 
