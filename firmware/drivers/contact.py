@@ -48,9 +48,11 @@ class Contacts:
     def levels(self):
         return [pin.value() for pin in self._pins]
 
-    def watch(self, see):
-        """From now on call `see(levels, now)` at each look, also from interrupts; it must be quick."""
+    def watch(self, see, moved=None):
+        """From now on call `see(levels, now)` at each look, and `moved()` at each edge, also from interrupts: both must
+        be quick."""
         self._see = see
+        self._moved = moved
         for pin in self._pins:
             pin.irq(self._edge, Pin.IRQ_FALLING | Pin.IRQ_RISING)
         self.poll()  # an edge of before that was no interrupt yet
@@ -73,6 +75,8 @@ class Contacts:
         return found
 
     def _edge(self, pin):
+        if self._moved:
+            self._moved()
         if self._busy:
             self._missed = True
         else:

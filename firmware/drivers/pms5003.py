@@ -27,10 +27,10 @@ class PMS5003:
 
     def read(self):
         """The next whole frame that has arrived: (PM1, PM2.5, PM10) in ug/m3; None when there is none yet."""
-        while self._uart.any():
+        while True:
             part = self._uart.read(_FRAME - self._have)
             if not part:
-                break
+                return None
             self._frame[self._have : self._have + len(part)] = part
             self._have += len(part)
             self._find_head()
@@ -42,7 +42,6 @@ class PMS5003:
                 self.garbled += 1
                 self._again()
                 self._find_head()
-        return None
 
     def _find_head(self):
         """Drop what is not the beginning of a frame: the answer to a command, or chance."""

@@ -99,12 +99,15 @@ class Reed:
         if not kept:
             sleep_ms(_CHARGE_MS)
         self.turns = Turns(self._contacts.levels(), ticks_ms(), kept)
-        self.poll = self._contacts.poll  # call it at least once a second
+        self.poll = self._contacts.poll  # call it every few seconds
 
-    def start(self, on_settled):
-        """From now on call `on_settled(turn, at)` as `Turns.feed` does, in polls and interrupts; it must be quick."""
+    def start(self, on_settled, moved=None):
+        """From now on call `on_settled(turn, at)` as `Turns.feed` does, in polls and interrupts; it must be quick.
+
+        `moved()` is called at each edge: what it leads to settles in a poll BOUNCE_MS later, or at the next edge.
+        """
         self._on_settled = on_settled
-        self._contacts.watch(self._see)
+        self._contacts.watch(self._see, moved)
 
     def _see(self, levels, now):
         self.turns.feed(levels, now, self._on_settled)

@@ -8,7 +8,7 @@ from micropython import const
 
 from sensors.chip import Chip, Series
 
-_SAMPLE_MS = const(5_000)
+_SAMPLE_MS = const(10_000)  # more often, it would warm itself
 
 
 class Bme280(Chip):

@@ -2,12 +2,9 @@
 
 from time import ticks_diff, ticks_ms
 
-from micropython import const
-
 from sensors.mean import Mean
 
 NEWEST_MS = 30_000  # an older value is not "now"
-_PATIENCE = const(10)  # readings that a chip may owe one after the other
 
 
 class Series(Mean):
@@ -27,6 +24,7 @@ class Series(Mean):
         self._at = 0
 
     def put(self, value, now):
+        # As `add`, without the call: a station does this each second.
         self._sum += value
         self._count += 1
         self._newest = value
@@ -41,6 +39,8 @@ class Series(Mean):
 
 class Chip:
     """`run` is the task; `driver` has `read`, which gives a tuple with a value for each series, or None."""
+
+    patience = 10  # readings that it may owe one after the other
 
     def __init__(self, name, driver, series):
         self.name = name
@@ -64,9 +64,9 @@ class Chip:
             self._owed = 0
             return True
         self._owed += 1
-        if self._owed > _PATIENCE:
+        if self._owed > self.patience:
             self._owed = 0
-            raise OSError(110, "no reading %d times, %d rejected so far" % (_PATIENCE, self.rejected()))
+            raise OSError(110, "no reading %d times, %d rejected so far" % (self.patience, self.rejected()))
         return False
 
     def take(self, values):

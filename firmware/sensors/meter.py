@@ -6,7 +6,7 @@ from time import ticks_diff, ticks_ms
 
 import esp32
 from drivers.contact import Switch
-from drivers.reed import Reed
+from drivers.reed import BOUNCE_MS, Reed
 from micropython import const
 from node.register import Register
 
@@ -109,7 +109,8 @@ class Meter:
         self._states = States(memory)
         self._flow = Flow(self._litres, ticks_ms())
         self._reed = Reed((board.REED, board.REED_B) if self._reversible else (board.REED,), self._register.contacts)
-        self._reed.start(self._settled)
+        self._moved = asyncio.ThreadSafeFlag()
+        self._reed.start(self._settled, self._moved.set)
         self._reed.poll(self._begin)
         self._tamper = Switch(board.TAMPER, _LID_MS) if settings["tamper"] else None
         self._wire = board.ONEWIRE if settings["temperature"] else None
@@ -117,7 +118,7 @@ class Meter:
         self._cel = None
         self.refused = 0  # answers of the thermometer that were no readings
         self.on_event = lambda readings: None
-        self.tasks = (("reed", self._watch), ("register", self._keep))
+        self.tasks = (("reed", self._watch), ("turns", self._settle), ("register", self._keep))
         if self._wire is not None:
             self.tasks += (("ds18b20", self._measure),)
 
@@ -146,6 +147,14 @@ class Meter:
             if self._tamper:
                 self._tell("tamper", self._tamper.take())
             await asyncio.sleep_ms(_POLL_MS)
+
+    async def _settle(self):
+        """A turn is noted as soon as its contact is still: until then a loss of power may cost it."""
+        while True:
+            await self._moved.wait()
+            await asyncio.sleep_ms(2 * BOUNCE_MS)
+            self._moved.clear()
+            self._reed.poll()
 
     async def _keep(self):
         """Tries again what the flash refused at a window's end; if it still does, that is an error to be seen."""

@@ -7,7 +7,7 @@ from micropython import const
 
 from sensors.chip import Chip, Series
 
-_SAMPLE_MS = const(5_000)
+_SAMPLE_MS = const(10_000)  # each other of its measurements: air does not change so fast
 
 
 class Scd41(Chip):

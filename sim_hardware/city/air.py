@@ -114,6 +114,8 @@ class Air:
         self._shade = self._noise.normal(0, 0.25, stations)
         self._station_keep, self._station_spread = _memory(np.array(1.5))
         self._local = self._noise.standard_normal(stations)
+        self._at_kerb = climate.emissions * _AT_KERB[:, None]
+        self._gas_at_kerb = climate.emissions * _SOURCES[0, [5, 4]]
         self._cold = math.nan
         self._mixing = 0.0
         self._usual = np.zeros(2)
@@ -232,11 +234,11 @@ class Air:
                 nox / self._usual[0],
             ]
         )
-        seen = of_district[:, self._of]
-        kerb = self._near * (self._per_m2[:, 0] * (_KERB_S / (sky.wind + 1)))[self._of]
+        seen = of_district.take(self._of, axis=1)
+        kerb = self._near * (self._per_m2[:, 0] * (_KERB_S / (sky.wind + 1))).take(self._of)
         seen[:3] *= np.maximum(1 + 0.08 * self._local, 0.5)
-        seen[_KERBSIDE] += (self._climate.emissions * _AT_KERB)[:, None] * kerb
-        seen[7:] += (self._climate.emissions * _SOURCES[0, [5, 4]] / self._usual[::-1])[:, None] * kerb
+        seen[_KERBSIDE] += self._at_kerb * kerb
+        seen[7:] += (self._gas_at_kerb / self._usual[::-1])[:, None] * kerb
         seen[4] += self._shade
         np.minimum(seen[5], 100, out=seen[5])
         result: Floats = seen.T

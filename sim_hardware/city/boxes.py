@@ -34,6 +34,7 @@ class Boxes:
         self.count = len(cells)
         self.areas = 1e6 * np.array([_area(cell) for cell in cells])
         self._cell = np.array([side[0] for side in sides])
+        self._area_within = self.areas[self._cell]
         self._starts = np.searchsorted(self._cell, np.arange(self.count))
         self._outward = 1000.0 * np.array([side[1:3] for side in sides])  # m of face, along its outward normal
         beyond = np.array([side[3] for side in sides])
@@ -47,12 +48,13 @@ class Boxes:
         """
         blows = math.radians(wind_from + 180)
         flow = self._outward @ np.array([wind * math.sin(blows), wind * math.cos(blows)])  # m²/s out of each face
-        gone = np.add.reduceat(np.maximum(flow, 0), self._starts) / self.areas
+        out = np.maximum(flow, 0)
+        gone = np.add.reduceat(out, self._starts) / self.areas
         steps = max(1, math.ceil(seconds * float(gone.max()) / 0.9))  # stable, and never below zero
-        entering = (np.maximum(-flow, 0) / self.areas[self._cell])[:, None]
+        entering = ((out - flow) / self._area_within)[:, None]
         left = 1 - seconds / steps * gone[:, None]
         for _ in range(steps):
-            beyond = np.concatenate((air, outside))[self._beyond]
+            beyond = np.concatenate((air, outside)).take(self._beyond, axis=0)
             air = left * air + seconds / steps * np.add.reduceat(entering * beyond, self._starts)
         return air
 

@@ -34,7 +34,8 @@ BEIJING: Final = Climate(
     dirty_by=60,
     emissions=0.5,
 )
-"""Weather as the data have it; level and range of PM2.5 set to theirs. How the air behaves follows from the model."""
+"""Temperature, wind speed, humidity and rain about as measured; clouds, directions and fronts guessed; level of PM2.5,
+the dirty side and emissions set to fit the data that they are compared with."""
 
 STATIONS: Final = {
     "Aotizhongxin": (0, 9),

@@ -62,7 +62,7 @@ class Climate(Struct, frozen=True, forbid_unknown_fields=True):
     """mm, about."""
     front_days: Annotated[float, Meta(ge=2, le=60)] = 4.5
     """Mean time between two fronts."""
-    pm2_5: Annotated[float, Meta(ge=0, le=300)] = 9.0
+    pm2_5: Annotated[float, Meta(ge=0, le=300)] = 10.0
     """µg/m³ in the air of the region around the city, mean of the year, about. The city adds its own."""
     dirty_from: Annotated[float, Meta(ge=0, lt=360)] = 90.0
     """Degrees: wind from there brings the most of what others emit, wind from the opposite the least."""

@@ -63,6 +63,7 @@ class UART:
         self._wire = world.uart.get(self._pins)
         if self._wire:
             self._wire.size = self._rxbuf
+            self._wire.hear()
             self._wire.buffer = b""
 
     def deinit(self):
@@ -70,7 +71,7 @@ class UART:
 
     def any(self):
         world.read()
-        return len(self._wire.buffer) if self._wire else 0
+        return self._wire.hear() if self._wire else 0
 
     def _take(self, n):
         """Up to `n` bytes: the first may take `timeout`, each after it that and `timeout_char`."""
@@ -84,7 +85,7 @@ class UART:
         """Within the driver, where no handler runs, until something is there; whether it is."""
         until = world.now + ms * 1000
         while not self.any() and world.now < until:
-            comes = self._wire.at if self._wire else until
+            comes = self._wire.due() if self._wire else until
             stall(max(0, min(until, comes) - world.now))
         return self.any()
 
@@ -120,7 +121,9 @@ class UART:
         pass
 
     def poll_flags(self):
-        return (1 if self._wire and self._wire.buffer else 0) | 4
+        if self._wire and not self._wire.awaited:
+            self._wire.wait()
+        return (1 if self.any() else 0) | 4
 
     def irq(self, handler=None, trigger=0, hard=False):
         from machine_uart_irq import Irq

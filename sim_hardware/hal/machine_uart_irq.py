@@ -22,6 +22,7 @@ class Irq:
         self._handler, self._trigger = handler, trigger
         if self._uart._wire:
             self._uart._wire.fire = self._heard
+            self._uart._wire.wait()
 
     def flags(self):
         return self._flags

@@ -21,6 +21,7 @@ class poll:
             self._alarms[id(stream)] = (stream, events)
         elif hasattr(stream, "poll_flags") or isinstance(stream, io.IOBase):
             self._devices[id(stream)] = (stream, events)
+            world.stirred = True
         else:
             self._sockets.register(stream, events)
         world.look_by = 0  # what is new is looked at at once

@@ -194,32 +194,56 @@ class Line:
 
 
 class Wire:
-    """A serial line to a chip: what the chip sends lands in the board's receive buffer, or is lost beyond it."""
+    """A serial line to a chip: what the chip sends lands in the board's receive buffer, or is lost beyond it.
+
+    As a rule it is asked when the board reads. Only a board that waits for bytes has them come as events (`awaited`).
+    """
 
     def __init__(self, chip):
         self.chip = chip
         self.size = 256
         self.buffer = b""
-        self.look()
+        self.awaited = False
+        self.at = FOREVER
+        self._heard = 0  # until when (ms)
 
-    def look(self):
-        """When the chip next sends: to be asked after anything that was sent to it."""
+    def due(self):
+        """When the chip next sends (us)."""
         ms = self.chip.due_ms()
         # One that is silent is asked again: what makes it speak may not have come over the wire.
-        self.at = world.now + _ASK if ms is None else ms * 1000
+        return world.now + _ASK if ms is None else ms * 1000
+
+    def wait(self):
+        """From now on bytes are events."""
+        self.awaited = True
+        self.at = self.due()
         world.soon(self.at)
 
+    def hear(self):
+        """What has come until now is in the buffer; how much that is."""
+        chip, now = self.chip, world.now // 1000
+        while True:
+            ms = chip.due_ms()
+            if ms is None or ms > now:
+                self._heard = now
+                return len(self.buffer)
+            if len(self.buffer) < self.size:
+                # What was due while it had nothing to say, dead perhaps, it has not sent.
+                self.buffer = (self.buffer + chip.transmit(max(ms, self._heard)))[: self.size]
+            else:
+                chip.transmit(now)  # all that was missed meanwhile
+
     def fire(self):
-        data = self.chip.transmit(world.now // 1000)
-        if data:
-            self.buffer = (self.buffer + data)[: self.size]
-            world.stirred = True
-        self.look()
+        before = len(self.buffer)
+        world.stirred = self.hear() > before or world.stirred
+        self.at = self.due()
 
     def send(self, data):
         """Bytes from the board."""
+        self.hear()
         self.chip.receive(data)
-        self.look()
+        if self.awaited:
+            self.wait()
 
     def take(self, n):
         data, self.buffer = self.buffer[:n], self.buffer[n:]

@@ -269,11 +269,12 @@ def theirs() -> Shape:
     ],
 )
 def test_air_has_the_shape_of_air_in_beijing(figure: str, tolerance: float) -> None:
+    """The climate was fitted to these data, and the tolerances set around what was reached: they hold it there."""
     assert getattr(ours(), figure) == pytest.approx(getattr(theirs(), figure), abs=tolerance)
 
 
 def test_the_default_is_a_city_in_europe() -> None:
-    """Mean PM2.5 of 9 to 12, and days of it within what Europe's networks report."""
+    """Of winter and spring, which are dirtier than the year."""
     hours, _ = live_air(EUROPE, scattered(12), WINTER, 120)
-    assert 7 < hours[:, :, PM2_5].mean() < 18  # winter and spring are dirtier than the year
+    assert 7 < hours[:, :, PM2_5].mean() < 18
     assert np.quantile(hours[:, :, PM2_5], 0.99) < 90
