@@ -1,12 +1,19 @@
 # Packs as SenML JSON (RFC 8428). The head is written when the pack leaves, because only then its time is sure to be
 # known; the body is written when the window closes.
 
-import json
-
 from micropython import const
 
 MESSAGE_MAX = const(4096)
 HEAD_MAX = const(160)  # of the longest names and numbers
+
+
+# By the type of the value: without a unit, and with one. Seven digits are what the board's float32 has; more would be
+# noise of the decimal system.
+_RECORDS = {
+    bool: ('{"n":"%s","vb":%s}', '{"n":"%s","u":"%s","vb":%s}'),
+    int: ('{"n":"%s","v":%d}', '{"n":"%s","u":"%s","v":%d}'),
+    float: ('{"n":"%s","v":%.7g}', '{"n":"%s","u":"%s","v":%.7g}'),
+}
 
 
 def body(readings):
@@ -15,13 +22,11 @@ def body(readings):
     for name, unit, value in readings:
         if value is None:
             continue
-        key = "vb" if isinstance(value, bool) else "v"
-        text = '{"n":"' + name + '",'
-        if unit:
-            text += '"u":"' + unit + '",'
-        # Seven digits are what the board's float32 has; more would be noise of the decimal system.
-        said = "%.7g" % value if isinstance(value, float) else json.dumps(value)
-        records.append(text + '"' + key + '":' + said + "}")
+        bare, whole = _RECORDS[type(value)]
+        if value is True or value is False:
+            value = "true" if value else "false"
+        # One string for each record: the interpreter looks each up among all names.
+        records.append(whole % (name, unit, value) if unit else bare % (name, value))
     return ",".join(records)
 
 

@@ -14,13 +14,15 @@ _CLASSES = (
     ("class_medium", 1_050),
     ("class_long", 1 << 29),
 )
+_QUANTITIES = ("volume", "occupancy", "speed") + tuple([name for name, _ in _CLASSES])
+_UNITS = ("count", "%", "km/h") + ("count",) * len(_CLASSES)
 
 
 class LoopLane:
     """`name` is the channel."""
 
     def __init__(self, name, pins, spacing_cm, loop_cm, unit):
-        self._name = name
+        self._names = [name + "/" + quantity for quantity in _QUANTITIES]
         self._speed = Speed()
         self._classes = [0] * len(_CLASSES)
         self._loops = LoopPair(pins, spacing_cm, loop_cm, self._vehicle, unit)
@@ -48,14 +50,8 @@ class LoopLane:
         return self._readings(volume, 100.0 if over else 0.0, self._speed.newest())
 
     def _readings(self, volume, occupancy, speed):
-        found = [
-            (self._name + "/volume", "count", volume),
-            (self._name + "/occupancy", "%", occupancy),
-            (self._name + "/speed", "km/h", speed),
-        ]
-        for i, (name, _) in enumerate(_CLASSES):
-            found.append((self._name + "/" + name, "count", self._classes[i]))
-        return found
+        values = [volume, occupancy, speed] + self._classes
+        return [(self._names[i], _UNITS[i], values[i]) for i in range(len(values))]
 
 
 class Loops:
