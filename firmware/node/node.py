@@ -178,7 +178,6 @@ class Node:
             self._windows_closed += 1
             if (self._windows_closed - 1) % health_every == 0:
                 self._send_health(ended)
-            gc.collect()
 
     def _send_health(self, ended):
         from node import health

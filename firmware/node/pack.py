@@ -23,10 +23,9 @@ def body(readings):
         if value is None:
             continue
         bare, whole = _RECORDS[type(value)]
-        if value is True or value is False:
-            value = "true" if value else "false"
+        said = ("true" if value else "false") if isinstance(value, bool) else value
         # One string for each record: the interpreter looks each up among all names.
-        records.append(whole % (name, unit, value) if unit else bare % (name, value))
+        records.append(whole % (name, unit, said) if unit else bare % (name, said))
     return ",".join(records)
 
 

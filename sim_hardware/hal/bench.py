@@ -38,10 +38,8 @@ def on(cause, run_main):
         return
     try:
         with open("main.py") as f:
-            exec(f.read(), {"__name__": "__main__"})
-    except SystemExit:
-        raise  # a reset: the process ends with its cause
-    except BaseException as error:  # noqa: BLE001 - whatever ended the program, the console is next
+            exec(f.read(), {"__name__": "__main__"})  # a reset goes through: the process ends with its cause
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever ended the program, the console is next
         sys.print_exception(error)
     _console()
 

@@ -15,7 +15,7 @@ import utime
 # start of the city (us), monotonic start (us), speed, end of the city (us), recheck and nap (real ms)
 PACE = "<qqdqqq"
 FOREVER = 1 << 62
-LOOK = 100_000  # us between looks at sockets, at the least; at speed the board's time for 10 ms of real time
+LOOK = 100_000  # us between looks at sockets, at the least; at speed the board's time for 20 ms of real time
 _ASK = 1_000_000  # us
 SPIN = 200  # reads of the clock without a pause, after which a busy-waiting loop is given its time
 
@@ -59,7 +59,7 @@ class World:
         self._pace_file.seek(0)
         fields = struct.unpack(PACE, self._pace_file.read(struct.calcsize(PACE)))
         self.start, self.mono, self.speed, self.end, self.recheck, self.nap = fields
-        self.look_us = max(LOOK, int(self.speed * 10_000))
+        self.look_us = max(LOOK, int(self.speed * 20_000))
         self.next = 0  # the city is known for longer, and with it what comes
         self._checked = utime.ticks_ms()
         if self.wounds:
