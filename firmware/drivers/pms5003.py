@@ -31,6 +31,10 @@ class PMS5003:
             part = self._uart.read(_FRAME - self._have)
             if not part:
                 return None
+            if len(part) == _FRAME:
+                found = decode(part)  # as a rule
+                if found:
+                    return found
             self._frame[self._have : self._have + len(part)] = part
             self._have += len(part)
             self._find_head()
@@ -68,9 +72,9 @@ def decode(frame):
 
     That is one with a wrong check code, an error code, or the chip's known nonsense: mass without particles.
     """
-    if len(frame) != _FRAME or frame[:4] != b"BM\x00\x1c" or sum(frame[:30]) != frame[30] << 8 | frame[31]:
+    if len(frame) != _FRAME or frame[0] != 0x42 or frame[1] != 0x4D or frame[2] << 8 | frame[3] != 28 or frame[29]:
         return None
-    if frame[29]:
+    if sum(frame) - frame[30] - frame[31] != frame[30] << 8 | frame[31]:
         return None
     pm10 = frame[14] << 8 | frame[15]
     if pm10 and not frame[16] << 8 | frame[17]:
