@@ -1,6 +1,7 @@
 """Writes the pages of docs/ that are tables of the code, so that they cannot differ from it.
 
-Run `python docs/generate.py` after a change to `gateway.quantities` or `gateway.decode`. A test fails until it is done.
+Run `python docs/generate.py` after a change to `gateway.quantities`, `gateway.decode`, `sim_hardware.city.incidents` or
+`sim_hardware.fleet.faults`. A test fails until it is done.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +10,8 @@ from typing import Final
 
 from gateway.decode import REASONS
 from gateway.quantities import KINDS, QUANTITIES, Quantity
+from sim_hardware.city import incidents
+from sim_hardware.fleet import faults
 
 FOLDER: Final = Path(__file__).resolve().parent
 NOTE: Final = "<!-- Made by docs/generate.py out of the code. Change it there. -->"
@@ -55,11 +58,77 @@ def reasons() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-PAGES: Final[dict[str, Callable[[], str]]] = {"quantities.md": quantities, "reasons.md": reasons}
+_AT: Final = {
+    "street": "a street",
+    "district": "a district",
+    "city": "the whole city",
+    "traffic": "a counter",
+    "water": "a meter",
+    "air": "a station",
+    "node": "any node",
+}
+_AT_FAULT: Final = {
+    "board": "boards",
+    "link": "the connections of nodes",
+    "broker": "the broker, where the command owns it",
+}
+
+
+def kinds() -> str:
+    """The page of what can happen in the simulated city, and to the fleet."""
+    rows = [
+        (
+            f"`{name}`",
+            ", ".join(_AT[at] for at in kind.at),
+            f"{kind.unit}: {_number(kind.size[2])} ({_limits_of(kind.size)})" if any(kind.size) else "–",
+            _span(kind.lasts * 60),
+            _span(kind.shows_after_s),
+            f"`{kind.shows_as}`",
+        )
+        for name, kind in incidents.KINDS.items()
+    ]
+    failures = [
+        (
+            f"`{fault}`",
+            _AT_FAULT[line.at],
+            f"{line.unit}: {_number(line.size[2])} ({_limits_of(line.size)})" if any(line.size) else "–",
+            _span(line.lasts_s) if line.lasts_s else "–",
+            f"{line.per_day:g}",
+        )
+        for fault, line in faults.KINDS.items()
+    ]
+    parts = [
+        NOTE,
+        "# What can happen",
+        "To the simulated city, and to the fleet in it. How to ask for it is told in [fleet.md](fleet.md).",
+        "## Incidents of a scenario",
+        "Size and length are what is taken when nothing is said, with the limits of the size in brackets. An incident "
+        "counts in a score once it has shown for as long as `counts after` says: so long a gateway may fairly need.",
+        _table(("kind", "at", "size", "lasts", "counts after", "the gateway calls it"), rows),
+        "## Faults of the fleet",
+        "How often is what `--faults random` has: a day and node, for the broker a day.",
+        _table(("kind", "at", "size", "lasts", "how often"), failures),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+PAGES: Final[dict[str, Callable[[], str]]] = {"quantities.md": quantities, "reasons.md": reasons, "kinds.md": kinds}
 
 
 def _limits(quantity: Quantity) -> str:
     return "`true`, `false`" if quantity.flag else f"{_number(quantity.low)} to {_number(quantity.high)}"
+
+
+def _limits_of(size: tuple[float, float, float]) -> str:
+    return f"{_number(size[0])} to {_number(size[1])}"
+
+
+def _span(seconds: int) -> str:
+    """A length in the largest unit that it is whole in."""
+    for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds % unit == 0:
+            return f"{seconds // unit} {name}"
+    return f"{seconds} s"
 
 
 def _number(value: float) -> str:

@@ -10,16 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import typer
 
 from gateway.cli.main import make_app
 from gateway.config import Config, load
 from gateway.decode import decode_pack, decode_packs, decode_status
+from gateway.errors import ConfigError
 from gateway.forward.lines import pack_lines
 from gateway.records import Pack, Status
 from gateway.steer.talk import OPS
 from gateway.update.service import Want
+from sim_hardware.city.layout import lay_out
+from sim_hardware.city.scenario import parse, places
+from sim_hardware.fleet.faults import parse as parse_faults
 from tests.firmware.importer import load as firmware
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,7 +61,7 @@ def commands(page: Path) -> Iterator[list[str]]:
                 yield words[: ends[0]] if ends else words
 
 
-@pytest.mark.parametrize("name", ["quantities.md", "reasons.md"])
+@pytest.mark.parametrize("name", ["quantities.md", "reasons.md", "kinds.md"])
 def test_generated_pages_are_as_the_code_is(name: str) -> None:
     page = runpy.run_path(str(DOCS / "generate.py"))["PAGES"][name]
     assert (DOCS / name).read_text() == page(), "run `python docs/generate.py`"
@@ -178,3 +183,21 @@ def test_the_command_line_of_the_project_is_installed_as_told() -> None:
         module, _, function = place.partition(":")
         source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
         assert f"def {function}(" in source
+
+
+def test_the_city_of_the_page_can_be_built() -> None:
+    """Its scenario and its faults, word for word."""
+    city, faults = (text for text in blocks(DOCS / "fleet.md", "toml"))
+    scenario = parse(city, "city.toml")
+    layout = lay_out(scenario, places(30), np.random.SeedSequence(1))
+    assert len(layout.names) > 30
+    assert parse_faults(faults, "faults.toml", layout, 360, broker=True).kinds() == {"power_cut", "link_dead", "kill"}
+    shown = next(line for line in prose_blocks(DOCS / "fleet.md") if line.startswith("city.toml:"))
+    with pytest.raises(ConfigError) as refused:
+        parse(city.replace('kind = "crash"\nat = "Market Street"', 'kind = "crash"\nat = "Market Stret"'), "city.toml")
+    assert str(refused.value) == shown
+
+
+def prose_blocks(page: Path) -> list[str]:
+    """The lines of its blocks that are in no language."""
+    return "".join(blocks(page, "")).splitlines()

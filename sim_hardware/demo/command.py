@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 
     from sim_hardware.fleet.stop import Stop
 
-from sim_hardware.fleet.command import DataFolder, Duration, Nodes, ReportFile, ScenarioFile, Seed, Speed
+from gateway.errors import ConfigError
+from sim_hardware.fleet.command import (
+    AsJson,
+    DataFolder,
+    Duration,
+    FaultsFile,
+    Nodes,
+    ReportFile,
+    ScenarioFile,
+    Seed,
+    Speed,
+    input_refused,
+)
 
 NODES = 30
 SPEED = 60.0
@@ -30,7 +42,9 @@ def demo(
     duration: Duration = 0.0,
     seed: Seed = None,
     scenario: ScenarioFile = None,
+    faults: FaultsFile = None,
     report: ReportFile = None,
+    json: AsJson = False,
     data: DataFolder = Path("ganglion-demo"),
     reopen: Annotated[
         bool, typer.Option("--reopen", help="Run nothing: start the database of the last demo again, to query it.")
@@ -38,7 +52,8 @@ def demo(
 ) -> None:
     """The whole system on this machine: a broker, an InfluxDB, the gateway and a city of emulated nodes.
 
-    All of it lives below one folder and on ports of its own. Ends with 1 when packs were left on the way.
+    All of it lives below one folder and on ports of its own. Ends with 1 when packs were left on the way,
+    with 2 when an option or a file is wrong.
 
     Example: ganglion demo --duration 60 --report r.json
     """
@@ -46,30 +61,36 @@ def demo(
 
     from sim_hardware.fleet.stop import Stop
 
-    console = Console()
+    console = Console(stderr=json)
     with Stop() as stop:
         if reopen:
             _reopen(console, data.resolve(), stop)
             return
 
-        from sim_hardware.demo.stack import running
+        from sim_hardware.demo.stack import Breaker, running
         from sim_hardware.demo.watch import Watch
         from sim_hardware.fleet.command import carry_out, prepare
         from sim_hardware.fleet.fleet import Broker
-        from sim_hardware.fleet.report import summary
+        from sim_hardware.fleet.report import as_json, summary
         from sim_hardware.folder import claimed
         from sim_hardware.servers import free_port
 
-        where = Broker("127.0.0.1", free_port())
-        plan, wanted = prepare(scenario, report, where, nodes=nodes, speed=speed, duration=duration, seed=seed)
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(claimed(data))
+            with input_refused():
+                where = Broker("127.0.0.1", free_port())
+                order = prepare(
+                    scenario, faults, report, where, nodes=nodes, speed=speed, duration=duration, seed=seed, owned=True
+                )
+                folder = stack.enter_context(claimed(data))
             with _waiting(console, "Starting broker, InfluxDB and gateway ..."):
-                parts = stack.enter_context(running(folder, plan.site, where.port, stop.check))
+                parts = stack.enter_context(running(folder, order.scenario.site, where.port, stop.check))
             how = _how_to_query(parts.gateway.config, parts.influx.port)
             _tell(console, "While it runs, ask it what it stored:", *how)
-            hear = Watch(parts, wanted.start).hear
-            figures, trouble = carry_out(folder, plan, wanted, duration, report, console, "ganglion demo", hear, stop)
+            breaker = Breaker(parts.broker)
+            hear = Watch(parts, order.settings.start, breaker).hear
+            figures, trouble = carry_out(folder, order, console, "ganglion demo", hear, stop, breaker)
+        if json:
+            typer.echo(as_json(figures).decode(), nl=False)
         _tell(
             console,
             f"{summary(figures)}. It is all below {_short(folder)}.",
@@ -83,7 +104,9 @@ def demo(
 def _reopen(console: "Console", data: Path, stop: "Stop") -> None:
     from sim_hardware.demo.stack import reopened
 
-    with reopened(data, stop.check) as influx:
+    with contextlib.ExitStack() as stack:
+        with input_refused(ConfigError):
+            influx = stack.enter_context(reopened(data, stop.check))
         _tell(console, "The database of the last demo runs until Ctrl-C. Ask it:")
         _tell(console, *_how_to_query(data / "ganglion.toml", influx.port))
         while not stop.signals:

@@ -9,9 +9,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.errors import GanglionError
+from gateway.errors import ConfigError
 from sim_hardware.folder import MARK, locked
-from sim_hardware.servers import HttpServer, InfluxDB, Mosquitto, Server
+from sim_hardware.servers import HttpServer, InfluxDB, Mosquitto, Server, ServerError
 
 DATABASE = "ganglion"
 
@@ -55,6 +55,31 @@ class Stack(Struct, frozen=True):
         return self.broker, self.influx, self.gateway
 
 
+class Breaker:
+    """Takes the broker away and brings it back, while others look whether it runs."""
+
+    def __init__(self, broker: Mosquitto) -> None:
+        self._broker = broker
+        self._stops = 0
+
+    def stop(self) -> None:
+        self._stops += 1
+        self._broker.stop()
+
+    def start(self) -> None:
+        """Raises ServerError when it does not come back."""
+        self._broker.start()
+
+    def check(self) -> None:
+        """Raises ServerError when it has ended by itself. May be called from another thread."""
+        before = self._stops
+        try:
+            self._broker.check()
+        except ServerError:
+            if self._stops == before:
+                raise
+
+
 @contextlib.contextmanager
 def running(folder: Path, site: str, broker_port: int, look: Callable[[], None]) -> Iterator[Stack]:
     """Broker, InfluxDB and gateway below `folder`, until the block ends. What `look` raises ends their start."""
@@ -72,7 +97,7 @@ def running(folder: Path, site: str, broker_port: int, look: Callable[[], None])
 def reopened(folder: Path, look: Callable[[], None] = lambda: None) -> Iterator[InfluxDB]:
     """The database of a demo that has ended, on the port it had, until the block ends.
 
-    Raises GanglionError where there is none.
+    Raises ConfigError where there is none, GanglionError where another run has it.
     """
     try:
         mark = msgspec.json.decode((folder / MARK).read_bytes(), type=Mark)
@@ -80,7 +105,7 @@ def reopened(folder: Path, look: Callable[[], None] = lambda: None) -> Iterator[
     except (OSError, msgspec.DecodeError):
         found = False
     if not found:
-        raise GanglionError(f"{folder} holds no database of a demo: run `ganglion demo` first, or name --data")
+        raise ConfigError(f"{folder} holds no database of a demo: run `ganglion demo` first, or name --data")
     with locked(folder):
         influx = InfluxDB(folder / "influx", mark.influx_port)
         try:

@@ -9,7 +9,7 @@ from gateway.config import Influx, load
 from gateway.errors import GanglionError
 from gateway.journal.store import Journal
 from gateway.query.client import ask
-from sim_hardware.demo.stack import Stack
+from sim_hardware.demo.stack import Breaker, Stack
 from sim_hardware.fleet.snapshot import Curve, Heard
 
 _POINTS: Final = 30
@@ -26,8 +26,8 @@ _SHOWN: Final = {
 class Watch:
     """`start` is the city's beginning, in Unix seconds."""
 
-    def __init__(self, stack: Stack, start: int) -> None:
-        self._stack = stack
+    def __init__(self, stack: Stack, start: int, breaker: Breaker) -> None:
+        self._checks = [breaker.check, stack.influx.check, stack.gateway.check]
         config = load(stack.gateway.config)
         self._journal = Path(config.data_dir)
         self._max_bytes = config.journal.max_bytes
@@ -39,8 +39,8 @@ class Watch:
 
         Raises ServerError when one of the demo's own has ended.
         """
-        for server in self._stack.servers:
-            server.check()
+        for check in self._checks:
+            check()
         journal = Journal.open(self._journal, self._max_bytes, read_only=True)
         try:
             newest = max((node.time for node in journal.nodes()), default=self._start)

@@ -1,10 +1,13 @@
 """`ganglion fleet`: emulated nodes against any broker."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote, urlsplit
 
 import typer
+from msgspec import Struct
 
 from gateway.errors import ConfigError, GanglionError
 
@@ -12,15 +15,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sim_hardware.city.scenario import Scenario
+    from sim_hardware.fleet.faults import Faults
     from sim_hardware.fleet.fleet import Broker, Settings
+    from sim_hardware.fleet.inject import Switch
     from sim_hardware.fleet.report import Report
     from sim_hardware.fleet.run import Hear
     from sim_hardware.fleet.stop import Stop
 
-_YEAR_S = 366 * 86_400
+DAY_S = 86_400
+_YEAR_S = 366 * DAY_S
 
 Nodes = Annotated[int, typer.Option(min=1, max=100_000, help="How many; the kinds in turn.")]
-Speed = Annotated[float, typer.Option(min=0.1, max=3600, help="How much faster than life.")]
+FASTEST = 3600
+"""Of real boards: an hour in a second."""
+Speed = Annotated[float, typer.Option(min=0.1, max=FASTEST, help="How much faster than life.")]
 Duration = Annotated[float, typer.Option(min=0, max=_YEAR_S, help="Seconds; 0 runs until Ctrl-C.")]
 Seed = Annotated[
     int | None,
@@ -33,6 +41,16 @@ ScenarioFile = Annotated[
 ReportFile = Annotated[
     Path | None, typer.Option("--report", help="Write figures of the run to this JSON file.", metavar="FILE")
 ]
+FaultsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--faults",
+        help="What fails: boards, their links, the broker. A file, or `random`.",
+        metavar="FILE|random",
+        show_default="nothing",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="The report on standard output, all else on standard error.")]
 DataFolder = Annotated[
     Path,
     typer.Option(
@@ -59,46 +77,93 @@ def parse_broker(url: str) -> tuple[str, int, str | None, str | None]:
 def fleet(
     *,
     nodes: Nodes = 30,
-    speed: Speed = 1.0,
+    modelled: Annotated[
+        bool, typer.Option("--modelled", help="Calculate what the nodes would send instead of running their firmware.")
+    ] = False,
+    speed: Annotated[
+        float, typer.Option(min=0.1, max=100_000, help=f"How much faster than life, at most; real boards: {FASTEST}.")
+    ] = 1.0,
+    window: Annotated[int, typer.Option(min=1, max=3600, help="Seconds that each pack is of.")] = 60,
     duration: Duration = 0.0,
     seed: Seed = None,
     scenario: ScenarioFile = None,
     broker: Annotated[
         str, typer.Option(help="Where the nodes report to.", metavar="URL", envvar="GANGLION_BROKER")
     ] = "mqtt://127.0.0.1:1883",
+    faults: FaultsFile = None,
     report: ReportFile = None,
+    json: AsJson = False,
     data: DataFolder = Path("ganglion-fleet"),
 ) -> None:
     """Emulated nodes, the real firmware on the real interpreter, against any broker.
 
+    With --modelled their packs are calculated, for months of a city in minutes: the same packs, but for chance, and no
+    outbox, no answers to commands, no faults. The report calls them so.
+
     What the broker and a gateway make of their packs, they know; the report has what the nodes know.
-    Ends with 1 when packs were left in the nodes.
+    Ends with 1 when packs were left in the nodes, with 2 when an option or a file is wrong.
 
     Example: ganglion fleet --nodes 300 --speed 60 --duration 600 --broker mqtt://city:secret@broker.example:1883
     """
     from rich.console import Console
 
     from sim_hardware.fleet.fleet import Broker
-    from sim_hardware.fleet.report import summary
+    from sim_hardware.fleet.report import as_json, summary
     from sim_hardware.fleet.stop import Stop
     from sim_hardware.fleet.view import tell
     from sim_hardware.folder import claimed
 
-    with Stop() as stop:
-        console = Console()
-        where = Broker(*parse_broker(broker))
-        plan, wanted = prepare(scenario, report, where, nodes=nodes, speed=speed, duration=duration, seed=seed)
-        with claimed(data) as folder:
-            figures, trouble = carry_out(
-                folder, plan, wanted, duration, report, console, "ganglion fleet", lambda _curves: None, stop
+    with Stop() as stop, contextlib.ExitStack() as stack:
+        console = Console(stderr=json)
+        with input_refused():
+            where = Broker(*parse_broker(broker))
+            order = prepare(
+                scenario,
+                faults,
+                report,
+                where,
+                nodes=nodes,
+                speed=speed,
+                duration=duration,
+                seed=seed,
+                owned=False,
+                modelled=modelled,
+                window_s=window,
             )
+            folder = stack.enter_context(claimed(data))
+        title = "ganglion fleet, modelled" if modelled else "ganglion fleet"
+        figures, trouble = carry_out(folder, order, console, title, lambda _curves: None, stop)
+        if json:
+            typer.echo(as_json(figures).decode(), nl=False)
         tell(console, f"{summary(figures)}.")
         if trouble:
             raise trouble
 
 
+@contextlib.contextmanager
+def input_refused(errors: type[GanglionError] = GanglionError) -> Iterator[None]:
+    """What is wrong before anything has begun: one sentence, and the exit code of a wrong command line."""
+    try:
+        yield
+    except errors as error:
+        typer.echo(f"ganglion: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+class Order(Struct, frozen=True):
+    """What is to be run."""
+
+    scenario: "Scenario"
+    settings: "Settings"
+    faults: "Faults"
+    duration_s: float
+    report: Path | None
+    modelled: bool = False
+
+
 def prepare(
     scenario: Path | None,
+    faults: str | None,
     report: Path | None,
     broker: "Broker",
     *,
@@ -106,48 +171,72 @@ def prepare(
     speed: float,
     duration: float,
     seed: int | None,
-) -> "tuple[Scenario, Settings]":
+    owned: bool,
+    modelled: bool = False,
+    window_s: int = 60,
+) -> Order:
     """Everything that can be wrong with the options, before anything is touched. Raises ConfigError.
 
-    An incident that this fleet is too small for is told on standard error.
+    `owned` is whether the broker is this command's own. An incident that this fleet is too small for is told on
+    standard error.
     """
-    from sim_hardware.city.scenario import load, out_of_reach
+    import msgspec
+    import numpy as np
+
+    from sim_hardware.city.layout import lay_out
+    from sim_hardware.city.scenario import load, out_of_reach, places
+    from sim_hardware.fleet import faults as fault_files
     from sim_hardware.fleet.fleet import settings
     from sim_hardware.fleet.report import check_writable
 
+    if not modelled and speed > FASTEST:
+        raise ConfigError(f"--speed {speed:g}: real boards live at most {FASTEST} times faster; take --modelled ones")
+    if modelled and faults:
+        raise ConfigError("--faults: modelled nodes have none; take one of --faults and --modelled back")
     plan = load(scenario)
     if report:
         check_writable(report)
     wanted = settings(plan, broker, nodes=nodes, speed=speed, duration_s=duration, seed=seed)
+    wanted = msgspec.structs.replace(wanted, config={"window_s": window_s})
+    fails = fault_files.Faults()
+    if faults:
+        layout = lay_out(plan, places(nodes), np.random.SeedSequence(0))
+        fails = fault_files.load(faults, layout, wanted.start % DAY_S // 60, owned)
+        wanted = msgspec.structs.replace(wanted, wounds=bool(fails.kinds() & fault_files.WITHIN))
     for sentence in out_of_reach(plan, nodes):
         typer.echo(f"ganglion: {sentence}", err=True)
-    return plan, wanted
+    return Order(plan, wanted, fails, duration, report, modelled)
 
 
 def carry_out(
     folder: Path,
-    plan: "Scenario",
-    wanted: "Settings",
-    duration: float,
-    report: Path | None,
+    order: Order,
     console: "Console",
     title: str,
     hear: "Hear",
     stop: "Stop",
+    broker: "Switch | None" = None,
 ) -> "tuple[Report, GanglionError | None]":
-    """One run, with its truth and report on disk; the report, and what ended it or was amiss: see `fleet.run.run`."""
+    """One run, with its truth, faults and report on disk; the report, and what ended it or was amiss: see `run.run`."""
     import asyncio
 
     from sim_hardware.city import truth
+    from sim_hardware.fleet import inject
+    from sim_hardware.fleet.faults import Calendar
     from sim_hardware.fleet.fleet import Fleet
+    from sim_hardware.fleet.modelled import Modelled
     from sim_hardware.fleet.report import write
     from sim_hardware.fleet.run import run
     from sim_hardware.fleet.view import make_view
 
-    made = Fleet(folder / "fleet", wanted, plan)
+    wanted = order.settings
+    made = (Modelled if order.modelled else Fleet)(folder / "fleet", wanted, order.scenario)
+    calendar = Calendar(order.faults, made.city.layout, wanted.start, wanted.seed) if order.faults.kinds() else None
+    injector = inject.Injector(made, calendar, broker)
     with make_view(console, title) as view:
-        figures, trouble = asyncio.run(run(made, duration, view, hear, stop))
-    truth.write(folder / "truth.jsonl", made.truth())
-    if report:
-        write(report, figures)
+        figures, trouble = asyncio.run(run(injector, order.duration_s, view, hear, stop))
+    truth.write(folder / "truth.jsonl", made.truth(), made.city.run(made.pace.now_us() // 1_000_000))
+    inject.write(folder / "faults.jsonl", injector.records())
+    if order.report:
+        write(order.report, figures)
     return figures, trouble

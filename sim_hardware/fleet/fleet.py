@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import json
-import os
 import secrets
-import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -17,20 +15,19 @@ from msgspec import Struct
 from gateway.errors import ConfigError, GanglionError, ungrouped
 from gateway.quantities import KINDS
 from sim_hardware.city import truth
-from sim_hardware.city.city import City
+from sim_hardware.city.city import FAULTS, City
 from sim_hardware.city.feed import RING, Feed
 from sim_hardware.city.scenario import DAY_S, Place, Scenario, beginning, places
 from sim_hardware.fleet import image
 from sim_hardware.fleet.nurseries import Nurseries
 from sim_hardware.fleet.pace import Pace
-from sim_hardware.fleet.slots import Counts, Slots
+from sim_hardware.fleet.slots import Counts, Slots, Wounds
+from sim_hardware.fleet.supply import DEEP_SLEEP, Mains, Outage, Supply
 
-POWER_ON = 1
-DEEP_SLEEP = 4
-RESET_EXIT = 80  # a board that resets itself exits with 80 + its cause (sim_hardware/hal/machine.py)
-_RESTART_S = 1.0  # a crashed board's supply comes back after this, so that a board that cannot start does not spin
 _BELIEVABLE = 1_735_689_600  # as firmware/node/clock.py has it: a board takes no earlier time for real
 _LEAD_MIN = RING // 2  # minutes the city is calculated ahead of the clock
+_ORDERED = 64  # boards that may be ordered and not there yet: all that are ordered are started, even if the run ends
+_LATE_S = 5.0  # real; and a minute of the city
 
 
 class FleetError(GanglionError):
@@ -58,10 +55,14 @@ class Settings(Struct, frozen=True):
     """What the nodes' configuration has beside the place and the broker."""
     files: dict[str, bytes] = {}
     """What else is put on their flash, by path."""
+    wounds: bool = False
+    """Whether boards look for what is done to them: see `Fleet.fill` and `Fleet.jump`."""
 
 
 class Fleet:
     """Use as `async with Fleet(...).running():`; leaves no process behind, however it ends."""
+
+    firmware = "real"
 
     def __init__(self, folder: Path, settings: Settings, scenario: Scenario) -> None:
         self.folder = folder.resolve()
@@ -69,42 +70,46 @@ class Fleet:
         self.scenario = scenario
         self.places = places(settings.nodes)
         self.city = City(scenario, self.places, settings.seed, settings.start)
-        self.crashes = 0
-        """Nodes that ended without having been told to, and not by a reset of their own."""
-        self._pids: dict[int, int] = {}
+        self.relays: dict[int, Broker] = {}
+        """Where some of the nodes, by slot, report to instead. To be set before they start."""
+        self.supply = Supply(settings.nodes, self._order, self._retire, self._told_us)
+        self._mains = Mains(settings.nodes, self.supply)
+        self._heard = asyncio.Event()
+        self._starter: asyncio.Task[None] | None = None
         self._nurseries = Nurseries(self.folder / "nursery.log")
-        self._again: set[asyncio.Task[None]] = set()
-        self._cut: dict[int, float] = {}
         self._pss: float | None = None
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["Fleet"]:
-        """Build, start all nodes, and keep the city going until the block ends."""
+    async def running(self, *others: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator["Fleet"]:
+        """Build, start all nodes one after the other, and keep the city going until the block ends.
+
+        So long `others` run too; what one of them raises ends the block.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         board = await asyncio.to_thread(image.build, self.folder / "image")
         s = self.settings
         self._feed = Feed(self.folder / "feed", s.nodes)
         self._slots = Slots(self.folder / "slots", s.nodes)
+        self._wounds = Wounds(self.folder / "wounds", s.nodes)
         (self.folder / "pace").unlink(missing_ok=True)
         self.pace = Pace(self.folder / "pace", s.start, s.speed, s.nodes)
         self._write_ahead()
-        for place in self.places:
-            self._furnish(place)
         try:
             await self._nurseries.start(board, {place.kind: None for place in self.places})
             with ungrouped():
                 async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(self._nurseries.attend(self._hear)), group.create_task(self._advance())]
-                    for place in self.places:
-                        self._power_on(place.slot, POWER_ON)
+                    tasks = [group.create_task(self._nurseries.attend(self._hear))]
+                    tasks += [group.create_task(each()) for each in (self._advance, self._supply_power, *others)]
+                    self._starter = group.create_task(self._start_all())
                     try:
                         yield self
                     finally:
-                        for task in (*tasks, *self._again):
+                        self.supply.stop()
+                        for task in (*tasks, self._starter):
                             task.cancel()
         finally:
             await self._nurseries.stop()
-            self._pids.clear()
+            self.supply.pids.clear()
 
     def counts(self) -> Counts:
         return self._slots.counts()
@@ -116,28 +121,41 @@ class Fleet:
     def counts_by_kind(self) -> dict[str, Counts]:
         return {kind: self._slots.counts(slice(first, None, len(KINDS))) for first, kind in enumerate(KINDS)}
 
+    @property
+    def crashes(self) -> int:
+        """Nodes that ended without having been told to, and not by a reset of their own."""
+        return self.supply.crashes
+
     def alive(self) -> int:
-        return len(self._pids)
+        return len(self.supply.pids)
+
+    def started(self) -> bool:
+        """Whether all nodes have been given power for the first time."""
+        return self.supply.begun == self.settings.nodes
+
+    def late(self) -> int:
+        """Nodes that are well behind the city's clock."""
+        return self._slots.late(self.pace.now_us() - round(max(60.0, _LATE_S * self.settings.speed) * 1e6))
+
+    def outages(self) -> list[Outage]:
+        """The city's power cuts that have begun."""
+        return self._mains.outages(self.pace.now_us() // 1_000_000)
 
     def pid(self, slot: int) -> int:
         """The process that is this board now. Raises KeyError while it is off."""
-        return self._pids[slot]
+        return self.supply.pids[slot]
 
     def cut(self, slot: int, seconds: float) -> bool:
         """Cut a board's power, whatever it is doing, for so many seconds. False when it has none at the moment."""
-        if slot not in self._pids or slot in self._cut:
-            return False
-        try:
-            os.kill(self._pids[slot], signal.SIGKILL)
-        except ProcessLookupError:
-            return False  # it has just ended by itself
-        self._cut[slot] = seconds
-        return True
+        return self.supply.cut(slot, seconds)
 
     def fill(self, slot: int, full: bool) -> None:
-        """From its next power-on, something else fills a board's flash, or does so no longer."""
-        mark = self.folder / "nodes" / self.places[slot].node / "fill"
-        mark.touch() if full else mark.unlink(missing_ok=True)
+        """Something fills a board's flash, or does so no longer. Needs `Settings.wounds`."""
+        self._wounds.fill(slot, full)
+
+    def jump(self, slot: int, seconds: float) -> None:
+        """A board's real-time clock jumps. Needs `Settings.wounds`."""
+        self._wounds.jump(slot, seconds)
 
     def truth(self) -> list[truth.Truth]:
         """What has happened in the city up to now."""
@@ -146,7 +164,7 @@ class Fleet:
     def pss_kib_per_node(self) -> float | None:
         """Proportional memory of a node (KiB), over a hundred of them at most; None when none runs."""
         sizes = []
-        for pid in list(self._pids.values())[:100]:
+        for pid in list(self.supply.pids.values())[:100]:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 text = Path(f"/proc/{pid}/smaps_rollup").read_text()
                 sizes.append(int(text.split("\nPss:")[1].split()[0]))
@@ -159,31 +177,57 @@ class Fleet:
         return max(0, self._slots.slowest_us() // 1_000_000 - self.settings.start)
 
     def behind(self) -> bool:
-        """Whether there is a board that has not come to the city's present second."""
-        return self._slots.slowest_us() // 1_000_000 < self.pace.now_us() // 1_000_000
+        """Whether there is a board that lives and has not come to the city's present second."""
+        return 0 < self._slots.slowest_us() // 1_000_000 < self.pace.now_us() // 1_000_000
 
     async def drain(
         self, done: Callable[[], Awaitable[bool]], seconds: float, stopped: Callable[[], bool] = lambda: False
     ) -> bool:
         """Stop the city's time; wait until every board has come so far, every outbox is empty, and `done()`.
 
-        False if that took more than `seconds`, or if `stopped()` before.
+        All have power from now on, but those that have not been started yet are not. The time of those that are just
+        starting goes on until they have: their drivers may have to sleep. False if all of it took more than `seconds`,
+        or if `stopped()` before.
         """
-        self.pace.freeze()
+        if self._starter:
+            self._starter.cancel()
+        self.supply.restore()
         self.pss_kib_per_node()
         deadline = time.monotonic() + seconds
-        while self.behind() or self.counts().waiting or not await done():
-            if stopped() or time.monotonic() > deadline:
-                return False
+
+        async def over() -> bool:
             await asyncio.sleep(0.05)
+            return stopped() or time.monotonic() > deadline
+
+        while self.restless():
+            if await over():
+                break
+        self.pace.freeze()
+        while self.restless() or self.behind() or self.counts().waiting or not await done():
+            if await over():
+                return False
         return True
+
+    def restless(self) -> bool:
+        """Whether there is a board that has fallen, or that has not told of itself since it has had power."""
+        return self.supply.restless or self._slots.silent() > 0
+
+    async def _start_all(self) -> None:
+        for place in self.places:
+            while self.supply.awaited >= _ORDERED:
+                self._heard.clear()
+                await self._heard.wait()
+            self._furnish(place)
+            self.supply.begin(place.slot)
+            await asyncio.sleep(0)
 
     def _furnish(self, place: Place) -> None:
         """The flash of one board: its configuration; and, beside it, what its emulation needs to know."""
         folder = self.folder / "nodes" / place.node
         folder.mkdir(parents=True, exist_ok=True)
         s = self.settings
-        mqtt = {"host": s.broker.host, "port": s.broker.port, "keepalive_s": s.keepalive_s}
+        way = self.relays.get(place.slot, s.broker)
+        mqtt = {"host": way.host, "port": way.port, "keepalive_s": s.keepalive_s}
         if s.broker.user is not None:
             mqtt |= {"user": s.broker.user, "password": s.broker.password or ""}
         config = {"kind": place.kind, "site": self.scenario.site, "node": place.node, "mqtt": mqtt}
@@ -198,46 +242,36 @@ class Fleet:
             # The street of each place has its own dice, so that neighbours do not see the same vehicles.
             "seed": (s.seed * 1_000_003 + place.slot * 7919) % 0x7FFF_FFFF + 1,
         }
+        if s.wounds:
+            emulation["wounds"] = str(self.folder / "wounds")
         for path, content in ({"config.json": json.dumps(config).encode()} | s.files).items():
             (folder / "insert" / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / "insert" / path).write_bytes(content)
         (folder / "emulation.json").write_text(json.dumps(emulation))
 
-    def _power_on(self, slot: int, cause: int) -> None:
+    def _order(self, slot: int, cause: int) -> None:
         place = self.places[slot]
         if cause != DEEP_SLEEP:
             self._slots.begin(slot, self.pace.now_us())
+            self._wounds.begin(slot)
         self._nurseries.order(place.kind, slot, self.folder / "nodes" / place.node, cause)
 
-    def _hear(self, news: dict[str, Any]) -> None:
-        """What a nursery says of a board; what has fallen is started again."""
-        slot = news["slot"]
-        if "exit" not in news:
-            self._pids[slot] = news["pid"]
-            return
-        self._pids.pop(slot, None)
-        code = news["exit"]
-        if code == RESET_EXIT + DEEP_SLEEP and slot not in self._cut:
-            self._power_on(slot, DEEP_SLEEP)  # the same boot goes on, at the moment at which it woke
-            return
+    def _retire(self, slot: int) -> None:
         self._slots.retire(slot)
-        if slot in self._cut:
-            self._later(slot, self._cut.pop(slot))
-        elif code > RESET_EXIT:
-            self._power_on(slot, code - RESET_EXIT)
-        else:
-            self.crashes += 1
-            self._later(slot, _RESTART_S)
 
-    def _later(self, slot: int, seconds: float) -> None:
-        """Power comes back after a while."""
-        task = asyncio.create_task(self._restart(slot, seconds))
-        self._again.add(task)
-        task.add_done_callback(self._again.discard)
+    def _told_us(self, slot: int) -> int:
+        return self._slots.now_us(slot)
 
-    async def _restart(self, slot: int, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        self._power_on(slot, POWER_ON)
+    def _hear(self, news: dict[str, Any]) -> None:
+        self.supply.hear(news)
+        self._heard.set()
+
+    async def _supply_power(self) -> None:
+        """Cut power and give it back when the city's clock says so."""
+        pause = min(0.2, max(0.005, 15 / self.settings.speed))
+        while True:
+            self.supply.step(self.pace.now_us() // 1_000_000)
+            await asyncio.sleep(pause)
 
     async def _advance(self) -> None:
         """Calculate the city ahead of its clock, and never past what the slowest board has yet to read."""
@@ -252,7 +286,9 @@ class Fleet:
         slowest = self._slots.slowest_us() // 1_000_000 or now
         limit = min(now + 60 * _LEAD_MIN, slowest + 60 * (RING - 2))
         while self.city.next_minute <= limit:
-            self._feed.write(self.city.next_minute, self.city.minute())
+            second, minute = self.city.next_minute, self.city.minute()
+            self._feed.write(second, minute)
+            self._mains.tell(second, minute[:, FAULTS])
         self.pace.reach(self.city.next_minute)
 
 

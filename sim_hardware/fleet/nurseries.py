@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import GanglionError
+from gateway.errors import GanglionError, ungrouped
 from sim_hardware.fleet import image
 
 _STOP_S = 10.0
@@ -46,9 +46,10 @@ class Nurseries:
 
     async def attend(self, hear: Callable[[dict[str, Any]], None]) -> None:
         """Hand on what they say, until one ends. Raises NurseryError then."""
-        async with asyncio.TaskGroup() as group:
-            for nursery in self._of_kind.values():
-                group.create_task(self._listen(nursery, hear))
+        with ungrouped():
+            async with asyncio.TaskGroup() as group:
+                for nursery in self._of_kind.values():
+                    group.create_task(self._listen(nursery, hear))
 
     async def _listen(self, nursery: asyncio.subprocess.Process, hear: Callable[[dict[str, Any]], None]) -> None:
         assert nursery.stdout

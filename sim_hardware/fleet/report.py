@@ -1,6 +1,8 @@
 """The report: one JSON object that says what a run did. Figures that a run cannot know are null, never made up."""
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,11 +10,15 @@ from msgspec import Struct
 
 from gateway.errors import ConfigError
 from sim_hardware.city.truth import Delay, score
-from sim_hardware.fleet.fleet import Fleet, FleetError
+from sim_hardware.fleet.fleet import FleetError
+from sim_hardware.fleet.inject import Record
+from sim_hardware.fleet.nodes import Nodes
 from sim_hardware.fleet.snapshot import Heard
 
 
 class Report(Struct, frozen=True):
+    firmware: str
+    """`real`, or `modelled`: calculated, see `fleet.modelled`."""
     nodes: int
     duration_s: float
     city_begin: int
@@ -42,9 +48,11 @@ class Report(Struct, frozen=True):
     false_incidents: int | None
     detection_delay_s: dict[str, Delay] | None
     pss_kib_per_node: float | None
+    faults: dict[str, int]
+    """How many of each kind have begun, the city's power cuts among them."""
 
 
-def report(fleet: Fleet, duration_s: float, lived_s: int, heard: Heard | None) -> Report:
+def report(fleet: Nodes, duration_s: float, lived_s: int, heard: Heard | None, faults: Sequence[Record] = ()) -> Report:
     """Of `duration_s` seconds, in which every board lived `lived_s` of the city.
 
     `heard` is what the gateway has said last; None where no gateway of ours listened.
@@ -55,6 +63,7 @@ def report(fleet: Fleet, duration_s: float, lived_s: int, heard: Heard | None) -
     scored = score(fleet.truth(), heard.incidents if heard else (), now)
     pss = fleet.pss_kib_per_node()
     return Report(
+        firmware=fleet.firmware,
         nodes=fleet.settings.nodes,
         duration_s=round(duration_s, 3),
         city_begin=fleet.settings.start,
@@ -77,15 +86,18 @@ def report(fleet: Fleet, duration_s: float, lived_s: int, heard: Heard | None) -
         false_incidents=scored.false if heard else None,
         detection_delay_s=scored.delay_s if heard else None,
         pss_kib_per_node=None if pss is None else round(pss, 1),
+        faults=dict(sorted(Counter(each.kind for each in faults).items())),
     )
 
 
 def summary(made: Report) -> str:
     """A line for a person."""
-    said = f"{made.packs_sent} packs sent"
+    said = f"{made.packs_sent} packs sent" + (" by modelled nodes" if made.firmware == "modelled" else "")
     if made.packs_written is not None:
         said += f", {made.packs_written} written, {made.gaps} gaps; {made.incidents_detected} of "
         said += f"{made.incidents_injected} incidents found, {made.false_incidents} false"
+    if made.faults:
+        said += f"; faults: {', '.join(f'{count} {kind}' for kind, count in made.faults.items())}"
     return f"{said}; board crashes: {made.crashes}"
 
 
@@ -95,9 +107,13 @@ def check_writable(path: Path) -> None:
         raise ConfigError(f"--report {path} cannot be written: name a file in a folder that exists and is yours")
 
 
+def as_json(made: Report) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
+
+
 def write(path: Path, made: Report) -> None:
     """Raises FleetError when the disk does not take it."""
     try:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+        path.write_bytes(as_json(made))
     except OSError as error:
         raise FleetError(f"--report {path} could not be written: {error.strerror}") from error

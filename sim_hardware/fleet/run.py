@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.errors import GanglionError
-from sim_hardware.fleet.fleet import Fleet, FleetError
+from sim_hardware.fleet.fleet import FleetError
+from sim_hardware.fleet.inject import Injector
+from sim_hardware.fleet.nodes import Nodes
 from sim_hardware.fleet.report import Report, report
 from sim_hardware.fleet.snapshot import Heard, snapshot
 from sim_hardware.fleet.stop import Stop
@@ -13,19 +15,25 @@ from sim_hardware.fleet.view import View
 _LOOK_S = 0.5
 _DRAIN_S = 30.0
 """How long what was measured may take to arrive, once the city stands still."""
+_EARLY_S = 5.0
+"""The same where not all boards had been started when somebody ended it."""
+_BACKOFF_S = 60.0
+"""So long a node may wait before it tries a link again that had failed (firmware/node/uplink.py)."""
 
 Hear = Callable[[bool], Heard | None]
 """Asks the gateway that listens, for its curves too when told so, and blocks meanwhile. None where there is none."""
 
 
 async def run(
-    fleet: Fleet, duration_s: float, view: View, hear: Hear, stop: Stop
+    injector: Injector, duration_s: float, view: View, hear: Hear, stop: Stop
 ) -> tuple[Report, GanglionError | None]:
     """The report, and what ended the run or was amiss at its end; None when all that was sent has arrived.
 
-    `duration_s` 0 runs until `stop`; another signal ends the wait for what is under way. Raises GanglionError when
-    the fleet does not start, KeyboardInterrupt when `stop` came before and broke it.
+    `duration_s` 0 runs until `stop`; another signal ends the wait for what is under way. A `stop` while boards are
+    still being started waits for those there are, and not for long. Raises GanglionError when the fleet does not start,
+    KeyboardInterrupt when `stop` came before and broke it.
     """
+    fleet = injector.fleet
     loop = asyncio.get_running_loop()
     began, elapsed, lived = 0.0, 0.0, 0
     heard: Heard | None = None
@@ -39,19 +47,23 @@ async def run(
         )
 
     try:
-        async with fleet.running():
+        async with injector.running():
             began = loop.time()
             while not stop.signals and (not duration_s or elapsed < duration_s):
                 heard = await asyncio.to_thread(hear, True)
-                view.show(snapshot(fleet, elapsed, heard))
+                view.show(snapshot(injector, elapsed, heard))
                 left = began + duration_s - loop.time() if duration_s else _LOOK_S
                 await asyncio.sleep(max(0.0, min(_LOOK_S, left)))
                 elapsed, lived = loop.time() - began, fleet.lived_s()
-            view.say("The city stands still; waiting until all has arrived ...")
+            view.say("The city stands still; waiting until all has arrived ... Ctrl-C ends the wait.")
             before = stop.signals
-            drained = await fleet.drain(arrived, _DRAIN_S, lambda: stop.signals > before)
+            broken = injector.heal()
+            limit = _DRAIN_S if fleet.started() else _EARLY_S
+            if broken and not before:
+                limit += _BACKOFF_S
+            drained = await fleet.drain(arrived, limit, lambda: stop.signals > before)
             heard = await asyncio.to_thread(hear, True)
-            view.show(snapshot(fleet, elapsed, heard))
+            view.show(snapshot(injector, elapsed, heard))
             if not drained:
                 trouble = FleetError(_why(fleet, heard, stopped=stop.signals > before))
     except GanglionError as error:
@@ -61,13 +73,15 @@ async def run(
             raise
         trouble = error
     fleet.pace.freeze()
-    return report(fleet, elapsed, lived, heard), trouble
+    return report(fleet, elapsed, lived, heard, injector.records()), trouble
 
 
-def _why(fleet: Fleet, heard: Heard | None, *, stopped: bool) -> str:
+def _why(fleet: Nodes, heard: Heard | None, *, stopped: bool) -> str:
     """What has not arrived, and where to look for the reason."""
     if stopped:
         return "the wait was ended before all packs had arrived"
+    if fleet.restless():
+        return f"a board does not come up: see its console.log in {fleet.folder / 'nodes'}"
     if fleet.behind():
         return "not every node came to the city's end in time: this machine is too slow for so many at this speed"
     if unsent := fleet.counts().waiting:

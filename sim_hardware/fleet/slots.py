@@ -24,6 +24,9 @@ RECORD = np.dtype(
     ]
 )
 
+WOUND = np.dtype([("clock_us", "<i8"), ("clock_done_us", "<i8"), ("full", "<u4")])
+"""What is done to a board: by how much its real-time clock has jumped since the run began; how much of that the board
+has taken, which it writes itself; and whether its flash is full."""
 
 _SUMMED = ("made", "acked", "dropped")
 """What is counted over all boots."""
@@ -77,3 +80,35 @@ class Slots:
         """The time of the board that is furthest behind, of those that live; 0 when none does."""
         alive: NDArray[np.uint64] = self._records["now_us"][self._records["now_us"] > 0]
         return int(alive.min()) if len(alive) else 0
+
+    def now_us(self, slot: int) -> int:
+        """The time that a board has told of itself; 0 while it is off."""
+        return int(self._records["now_us"][slot])
+
+    def late(self, us: int) -> int:
+        """How many of those that live have not come to a time."""
+        told = self._records["now_us"]
+        return int(np.count_nonzero((told > 0) & (told < us)))
+
+    def silent(self) -> int:
+        """How many have been switched on, and have not told of themselves since."""
+        return int(np.count_nonzero((self._records["now_us"] > 0) & (self._records["boot"] == 0)))
+
+
+class Wounds:
+    """What is done to boards while they run: one record a board in a shared file, which it reads with the pace."""
+
+    def __init__(self, path: Path, nodes: int) -> None:
+        self._records = array(path, WOUND, (nodes,))
+
+    def begin(self, slot: int) -> None:
+        """The board is being switched on, and its clock is right."""
+        self._records["clock_done_us"][slot] = self._records["clock_us"][slot]
+
+    def jump(self, slot: int, seconds: float) -> None:
+        """Its clock jumps."""
+        self._records["clock_us"][slot] += round(seconds * 1e6)
+
+    def fill(self, slot: int, full: bool) -> None:
+        """Something fills its flash, or does so no longer."""
+        self._records["full"][slot] = full

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from gateway.records import Incident, Ledger
-from sim_hardware.fleet.fleet import Fleet
+from sim_hardware.fleet.inject import Injector, Record
 from sim_hardware.fleet.slots import Counts
 
 
@@ -36,9 +36,18 @@ class Snapshot(Struct, frozen=True):
     kinds: dict[str, Counts]
     heard: Heard | None
     """None where no gateway of ours listens."""
+    started: int
+    """Boards that have had power."""
+    dark: int
+    """Boards that are kept without power now."""
+    late: int
+    """Boards that are well behind the city's clock."""
+    faults: tuple[Record, ...]
+    """The last few, the newest first."""
 
 
-def snapshot(fleet: Fleet, elapsed_s: float, heard: Heard | None) -> Snapshot:
+def snapshot(injector: Injector, elapsed_s: float, heard: Heard | None) -> Snapshot:
+    fleet = injector.fleet
     return Snapshot(
         elapsed_s,
         fleet.pace.now_us() // 1_000_000,
@@ -47,4 +56,8 @@ def snapshot(fleet: Fleet, elapsed_s: float, heard: Heard | None) -> Snapshot:
         fleet.counts(),
         fleet.counts_by_kind(),
         heard,
+        fleet.supply.begun,
+        fleet.supply.dark,
+        fleet.late(),
+        tuple(injector.recent()),
     )

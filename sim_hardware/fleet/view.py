@@ -9,12 +9,14 @@ import msgspec
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.measure import Measurement
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from gateway.cli.options import moment
 from gateway.records import Incident
 from sim_hardware.fleet.fleet import FleetError
+from sim_hardware.fleet.inject import Record
 from sim_hardware.fleet.snapshot import Heard, Snapshot
 
 _LINE_S = 5.0
@@ -22,7 +24,7 @@ _LINE_S = 5.0
 _RATE_S = 10.0
 _INCIDENTS = 8
 """Shown at once; the open ones first."""
-_OTHER_LINES = 10
+_OTHER_LINES = 12
 """Of the live view, beside those of incidents."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
@@ -111,11 +113,38 @@ class LiveView:
             no_wrap=True,
             overflow="ellipsis",
         )
-        parts: list[RenderableType] = [head, _nodes(now)]
+        parts: list[RenderableType] = [head, *_start(now), *_boards(now), _nodes(now)]
         if now.heard:
             rows = max(1, min(_INCIDENTS, self._live.console.height - _OTHER_LINES))
             parts += [_ledger(now.heard), _incidents(now.heard.incidents, rows)]
         self._live.update(Group(*parts), refresh=True)
+
+
+def _start(now: Snapshot) -> list[RenderableType]:
+    """How far the start of the boards has come, until all have power."""
+    if now.started >= now.counts.nodes:
+        return []
+    line = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=now.counts.nodes, completed=now.started, width=30)
+    line.add_row(Text("starting boards", no_wrap=True), bar, f"{now.started}/{now.counts.nodes}")
+    return [line]
+
+
+def _boards(now: Snapshot) -> list[RenderableType]:
+    """What fails: one line, where anything does."""
+    counts = [f"{name}: {count}" for name, count in (("no power", now.dark), ("late", now.late)) if count]
+    if not counts and not now.faults:
+        return []
+    parts = [(", ".join(counts), "yellow"), ("  " if counts and now.faults else "", "")]
+    if now.faults:
+        parts.append(("faults: " + "; ".join(fault(each, now.city) for each in now.faults), "dim"))
+    return [Text.assemble(*parts, no_wrap=True, overflow="ellipsis")]
+
+
+def fault(each: Record, now: int) -> str:
+    """For a person: when it began, what it is, and where; whether it goes on."""
+    where = {0: "", 1: f" {each.nodes[0]}"}.get(len(each.nodes), f" {len(each.nodes)} nodes") if each.nodes else ""
+    return f"{moment(each.begin)[11:16]} {each.kind}{where}{' (now)' if each.begin <= now < each.end else ''}"
 
 
 class _Spark:
@@ -199,6 +228,7 @@ class PlainView:
         self._rate = _Rate()
         self._next = 0.0
         self._told: dict[str, int | None] = {}
+        self._faults: list[tuple[str, int, tuple[str, ...]]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -220,6 +250,10 @@ class PlainView:
             if each.closed is not None and self._told[each.id] is None:
                 self.say(f"incident closed {moment(each.closed)}  {name}")
                 self._told[each.id] = each.closed
+        before, self._faults = self._faults, [(each.kind, each.begin, each.nodes) for each in now.faults]
+        for key, record in reversed(list(zip(self._faults, now.faults, strict=True))):
+            if key not in before:
+                self.say(f"fault {fault(record, now.city)}")
         if now.elapsed_s < self._next:
             return
         self._next = now.elapsed_s + _LINE_S
@@ -231,6 +265,11 @@ class PlainView:
             ledger = now.heard.ledger
             line += f"  gateway {ledger.received} received {ledger.written} written {ledger.waiting} waiting"
             line += f" {ledger.gaps} gaps {ledger.dead_letters} dead letters"
+        if now.started < now.counts.nodes:
+            line += f"  {now.started} started"
+        for name, count in (("without power", now.dark), ("late", now.late)):
+            if count:
+                line += f"  {count} {name}"
         if now.crashes:
             line += f"  board crashes: {now.crashes}"
         self.say(line)

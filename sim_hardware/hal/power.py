@@ -104,17 +104,20 @@ class Wounds:
             _fill() if full else _empty()
 
 
+_TIDY = 1024  # bytes
 _FIRMWARE = "main", "node", "sensors", "drivers", "boards"
 
 
 def load(kind):
     """Load what every board of this kind does, before one begins: it is then in memory once for all of them."""
+    gc.threshold(_TIDY)  # what stays lies together: a page that has room for a board's own things is soon its own
     import loader  # noqa: F401
     import main  # noqa: F401
     import street
     from node import clock, node, setup  # noqa: F401
 
     street.load(kind)
+    gc.threshold(-1)
     gc.collect()
 
 

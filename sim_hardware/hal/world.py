@@ -136,8 +136,9 @@ class World:
         if due > self.now:
             behind = due - self.real()
             if behind > 0:
-                # One that sleeps is not woken for every trifle: what came due meanwhile is handled in one go.
-                ms = min(max(int(behind / self.speed) // 1000 + 1, self.nap), self.recheck)
+                # One that is idle is not woken for every trifle: what came due meanwhile is handled in one go.
+                nap = self.nap if ready else 0
+                ms = min(max(int(behind / self.speed) // 1000 + 1, nap), self.recheck)
         found = None
         if ready:
             found = ready(ms, due)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from rich.console import Console
 
 from gateway.errors import GanglionError
-from tests.bench import firmware
+from tests.bench import firmware, fleet
 
-BENCHES: dict[str, Callable[[Console], bool]] = {"firmware": firmware.run}
+BENCHES: dict[str, Callable[[Console], bool]] = {"firmware": firmware.run, "fleet": fleet.run}
 """Each prints its figures, and returns whether all went as it must."""
 
 

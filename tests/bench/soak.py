@@ -9,96 +9,171 @@ import asyncio
 import random
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway.records import Ledger
 from sim_hardware.city.scenario import load
+from sim_hardware.fleet.faults import FaultKind, Happening
 from sim_hardware.fleet.fleet import Broker, Fleet, settings
-from sim_hardware.fleet.link import Link
+from sim_hardware.fleet.inject import Injector
 from sim_hardware.servers import InfluxDB, Mosquitto
 from tests.bench.result import show
 from tests.system.gateway_process import GatewayProcess
 
 SPEED = 20
 CUTS_PER_S = 2.0
-OFF_S = (0.05, 4.0)
 DRAIN_S = 180.0
 KEEPALIVE_S = 10
+GATEWAY_OFF_S = (0.1, 5.0)
+UP_S = 1
+"""After which a board that has power again may be expected to run."""
 
-# wound -> how often in a run of a thousand power cuts
-WOUNDS = {"broker": 12, "gateway": 8, "cut": 40, "dead": 20, "fill": 40}
+
+class Wound(Struct, frozen=True):
+    """One line of the table."""
+
+    often: int
+    """In a run of a thousand power cuts."""
+    lasts_s: tuple[float, float]
+    """Least and most, of real time."""
+    shares: tuple[float, ...] = ()
+    """Of the nodes that it is at, one of these; none: at one node."""
+    size: float = 0.0
 
 
-class Soak:
-    """One run. `nodes` boards, `cuts` losses of power, other wounds in proportion."""
+WOUNDS: dict[FaultKind, Wound] = {
+    "power_cut": Wound(1000, (0.05, 4.0)),
+    "broker_restart": Wound(12, (0.1, 5.0)),
+    "link_loss": Wound(40, (0.05, 0.1), (0.05, 0.5, 1)),
+    "link_dead": Wound(20, (1.0, 30.0), (0.05, 0.3)),
+    "latency": Wound(20, (1.0, 30.0), (0.05, 0.3), 300),
+    "flash_full": Wound(40, (5.0, 60.0)),
+}
+GATEWAYS = 8
+"""Deaths of the gateway, likewise."""
 
-    def __init__(self, folder: Path, nodes: int, cuts: int, seed: int) -> None:
-        self._folder, self._nodes, self._cuts = folder, nodes, cuts
-        self._dice = random.Random(seed)
-        self._full: list[int] = []
-        self.done = dict.fromkeys(("power", *WOUNDS), 0)
 
-    async def run(self, progress: Progress) -> tuple[Ledger, Fleet, bool]:
-        """(the gateway's ledger, the fleet, whether all has arrived) after the last wound has healed."""
-        with Mosquitto(self._folder / "broker") as broker, InfluxDB(self._folder / "influx") as influx:
-            gateway = GatewayProcess(self._folder / "gateway", broker, influx.url, "soak")
-            with gateway:
-                async with Link(broker.port).up() as link:
-                    plan = load(None)
-                    where = Broker("127.0.0.1", link.port)
-                    wanted = settings(plan, where, nodes=self._nodes, speed=SPEED, duration_s=3 * self._cuts, seed=1)
-                    fleet = Fleet(
-                        self._folder / "fleet", msgspec.structs.replace(wanted, keepalive_s=KEEPALIVE_S), plan
-                    )
-                    async with fleet.running():
-                        await self._wound(fleet, link, broker, gateway, progress)
-                        for slot in self._full:
-                            fleet.fill(slot, False)
-                        progress.console.print("Waiting until all has arrived ...")
-                        arrived = await fleet.drain(lambda: self._settled(gateway, fleet), DRAIN_S)
-                        return gateway.ledger(), fleet, arrived
+class Plan:
+    """Everything that happens in one run, in order of time, from `start` on."""
 
-    async def _wound(
-        self, fleet: Fleet, link: Link, broker: Mosquitto, gateway: GatewayProcess, progress: Progress
-    ) -> None:
-        events = ["power"] * self._cuts
-        for wound, often in WOUNDS.items():
-            events += [wound] * max(1, often * self._cuts // 1000)
-        self._dice.shuffle(events)
-        while fleet.counts().connected < self._nodes:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-        for event in progress.track(events, description="wounds"):
-            await asyncio.sleep(self._dice.expovariate(CUTS_PER_S))
-            self.done[event] += 1
-            match event:
-                case "power":
-                    while not fleet.cut(self._dice.randrange(self._nodes), self._dice.uniform(*OFF_S)):  # noqa: ASYNC110
-                        await asyncio.sleep(0.01)
-                case "broker":
-                    broker.kill()
-                    await asyncio.sleep(self._dice.uniform(0.1, 5))
-                    broker.start()  # on this thread: the kernel ends it with the one that started it
-                case "gateway":
+    def __init__(self, nodes: int, cuts: int, seed: int) -> None:
+        self._nodes, self._dice = nodes, random.Random(seed)
+        self._up_at = [0] * nodes
+        kinds: list[FaultKind | None] = [None] * max(1, GATEWAYS * cuts // 1000)
+        for kind, wound in WOUNDS.items():
+            kinds += [kind] * max(1, wound.often * cuts // 1000)
+        self._dice.shuffle(kinds)
+        second, self._soon = 0.0, list[Happening]()
+        self.gateways: list[int] = []
+        """City seconds after the start."""
+        for each in kinds:
+            second += SPEED * self._dice.expovariate(CUTS_PER_S)
+            if each is None:
+                self.gateways.append(round(second))
+            else:
+                self._soon += self._wounds(each, round(second))
+        self._soon.sort(key=lambda each: each.begin, reverse=True)
+        self.total = len(self._soon) + len(self.gateways)
+        self.done: dict[str, int] = {"gateway": 0, **dict.fromkeys(WOUNDS, 0)}
+        self._start: int | None = None
+
+    def _wounds(self, kind: FaultKind, begin: int) -> list[Happening]:
+        wound, dice = WOUNDS[kind], self._dice
+        lasts = max(1, round(SPEED * dice.uniform(*wound.lasts_s)))
+        count = max(1, round(self._nodes * dice.choice(wound.shares))) if wound.shares else 1
+        up = [slot for slot in range(self._nodes) if self._up_at[slot] <= begin or kind != "power_cut"]
+        slots = tuple(sorted(dice.sample(up or range(self._nodes), count))) if kind != "broker_restart" else ()
+        if kind == "power_cut":
+            self._up_at[slots[0]] = begin + lasts + UP_S * SPEED
+        found = [Happening(kind, slots, begin, begin + lasts, wound.size)]
+        if kind == "flash_full":  # a board that starts with a full flash has it harder
+            found.append(Happening("kill", slots, begin + SPEED, begin + SPEED))
+        return found
+
+    def start(self, now: int) -> None:
+        self._start = now
+
+    def reachable(self) -> Iterable[int]:
+        return range(self._nodes)
+
+    def due(self, now: int) -> list[Happening]:
+        """As `Calendar.due`."""
+        found: list[Happening] = []
+        while self._start is not None and self._soon and self._start + self._soon[-1].begin <= now:
+            each = self._soon.pop()
+            self.done[each.kind] = self.done.get(each.kind, 0) + 1
+            begin, end = self._start + each.begin, self._start + each.end
+            found.append(msgspec.structs.replace(each, begin=begin, end=end))
+        return found
+
+    def gateway_due(self, now: int) -> bool:
+        """Whether its next death has come, which then is done."""
+        if self._start is None or not self.gateways or self._start + self.gateways[0] > now:
+            return False
+        del self.gateways[0]
+        self.done["gateway"] += 1
+        return True
+
+    @property
+    def left(self) -> int:
+        return len(self._soon) + len(self.gateways)
+
+    def off_s(self) -> float:
+        return self._dice.uniform(*GATEWAY_OFF_S)
+
+
+class Killed:
+    """A broker that is not stopped in an orderly way."""
+
+    def __init__(self, broker: Mosquitto) -> None:
+        self.stop, self.start = broker.kill, broker.start
+
+
+async def soak(
+    folder: Path, nodes: int, cuts: int, seed: int, progress: Progress
+) -> tuple[Ledger, Fleet, dict[str, int], bool]:
+    """(the gateway's ledger, the fleet, what was done to it, whether all has arrived) after the last wound has healed.
+
+    `nodes` boards, `cuts` losses of power, other wounds in proportion.
+    """
+    plan = Plan(nodes, cuts, seed)
+    with (
+        Mosquitto(folder / "broker") as broker,
+        InfluxDB(folder / "influx") as influx,
+        GatewayProcess(folder / "gateway", broker, influx.url, "soak") as gateway,
+    ):
+        scenario, where = load(None), Broker("127.0.0.1", broker.port)
+        wanted = settings(scenario, where, nodes=nodes, speed=SPEED, duration_s=3 * cuts, seed=1)
+        wanted = msgspec.structs.replace(wanted, keepalive_s=KEEPALIVE_S, wounds=True)
+        fleet = Fleet(folder / "fleet", wanted, scenario)
+        injector = Injector(fleet, plan, Killed(broker))
+        async with injector.running():
+            while fleet.counts().connected < nodes:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            plan.start(fleet.pace.now_us() // 1_000_000)
+            bar = progress.add_task("wounds", total=plan.total)
+            while plan.left:
+                await asyncio.sleep(0.1)
+                if plan.gateway_due(fleet.pace.now_us() // 1_000_000):
                     gateway.kill()
-                    await asyncio.sleep(self._dice.uniform(0.1, 5))
+                    await asyncio.sleep(plan.off_s())
                     gateway.start(ready=False)
-                case "cut":
-                    link.cut(self._dice, self._dice.choice((0.05, 0.5, 1)))
-                case "dead":
-                    link.dead(self._dice, self._dice.choice((0.05, 0.3)), self._dice.uniform(1, 30))
-                case "fill":
-                    slot = self._dice.randrange(self._nodes)
-                    fleet.fill(slot, True)
-                    self._full.append(slot)
-                    fleet.cut(slot, 0.1)
+                progress.update(bar, completed=plan.total - plan.left)
+            injector.heal()
+            progress.console.print("Waiting until all has arrived ...")
 
-    async def _settled(self, gateway: GatewayProcess, fleet: Fleet) -> bool:
-        ledger = gateway.ledger()
-        return ledger.waiting == 0 and ledger.received - ledger.duplicates >= fleet.counts().acked
+            async def settled() -> bool:
+                ledger = gateway.ledger()
+                return ledger.waiting == 0 and ledger.received - ledger.duplicates >= fleet.counts().acked
+
+            arrived = await fleet.drain(settled, DRAIN_S)
+            return gateway.ledger(), fleet, plan.done | {"power_cut": fleet.supply.cuts}, arrived
 
 
 def main() -> int:
@@ -112,10 +187,10 @@ def main() -> int:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with tempfile.TemporaryDirectory() as temporary, Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        soak = Soak(given.data or Path(temporary), given.nodes, given.cuts, given.seed)
-        ledger, fleet, arrived = asyncio.run(soak.run(bar))
+        folder = given.data or Path(temporary)
+        ledger, fleet, done, arrived = asyncio.run(soak(folder, given.nodes, given.cuts, given.seed, bar))
     counts = fleet.counts()
-    on = {"nodes": given.nodes, "speed": SPEED, "seed": given.seed, **{f"wounds_{k}": n for k, n in soak.done.items()}}
+    on = {"nodes": given.nodes, "speed": SPEED, "seed": given.seed, **{f"wounds_{k}": n for k, n in done.items()}}
     lost = counts.made - counts.dropped - (ledger.received - ledger.duplicates)
     missing = max(0, counts.acked - (ledger.received - ledger.duplicates))
     for metric, value in {

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from gateway.records import Incident, Ledger
 from sim_hardware.fleet.fleet import FleetError
+from sim_hardware.fleet.inject import FOREVER, Record
 from sim_hardware.fleet.slots import Counts
 from sim_hardware.fleet.snapshot import Curve, Heard, Snapshot
 from sim_hardware.fleet.view import LiveView, OutputClosed, PlainView, is_screen, make_view, tell
@@ -20,7 +21,14 @@ START = 1_795_417_200
 COUNTS = Counts(10, 12_345, 12_340, 5, 0, 10)
 
 
-def snapshot(incidents: int = 4, crashes: int = 0) -> Snapshot:
+def snapshot(
+    incidents: int = 4,
+    crashes: int = 0,
+    started: int = 30,
+    dark: int = 0,
+    late: int = 0,
+    faults: tuple[Record, ...] = (),
+) -> Snapshot:
     """A city with a long curve that is lowest at its end, and incidents of long words."""
     found = tuple(
         Incident(str(n), "jam", "riverside", f"traffic-{n:04d}", "", "warning", START + 60 * n, None, "word " * 40)
@@ -29,7 +37,8 @@ def snapshot(incidents: int = 4, crashes: int = 0) -> Snapshot:
     curve = Curve("mean PM2.5", "ug/m3", tuple(float(value) for value in range(100, 0, -1)))
     heard = Heard(Ledger(37_035, 37_000, 35, 0, 0, 0), found, False, {"air": curve})
     kinds = dict.fromkeys(("traffic", "water", "air"), COUNTS)
-    return Snapshot(61.0, START, 30, crashes, Counts(30, 37_035, 37_020, 15, 0, 30), kinds, heard)
+    counts = Counts(30, 37_035, 37_020, 15, 0, 30)
+    return Snapshot(61.0, START, 30, crashes, counts, kinds, heard, started, dark, late, faults)
 
 
 def drawn(now: Snapshot, width: int, height: int) -> list[str]:
@@ -70,6 +79,51 @@ def test_crashes_are_shown() -> None:
     assert "board crashes: 3" in loud
     assert "crash" not in drawn(snapshot(), 100, 30)[0]
     assert "board crashes: 3" in drawn(snapshot(crashes=3), 100, 30)[0]
+
+
+FAULTS = (
+    Record("link_loss", ("air-0001", "air-0002"), START - 60, START + 60),
+    Record("broker_restart", (), START - 120, START - 90),
+    Record("power_cut", ("water-0007",), START - 3600, FOREVER, cause="city"),
+)
+
+
+def test_faults_are_shown_on_one_line() -> None:
+    """The newest first, whether they go on, and how many boards are without power or late; nothing where none is."""
+    everything = snapshot(incidents=12, crashes=3, dark=4, late=2, faults=FAULTS)
+    lines = drawn(everything, 140, 24)
+    (line,) = [each for each in lines if "faults" in each]
+    assert line.rstrip() == (
+        "no power: 4, late: 2  faults: 06:59 link_loss 2 nodes (now); 06:58 broker_restart; "
+        "06:00 power_cut water-0007 (now)"
+    )
+    assert len(drawn(everything, 80, 16)) <= 16
+    assert not any("no power" in each or "faults" in each for each in drawn(snapshot(), 140, 24))
+    assert any(each.rstrip() == "late: 2" for each in drawn(snapshot(late=2), 140, 24))
+
+
+def test_the_start_of_many_boards_shows_how_far_it_is() -> None:
+    """A bar, until all have power."""
+    (line,) = [each for each in drawn(snapshot(started=12), 100, 30) if "starting boards" in each]
+    assert line.rstrip().endswith("12/30")
+    assert line.index("╺") - line.index("━") == 12, "of thirty columns"
+    assert not any("starting" in each for each in drawn(snapshot(), 100, 30))
+
+
+def test_a_plain_view_says_each_fault_once() -> None:
+    """In order of time; and what boards lack, in its lines."""
+    out = io.StringIO()
+    view = PlainView(Console(file=out), "ganglion demo")
+    view.show(snapshot(faults=FAULTS[1:], started=20))
+    over = Record("power_cut", ("water-0007",), START - 3600, START, cause="city")
+    view.show(snapshot(faults=(*FAULTS[:2], over), dark=1))
+    said = [line for line in out.getvalue().splitlines() if line.startswith("fault")]
+    assert said == [
+        "fault 06:00 power_cut water-0007 (now)",
+        "fault 06:58 broker_restart",
+        "fault 06:59 link_loss 2 nodes (now)",
+    ]
+    assert "20 started" in out.getvalue()
 
 
 @pytest.mark.parametrize(

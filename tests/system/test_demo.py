@@ -137,7 +137,7 @@ def test_what_it_stored_can_be_asked_again(ended: tuple[Path, str, dict[str, Any
         again = subprocess.run(
             [*GANGLION, "demo", "--data", str(data)], capture_output=True, text=True, timeout=SECONDS, check=False
         )
-        assert (again.returncode, "a run that still goes on" in again.stderr) == (1, True)
+        assert (again.returncode, "a run that still goes on" in again.stderr) == (2, True)
         answer = subprocess.run(
             [*GANGLION, "query", "pm2_5", *narrow, "--format", "json", "--config", str(data / "ganglion.toml")],
             capture_output=True,
@@ -191,10 +191,43 @@ def test_what_is_stored_is_what_happened(ended: tuple[Path, str, dict[str, Any]]
             case "traffic":
                 wanted = (seen[:, 0] + seen[:, 2]).sum() / 60
                 assert vehicles[place.node] == pytest.approx(wanted, abs=5 * wanted**0.5), place.node
-            case "air":
-                if place.node != "air-0002":  # which is stuck
-                    assert particles[place.node] == pytest.approx(seen[:, 1].mean(), abs=0.5), place.node
+            case "air" if place.node != "air-0002":  # which is stuck
+                assert particles[place.node] == pytest.approx(seen[:, 1].mean(), abs=0.5), place.node
                 assert pressure[place.node] == pytest.approx(seen[:, 6].mean(), abs=5), place.node
+
+
+def test_with_faults_all_arrives_and_a_script_can_read_it(tmp_path: Path) -> None:
+    """The broker of the demo restarts, boards fail; the report alone is on standard output."""
+    (tmp_path / "f.toml").write_text(
+        '[[fault]]\nkind = "broker_restart"\nat = 4\nlasts = 2\n'
+        '[[fault]]\nkind = "kill"\nat = 7\nnodes = "50 %"\n'
+        '[[fault]]\nkind = "latency"\nat = 2\nlasts = 3\nsize = 100\n'
+    )
+    options = ["--nodes", "6", "--duration", "5", "--speed", "120", "--seed", "5", "--data", str(tmp_path / "data")]
+    answer = subprocess.run(
+        [*GANGLION, "demo", *options, "--faults", str(tmp_path / "f.toml"), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    report = json.loads(answer.stdout)
+    assert report["faults"] == {"broker_restart": 1, "kill": 1, "latency": 1}
+    zero = ("gaps", "dead_letters", "packs_waiting", "packs_unsent", "packs_dropped", "crashes")
+    assert {name: report[name] for name in zero} == dict.fromkeys(zero, 0)
+    assert report["packs_written"] >= report["packs_sent"] > 0
+    records = [json.loads(line) for line in (tmp_path / "data/faults.jsonl").read_text().splitlines()]
+    begin = report["city_begin"]
+    assert [(each["kind"], each["begin"] - begin, each["end"] - begin) for each in records] == [
+        ("latency", 120, 300),
+        ("broker_restart", 240, 360),
+        ("kill", 420, 420),
+    ]
+    assert [(len(each["nodes"]), each["size"]) for each in records] == [(6, 100), (0, 0), (3, 0)]
+    assert "fault 07:04 broker_restart" in answer.stderr
+    first = json.loads((tmp_path / "data/truth.jsonl").read_text().splitlines()[0])
+    assert first["run"]["end"] == begin + report["city_s"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -357,6 +390,8 @@ def test_on_a_terminal(tmp_path: Path, environment: dict[str, str], live: bool) 
         (["--scenario", "{folder}/far.toml"], "far.toml:5: incident[0].end: Expected `int` <= 10000000"),
         (["--reopen", "--data", "{folder}/none"], "holds no database of a demo"),
         (["--report", "{folder}/none/r.json"], "cannot be written: name a file in a folder that exists"),
+        (["--faults", "{folder}/f.toml"], "f.toml:2: fault[0].kind: there is no fault 'kils'; the nearest is kill"),
+        (["--faults", "{folder}/none.toml"], "name a file that is there, or `random`"),
         (["--nodes", "0"], "Invalid value for '--nodes'"),
         (["--duration", "inf"], "Invalid value for '--duration'"),
         (["--duration", "nan"], "Invalid value for '--duration'"),
@@ -378,6 +413,7 @@ def test_what_it_refuses(tmp_path: Path, options: list[str], message: str) -> No
     far = '[[incident]]\nkind = "smoke"\nbegin = 0\nend = 4000000000000000000\n'
     (tmp_path / "far.toml").write_text(f'site = "riverside"\n{far}')
     (tmp_path / "s.toml").write_text('site = "riverside"\n[[incidents]]\nkind = "smoke"\n')
+    (tmp_path / "f.toml").write_text('[[fault]]\nkind = "kils"\nat = 1\n')
     answer = subprocess.run(
         [*GANGLION, "demo", "--duration", "1", *(each.format(folder=tmp_path) for each in options)],
         capture_output=True,
@@ -387,7 +423,7 @@ def test_what_it_refuses(tmp_path: Path, options: list[str], message: str) -> No
         cwd=tmp_path,
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "300"},
     )
-    assert answer.returncode != 0
+    assert answer.returncode == 2
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr
     assert (earlier / "truth.jsonl").read_text() == "what happened"

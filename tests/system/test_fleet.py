@@ -19,7 +19,9 @@ from gateway.errors import GanglionError
 from gateway.records import Ledger
 from sim_hardware.city.scenario import Scenario
 from sim_hardware.fleet import run as fleet_run
-from sim_hardware.fleet.fleet import Broker, Fleet, FleetError, settings
+from sim_hardware.fleet.fleet import Broker, Fleet, settings
+from sim_hardware.fleet.inject import Injector
+from sim_hardware.fleet.nurseries import NurseryError
 from sim_hardware.fleet.report import Report
 from sim_hardware.fleet.snapshot import Heard
 from sim_hardware.fleet.stop import Stop
@@ -123,7 +125,7 @@ async def one_run(
     out = io.StringIO()
     with Stop() as stop:
         view = PlainView(Console(file=out), "")
-        report, trouble = await fleet_run.run(Fleet(folder, wanted, scenario), 1.5, view, hear, stop)
+        report, trouble = await fleet_run.run(Injector(Fleet(folder, wanted, scenario)), 1.5, view, hear, stop)
     return report, trouble, out.getvalue()
 
 
@@ -171,8 +173,8 @@ async def test_a_nursery_that_dies_is_reported_too(tmp_path: Path, broker: Mosqu
                 os.kill(int(process.name), signal.SIGKILL)
 
     report, trouble, _ = await one_run(tmp_path, broker.port, hear)
-    assert isinstance(trouble, FleetError)
-    assert "the nursery ended" in str(trouble)
+    assert isinstance(trouble, NurseryError)
+    assert "a nursery ended" in str(trouble)
     assert report.nodes == 3
 
 
@@ -206,10 +208,10 @@ def test_the_fleet_alone_against_a_broker_with_a_password(tmp_path: Path) -> Non
     assert answer.stdout.splitlines()[-1] == f"{report['packs_sent']} packs sent; board crashes: 0."
 
 
-def test_a_fleet_without_a_broker_says_so(tmp_path: Path) -> None:
-    """The packs stay in the nodes; exit code 1 and the address."""
+def test_a_broker_that_is_none_is_refused() -> None:
+    """In one sentence, with the exit code of a wrong command line."""
     answer = subprocess.run(
         [*GANGLION, "fleet", "--broker", "http://x"], capture_output=True, text=True, timeout=SECONDS, check=False
     )
-    assert (answer.returncode, answer.stderr.count("\n")) == (1, 1)
+    assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)
     assert "write mqtt://host:port" in answer.stderr
