@@ -5,6 +5,7 @@ import contextlib
 import json
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from statistics import mean
@@ -19,6 +20,7 @@ from sim_hardware.city.city import FAULTS, City
 from sim_hardware.city.feed import RING, Feed
 from sim_hardware.city.scenario import DAY_S, Place, Scenario, beginning, places
 from sim_hardware.fleet import image
+from sim_hardware.fleet.fitted import fitted
 from sim_hardware.fleet.nurseries import Nurseries
 from sim_hardware.fleet.pace import Pace
 from sim_hardware.fleet.slots import Counts, Slots, Wounds
@@ -95,7 +97,7 @@ class Fleet:
         self.pace = Pace(self.folder / "pace", s.start, s.speed, s.nodes)
         self._write_ahead()
         try:
-            await self._nurseries.start(board, {place.kind: None for place in self.places})
+            await self._nurseries.start(board, Counter(place.kind for place in self.places))
             with ungrouped():
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(self._nurseries.attend(self._hear))]
@@ -231,6 +233,8 @@ class Fleet:
         if s.broker.user is not None:
             mqtt |= {"user": s.broker.user, "password": s.broker.password or ""}
         config = {"kind": place.kind, "site": self.scenario.site, "node": place.node, "mqtt": mqtt}
+        if place.kind == "water" and (sensors := fitted(self.scenario).config()):
+            config["sensors"] = sensors
         config |= {"wifi": {"ssid": "emulated", "key": ""}, **s.config}
         emulation = {
             "slot": place.slot,

@@ -3,10 +3,10 @@
 from typing import Final
 
 import numpy as np
-from msgspec import Struct
 
 from sim_hardware.city.city import DRIFT, Floats
 from sim_hardware.city.incidents import DEAD, STUCK, TAMPER
+from sim_hardware.fleet.fitted import Fitted
 from sim_hardware.fleet.models import Column, Dice, Event, Mask, around, faulty, rounded, samples
 
 _DAY_S: Final = 86_400.0
@@ -21,15 +21,6 @@ _SURE: Final = 2
 _THERMOMETER_S: Final = 10.75
 _FROST, _THAW = 3.0, 4.0
 _STATES: Final = ("tamper", "reverse_flow", "frost")
-
-
-class Fitted(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a water node is configured to have: as DEFAULTS of firmware/sensors/water.py."""
-
-    litres_per_pulse: int = 1
-    reeds: int = 1
-    temperature: bool = False
-    tamper: bool = False
 
 
 class Water:

@@ -24,10 +24,11 @@ from sim_hardware.city import truth
 from sim_hardware.city.city import FAULTS, City
 from sim_hardware.city.scenario import Scenario, places
 from sim_hardware.fleet.counters import Traffic
+from sim_hardware.fleet.fitted import fitted
 from sim_hardware.fleet.fleet import Settings
 from sim_hardware.fleet.kind import NAME, Kind
 from sim_hardware.fleet.line import UNDER_WAY, Line, Message
-from sim_hardware.fleet.meters import Fitted, Water
+from sim_hardware.fleet.meters import Water
 from sim_hardware.fleet.models import Dice, Model
 from sim_hardware.fleet.pace import Pace
 from sim_hardware.fleet.slots import Counts
@@ -59,8 +60,8 @@ class Modelled:
 
     firmware = NAME
 
-    def __init__(self, folder: Path, settings: Settings, scenario: Scenario, fitted: Fitted = Fitted()) -> None:  # noqa: B008
-        """`fitted` is what all meters have. Raises ConfigError for what modelled nodes cannot be configured to be."""
+    def __init__(self, folder: Path, settings: Settings, scenario: Scenario) -> None:
+        """Raises ConfigError for what modelled nodes cannot be configured to be."""
         self.folder = folder.resolve()
         self.settings = settings
         self.scenario = scenario
@@ -73,7 +74,8 @@ class Modelled:
         """What has been lived through, Unix seconds."""
         # Not the dice of the city, which has the seed's own.
         dice = [np.random.default_rng(each) for each in np.random.SeedSequence(settings.seed, spawn_key=(7,)).spawn(3)]
-        sensors: tuple[Callable[[int, Dice], Model], ...] = (Traffic, lambda n, dice: Water(n, dice, fitted), Air)
+        fit = fitted(scenario)
+        sensors: tuple[Callable[[int, Dice], Model], ...] = (Traffic, lambda n, dice: Water(n, dice, fit), Air)
         self._kinds = []
         for i, kind in enumerate(KINDS):
             where = self.places[i :: len(KINDS)]

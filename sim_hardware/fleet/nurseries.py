@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,15 @@ class Nurseries:
         self._log = log
         self._of_kind: dict[str, asyncio.subprocess.Process] = {}
 
-    async def start(self, board: Path, kinds: Iterable[str]) -> None:
-        """`board` is the path of the boards' file system. In sessions of their own: a Ctrl-C is not for them."""
+    async def start(self, board: Path, kinds: Mapping[str, int]) -> None:
+        """`board` is the path of the boards' file system, `kinds` how many boards there are of each.
+
+        They are in sessions of their own: a Ctrl-C is not for them.
+        """
         with self._log.open("ab") as log:
-            for kind in kinds:
+            for kind, boards in kinds.items():
                 self._of_kind[kind] = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "sim_hardware.fleet.nursery", str(board), kind),
+                    *(sys.executable, "-m", "sim_hardware.fleet.nursery", str(board), kind, str(boards)),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=log,

@@ -25,7 +25,7 @@ HEAP = "256K"
 
 _PROGRAM = """
 import nursery
-cause = nursery.serve({kind!r}, {orders}, {answers}, {deaths}, {functions})
+cause = nursery.serve({kind!r}, {boards}, {orders}, {answers}, {deaths}, {functions})
 if cause is not None:
     import power
     power.on(cause)
@@ -43,14 +43,16 @@ class _Function(ctypes.Structure):
 
 
 def main() -> None:
-    """Serve until standard input ends. `sys.argv` has the path of the boards' file system and the kind of node."""
-    _, path, kind = sys.argv
+    """Serve until standard input ends. `sys.argv` has the path of the boards' file system, the kind of node, and how
+    many there are."""
+    _, path, kind, boards = sys.argv
     os.environ["MICROPYPATH"] = f"{path}:.frozen"
     # Boards are to find nothing on their standard input, and their console on the other two.
     orders, answers = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+    os.dup2(2, 1)  # what anything prints is no answer
     # CPython's own handler of a signal writes to this pipe at once, whatever program runs.
     deaths, wake = os.pipe()
     for end in (orders, deaths, wake):  # a read that takes what there is
@@ -60,7 +62,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the fleet, which then closes our input
     lent = _lend()
     functions = [ctypes.addressof(each) for each in lent]
-    program = _PROGRAM.format(kind=kind, orders=orders, answers=answers, deaths=deaths, functions=functions)
+    settings = {"kind": kind, "boards": int(boards), "orders": orders, "answers": answers, "deaths": deaths}
+    program = _PROGRAM.format(functions=functions, **settings)
     os._exit(micropython_run.run_main(["micropython", "-X", f"heapsize={HEAP}", "-c", program]) & 0xFF)
 
 

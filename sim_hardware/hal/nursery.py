@@ -5,6 +5,7 @@
 
 import json
 import struct
+from array import array
 
 import power
 import uctypes
@@ -35,15 +36,40 @@ def _object(word):
 
 
 def _word(returned):
-    """The word that a function of the C library has returned; in a list, for it is no object."""
-    return struct.unpack("q", _elements(returned, 1))[0]
+    """The number (an `int` of C) that a function of the C library has returned; in a list, for it is no object."""
+    return struct.unpack("i", _elements(returned, 1)[:4])[0]
 
 
-def serve(kind, orders, answers, deaths, functions):
+class _Living:
+    """(pid, slot) of each board that lives. The room is taken at once: a dict of thousands would splinter a heap."""
+
+    def __init__(self, boards):
+        self._pids, self._slots = array("i", bytearray(4 * boards)), array("i", bytearray(4 * boards))
+        self.count = 0
+
+    def add(self, pid, slot):
+        self._pids[self.count], self._slots[self.count] = pid, slot
+        self.count += 1
+
+    def pop(self, pid):
+        """The slot of a board that lives no more."""
+        i = 0
+        while self._pids[i] != pid:
+            i += 1
+        slot = self._slots[i]
+        self.count -= 1
+        self._pids[i], self._slots[i] = self._pids[self.count], self._slots[self.count]
+        return slot
+
+    def pids(self):
+        return self._pids[: self.count]
+
+
+def serve(kind, boards, orders, answers, deaths, functions):
     """Start boards as ordered, and tell of their ends. Returns, in each child, the cause of its reset.
 
-    The first three are file descriptors; `functions` are the addresses of function objects: fork, waitpid, prctl, kill
-    and close of the C library.
+    `boards` live at once at most. `orders`, `answers` and `deaths` are file descriptors; `functions` are the addresses
+    of function objects: fork, waitpid, prctl, kill and close of the C library.
     """
     power.load(kind)
     fork, waitpid, prctl, kill, close = [_object(address) for address in functions]
@@ -55,17 +81,17 @@ def serve(kind, orders, answers, deaths, functions):
     poll = select.poll()
     poll.register(inbox, select.POLLIN)
     poll.register(woken, select.POLLIN)
-    slots = {}
+    living = _Living(boards)
     buffer, rest = bytearray(4096), b""
     while True:
         ready = [each for each, _ in poll.poll()]
         if woken in ready:
             woken.readinto(buffer)
-            while slots:
+            while living.count:
                 pid = _word([waitpid(_object(_ANY_CHILD), _object(status_at), _object(_WNOHANG))])
                 if pid <= 0:
                     break
-                outbox.write(json.dumps({"slot": slots.pop(pid), "pid": pid, "exit": _exit_code(status)}) + "\n")
+                outbox.write(json.dumps({"slot": living.pop(pid), "pid": pid, "exit": _exit_code(status)}) + "\n")
         if inbox not in ready:
             continue
         n = inbox.readinto(buffer)
@@ -83,12 +109,14 @@ def serve(kind, orders, answers, deaths, functions):
                     close(_object(fd))
                 power.enter(order["folder"])
                 return order["cause"]
-            slots[pid] = order["slot"]
+            if pid < 0:
+                raise OSError("this machine takes no more processes")
+            living.add(pid, order["slot"])
             outbox.write(json.dumps({"slot": order["slot"], "pid": pid}) + "\n")
-    for pid in slots:
+    for pid in living.pids():
         kill(_object(pid), _object(_SIGKILL))
-    while slots:
-        slots.pop(_word([waitpid(_object(_ANY_CHILD), _object(status_at), _object(_WALL))]), None)
+    while living.count:
+        living.pop(_word([waitpid(_object(_ANY_CHILD), _object(status_at), _object(_WALL))]))
     return None
 
 

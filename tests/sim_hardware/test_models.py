@@ -25,7 +25,8 @@ from sim_hardware.city.city import DRIFT, FAULTS, FIELDS, Floats
 from sim_hardware.city.incidents import DEAD, STUCK, TAMPER
 from sim_hardware.fleet import models, packs, stations
 from sim_hardware.fleet.counters import Traffic
-from sim_hardware.fleet.meters import Fitted, Water
+from sim_hardware.fleet.fitted import Fitted
+from sim_hardware.fleet.meters import Water
 from sim_hardware.fleet.models import Event, Model
 from sim_hardware.fleet.stations import Air
 from tests.firmware.importer import load

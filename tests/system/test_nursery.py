@@ -42,7 +42,7 @@ class Nursery:
         self.feed, self.slots = Feed(folder / "feed", BOARDS), Slots(folder / "slots", BOARDS)
         self.feed.write(start, np.zeros((BOARDS, FIELDS)))
         self.pace = Pace(folder / "pace", start, 1.0, BOARDS)
-        command = [sys.executable, "-m", "sim_hardware.fleet.nursery", str(image), "water"]
+        command = [sys.executable, "-m", "sim_hardware.fleet.nursery", str(image), "water", "16"]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=ROOT, start_new_session=True)
 
