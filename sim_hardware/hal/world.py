@@ -30,7 +30,7 @@ class World:
         self.nap = 0  # and at least
         self.look_us = LOOK  # of its own time, after which it looks at what comes from outside
         self.limit = 0  # how far the real clock allowed the board's time to come at the last look
-        self.look_by = 0
+        self.look_by = 0  # when it looks outside again, whatever is due
         self.stirred = False  # whether hardware has done something that a program may wait for
         self.next = 0  # when hardware next does something, as far as that is known; 0 when it has to be asked
         self.now = self.boot = utime.time_ns() // 1000

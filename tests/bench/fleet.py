@@ -13,10 +13,8 @@ from pathlib import Path
 from threading import Lock
 
 import msgspec
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from rich.console import Console
 
 from gateway.errors import GanglionError
@@ -24,6 +22,7 @@ from sim_hardware.city.scenario import Scenario
 from sim_hardware.fleet.fleet import Broker, Fleet, settings
 from sim_hardware.fleet.modelled import Modelled
 from sim_hardware.servers import Mosquitto
+from tests.bench.hearer import Hearer
 from tests.bench.result import show
 
 MANY, MANY_WINDOWS = 10_000, 3
@@ -32,8 +31,6 @@ CITY = 300
 START_S, DRAIN_S = 600.0, 120.0
 WINDOW_S = 60
 MONTH_D, MODELLED_SPEED = 30, 100_000.0
-_RECEIVE = 2000
-"""Packs on their way to the subscriber at once: without a bound a slow one runs out of packet ids, and misses some."""
 
 _PACK = re.compile(rb'"bt":(\d+),"n":"boot","v":(\d+)\},\{"n":"seq","v":(\d+)')
 
@@ -43,9 +40,7 @@ class Counter:
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
-        self._next: dict[tuple[str, bytes], int] = {}
-        self._skipped: set[tuple[str, bytes, int]] = set()
-        self._heard = 0
+        self._heard: set[tuple[str, int, int]] = set()
         self._lock = Lock()
         self.lateness_s: list[float] | None = []
         """Of each telemetry pack: how long after the end of its window it came, in the city's time. None: not kept."""
@@ -54,37 +49,23 @@ class Counter:
         now = self._now_s()
         node = message.topic.split("/")[3]
         with self._lock:
-            for time_s, boot, number in _PACK.findall(message.payload):
-                if self._is_new(node, boot, int(number)):
-                    self._heard += 1
-                    if self.lateness_s is not None and message.topic.endswith("telemetry"):
-                        self.lateness_s.append(now - int(time_s))
-
-    def _is_new(self, node: str, boot: bytes, seq: int) -> bool:
-        """Millions of packs come in order: of those only how far they are is kept."""
-        expected = self._next.get((node, boot), 0)
-        if seq >= expected:
-            self._skipped.update((node, boot, each) for each in range(expected, seq))
-            self._next[node, boot] = seq + 1
-            return True
-        if (node, boot, seq) in self._skipped:
-            self._skipped.remove((node, boot, seq))
-            return True
-        return False
+            for time_s, boot, seq in _PACK.findall(message.payload):
+                pack = node, int(boot), int(seq)
+                if self.lateness_s is not None and pack not in self._heard and message.topic.endswith("telemetry"):
+                    self.lateness_s.append(now - int(time_s))
+                self._heard.add(pack)
 
     def __len__(self) -> int:
         with self._lock:
-            return self._heard
+            return len(self._heard)
 
 
 @contextmanager
 def listening(port: int, counter: Counter) -> Iterator[None]:
     """The counter hears all packs of the broker until the block ends."""
-    client = Client(CallbackAPIVersion.VERSION2, client_id="bench", protocol=MQTTv5)
+    client = Client(CallbackAPIVersion.VERSION2, client_id="bench", clean_session=True)
     client.on_message = lambda _client, _data, message: counter.take(message)
-    properties = Properties(PacketTypes.CONNECT)
-    properties.ReceiveMaximum = _RECEIVE
-    client.connect("127.0.0.1", port, properties=properties)
+    client.connect("127.0.0.1", port)
     client.subscribe([("ganglion/v1/+/+/telemetry", 1), ("ganglion/v1/+/+/health", 1), ("ganglion/v1/+/+/event", 1)])
     client.loop_start()
     try:
@@ -210,9 +191,7 @@ async def month(folder: Path, console: Console, nodes: int = CITY, days: int = M
         duration_s = (city_s + 86_400) / MODELLED_SPEED
         wanted = settings(plan, where, nodes=nodes, speed=MODELLED_SPEED, duration_s=duration_s, seed=1)
         fleet = Modelled(folder / "fleet", wanted, plan)
-        counter = Counter(lambda: fleet.pace.now_us() / 1e6)
-        counter.lateness_s = None
-        with listening(broker.port, counter):
+        with Hearer(broker.port, folder / "hearer") as counter:
             console.print(f"{days} days of {nodes} modelled nodes ...")
             began = time.monotonic()
             async with fleet.running():
@@ -233,7 +212,7 @@ async def month(folder: Path, console: Console, nodes: int = CITY, days: int = M
     return arrived and not lost
 
 
-async def _all_heard(fleet: Fleet | Modelled, counter: Counter) -> bool:
+async def _all_heard(fleet: Fleet | Modelled, counter: Counter | Hearer) -> bool:
     return len(counter) >= fleet.counts().acked
 
 
