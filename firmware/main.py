@@ -1,10 +1,16 @@
 # Builds the one node that the board is configured to be, and runs it.
 
+import gc
+
 import machine
+from micropython import const
+
+_COLLECT_EVERY = const(16)  # so much of the heap, while the modules come: what stays of them then lies together
 
 
 def build():
     """The node. What only the start needs is not in memory any more."""
+    gc.threshold((gc.mem_free() + gc.mem_alloc()) // _COLLECT_EVERY)
     from node import setup
 
     node = setup.build()

@@ -18,13 +18,14 @@ _NATIVE = ("-march=x64", "-X", "emit=native") if platform.machine() in ("x86_64"
 and no room in the board's heap."""
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, sources: tuple[str, ...] = _SOURCES) -> Path:
     """Compile everything a board needs into `folder`, and return the path to give to MICROPYPATH.
 
-    What was compiled is kept, and compiled again only when its source is newer. Raises ImageError.
+    `sources` are the folders whose files stand at its root; the chips are always there. What was compiled is kept, and
+    compiled again only when its source is newer. Raises ImageError.
     """
     wanted = {}
-    for source in _SOURCES:
+    for source in sources:
         for path in (ROOT / source).rglob("*.py"):
             wanted[path] = folder / path.relative_to(ROOT / source).with_suffix(".mpy")
     for path in (ROOT / "sim_hardware/chips").rglob("*.py"):
@@ -48,5 +49,5 @@ def _fresh(source: Path, target: Path) -> bool:
 
 def _compile(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    native = _NATIVE if source.is_relative_to(_EMULATION[0]) or source.is_relative_to(_EMULATION[1]) else ()
-    target.write_bytes(compile_file(source, *native))
+    native = any(source.is_relative_to(folder) for folder in _EMULATION)
+    target.write_bytes(compile_file(source, *(_NATIVE if native else ())))

@@ -15,7 +15,9 @@ import utime
 # start of the city (us), monotonic start (us), speed, end of the city (us), recheck and nap (real ms)
 PACE = "<qqdqqq"
 FOREVER = 1 << 62
-LOOK = 100_000  # us between looks at sockets, at the least; at speed the board's time for 20 ms of real time
+# us of the board's time between looks at sockets: 20 ms of real time, but no less and no more than this. A board that
+# makes a window a minute must see between two of them that the broker has acknowledged the one before.
+LOOK, LOOK_AT_SPEED = 100_000, 15_000_000
 _ASK = 1_000_000  # us
 SPIN = 200  # reads of the clock without a pause, after which a busy-waiting loop is given its time
 
@@ -59,7 +61,7 @@ class World:
         self._pace_file.seek(0)
         fields = struct.unpack(PACE, self._pace_file.read(struct.calcsize(PACE)))
         self.start, self.mono, self.speed, self.end, self.recheck, self.nap = fields
-        self.look_us = max(LOOK, int(self.speed * 20_000))
+        self.look_us = min(max(LOOK, int(self.speed * 20_000)), LOOK_AT_SPEED)
         self.next = 0  # the city is known for longer, and with it what comes
         self._checked = utime.ticks_ms()
         if self.wounds:

@@ -161,7 +161,7 @@ def loops(lab: Lab, minutes: int = 10) -> Iterator[Result]:
         folder = lab.node("traffic", broker, sensors={"lanes": LANES})
         life = _LOOPS.replace("WINDOWS", str(minutes + 1))
         street = _STREET.replace("VEHICLES", str(driven))
-        found = lab.run(fast(folder, begin(minutes, 60)) + node_program("traffic", life, street), folder)
+        found = lab.run(fast(folder, begin(minutes, 60), 1_000) + node_program("traffic", life, street), folder)
         for _ in range(minutes + 1):
             for name, value in values(decoded(city.next())).items():
                 lane, _, quantity = name.partition("/")
