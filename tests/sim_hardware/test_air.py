@@ -253,6 +253,7 @@ def theirs() -> Shape:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("figure", "tolerance"),
     [
@@ -273,6 +274,7 @@ def test_air_has_the_shape_of_air_in_beijing(figure: str, tolerance: float) -> N
     assert getattr(ours(), figure) == pytest.approx(getattr(theirs(), figure), abs=tolerance)
 
 
+@pytest.mark.soak
 def test_the_default_is_a_city_in_europe() -> None:
     """Of winter and spring, which are dirtier than the year."""
     hours, _ = live_air(EUROPE, scattered(12), WINTER, 120)
