@@ -9,7 +9,7 @@ When its input ends it cuts the power of all nodes, and ends.
 
 What boards have in common is in memory once: the interpreter and, in its heap, the modules that a board of this kind
 loads when it starts. So a nursery is of one kind of node. Its loop runs in the interpreter itself
-(`sim_hardware/hal/nursery.py`), which is lent five functions of the C library; where the loop returns a board begins.
+(`sim_hardware/hal/nursery.py`), which is lent some functions of the C library; where the loop returns a board begins.
 This half only gets it there.
 """
 
@@ -31,7 +31,7 @@ if cause is not None:
     power.on(cause)
 """
 
-_LENT = (("fork", 0), ("waitpid", 3), ("prctl", 2), ("kill", 2), ("close", 1))
+_LENT = (("fork", 0), ("waitpid", 3), ("prctl", 2), ("kill", 2), ("close", 1), ("getpid", 0), ("getppid", 0))
 """Functions of the C library, and how many words each is given."""
 
 

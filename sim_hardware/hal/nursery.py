@@ -5,6 +5,7 @@
 
 import json
 import struct
+import sys
 from array import array
 
 import power
@@ -17,6 +18,7 @@ _ITEMS = 3 * _WORD  # where a list keeps the address of its elements: behind typ
 _SIGKILL, _PR_SET_PDEATHSIG, _WNOHANG, _ANY_CHILD = 9, 1, 1, -1
 _WALL = 0x4000_0000  # of any kind; there is no object that is the word 0
 _STDOUT, _STDERR = 1, 2
+_EPIPE = 32
 
 
 def _elements(items, n):
@@ -69,10 +71,11 @@ def serve(kind, boards, orders, answers, deaths, functions):
     """Start boards as ordered, and tell of their ends. Returns, in each child, the cause of its reset.
 
     `boards` live at once at most. `orders`, `answers` and `deaths` are file descriptors; `functions` are the addresses
-    of function objects: fork, waitpid, prctl, kill and close of the C library.
+    of function objects: fork, waitpid, prctl, kill, close, getpid and getppid of the C library.
     """
     power.load(kind)
-    fork, waitpid, prctl, kill, close = [_object(address) for address in functions]
+    fork, waitpid, prctl, kill, close, getpid, getppid = [_object(address) for address in functions]
+    own = _word([getpid()])
     status = bytearray(4)
     status_at = uctypes.addressof(status)
     inbox = open(orders, "rb")  # noqa: SIM115 - kept open for the life of the nursery
@@ -91,7 +94,7 @@ def serve(kind, boards, orders, answers, deaths, functions):
                 pid = _word([waitpid(_object(_ANY_CHILD), _object(status_at), _object(_WNOHANG))])
                 if pid <= 0:
                     break
-                outbox.write(json.dumps({"slot": living.pop(pid), "pid": pid, "exit": _exit_code(status)}) + "\n")
+                _say(outbox, {"slot": living.pop(pid), "pid": pid, "exit": _exit_code(status)})
         if inbox not in ready:
             continue
         n = inbox.readinto(buffer)
@@ -103,6 +106,8 @@ def serve(kind, boards, orders, answers, deaths, functions):
             pid = _word([fork()])
             if not pid:
                 prctl(_object(_PR_SET_PDEATHSIG), _object(_SIGKILL))
+                if _word([getppid()]) != own:
+                    sys.exit(1)  # it was too late: the nursery has just died
                 for each in (inbox, outbox, woken):
                     each.close()
                 for fd in (_STDOUT, _STDERR):
@@ -112,12 +117,21 @@ def serve(kind, boards, orders, answers, deaths, functions):
             if pid < 0:
                 raise OSError("this machine takes no more processes")
             living.add(pid, order["slot"])
-            outbox.write(json.dumps({"slot": order["slot"], "pid": pid}) + "\n")
+            _say(outbox, {"slot": order["slot"], "pid": pid})
     for pid in living.pids():
         kill(_object(pid), _object(_SIGKILL))
     while living.count:
         living.pop(_word([waitpid(_object(_ANY_CHILD), _object(status_at), _object(_WALL))]))
     return None
+
+
+def _say(outbox, answer):
+    try:
+        outbox.write(json.dumps(answer) + "\n")
+    except OSError as error:
+        # Where nobody listens any more the orders have ended too, and that is how it goes on.
+        if error.errno != _EPIPE:
+            raise error  # native code knows no bare `raise`
 
 
 def _exit_code(status):

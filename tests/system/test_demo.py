@@ -115,7 +115,8 @@ def test_everything_that_was_sent_is_written_and_every_incident_found(ended: tup
     assert report["detection_delay_s"]["jam"]["max"] <= 5 * 60
     assert report["pss_kib_per_node"] > 0
     # The slowest board starts last; a machine that is busy with something else is slower still.
-    assert 60 < report["speed_reached"] <= report["speed"] == 180
+    assert report["speed"] == 180
+    assert 60 < report["speed_reached"] <= 180 * 1.01, "but for the whole seconds that boards tell"
 
 
 def test_it_says_what_happens_and_how_to_query(ended: tuple[Path, str, dict[str, Any]]) -> None:
