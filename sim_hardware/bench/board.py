@@ -26,9 +26,10 @@ import tty
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.board.compile import compile_tree
 from sim_hardware.bench.rom import CHIPS, Rom
-from sim_hardware.fleet.image import ROOT, build
 
+ROOT: Final = Path(__file__).resolve().parents[2]
 INTERPRETER: Final = Path(sys.executable).with_name("micropython")
 FLASH_BYTES: Final = 4 << 20
 BLOCKS: Final = 512
@@ -67,7 +68,7 @@ class Board:
         self._folder = folder
         self._chip = CHIPS[chip]
         folder.mkdir(parents=True, exist_ok=True)
-        self._image = build(folder / "hal", ("sim_hardware/hal",))
+        self._image = _image(folder / "hal")
         pins = runpy.run_path(str(ROOT / "firmware/boards" / f"{board.replace('-', '_')}.py"))
         told = {"kind": kind, "wifi": wifi, "blocks": blocks, "pins": _plain(pins)}
         (folder / "bench.json").write_text(json.dumps(told))
@@ -261,6 +262,16 @@ class _Program:
         self._process.kill()
         self._process.wait()
         os.close(self.fd)
+
+
+def _image(folder: Path) -> Path:
+    """HAL and chips, compiled: what of an emulated board is no firmware. As bytecode: that hears a Ctrl-C anywhere."""
+    for source, below in ((ROOT / "sim_hardware/hal", folder), (ROOT / "sim_hardware/chips", folder / "chips")):
+        for path, content in compile_tree(source).items():
+            target = below / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    return folder
 
 
 def _plain(names: dict[str, Any]) -> dict[str, Any]:

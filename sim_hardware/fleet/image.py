@@ -18,14 +18,13 @@ _NATIVE = ("-march=x64", "-X", "emit=native") if platform.machine() in ("x86_64"
 and no room in the board's heap."""
 
 
-def build(folder: Path, sources: tuple[str, ...] = _SOURCES) -> Path:
+def build(folder: Path) -> Path:
     """Compile everything a board needs into `folder`, and return the path to give to MICROPYPATH.
 
-    `sources` are the folders whose files stand at its root; the chips are always there. What was compiled is kept, and
-    compiled again only when its source is newer. Raises ImageError.
+    What was compiled is kept, and compiled again only when its source is newer. Raises ImageError.
     """
     wanted = {}
-    for source in sources:
+    for source in _SOURCES:
         for path in (ROOT / source).rglob("*.py"):
             wanted[path] = folder / path.relative_to(ROOT / source).with_suffix(".mpy")
     for path in (ROOT / "sim_hardware/chips").rglob("*.py"):
