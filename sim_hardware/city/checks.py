@@ -1,8 +1,10 @@
 """What the types of a scenario's tables cannot say: names that exist, places that are possible, times in order."""
 
+import contextlib
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +14,7 @@ from gateway.errors import ConfigError
 from sim_hardware.city.cells import from_above, largest_capacity, shortest_m
 from sim_hardware.city.incidents import DAY_MIN, KINDS, Target
 from sim_hardware.city.tables import NODE, DistrictTable, NodeTable, Planned, Scenario, StreetTable, clock
-from sim_hardware.city.toml_lines import Path
+from sim_hardware.city.toml_lines import Path, line_of
 
 _TABLES: Final[dict[str, type[Struct]]] = {
     "incident": Planned,
@@ -32,6 +34,26 @@ class Wrong(ConfigError):
         dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
         super().__init__(f"{dotted}: {message}" if dotted else message)
         self.path = path
+
+
+@contextlib.contextmanager
+def lines_told(text: str, name: str, cure: str = "") -> Iterator[None]:
+    """What is wrong with the text of a TOML file is raised as ConfigError with the file's name and the line.
+
+    `cure` is put behind what the types of the tables refuse.
+    """
+    try:
+        yield
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        raise ConfigError(f"{name}:{line[1] if line else len(text.splitlines())}: not TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `")
+        # The place that msgspec names: `$.incident[0].kind`.
+        path = [key or int(number) for key, number in re.findall(r"\.(\w+)|\[(\d+)\]", where)]
+        raise ConfigError(f"{name}:{line_of(text, path)}: {Wrong(path, reason)}{cure}") from error
+    except Wrong as error:
+        raise ConfigError(f"{name}:{line_of(text, error.path)}: {error}") from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,7 +1,6 @@
 """A scenario: a city, which nodes stand in it, and what is going to happen, from a TOML file."""
 
 import importlib.resources
-import re
 import tomllib
 from pathlib import Path
 
@@ -11,10 +10,9 @@ import numpy as np
 from gateway.errors import ConfigError
 from gateway.quantities import KINDS
 from sim_hardware.city.acts import shows_at
-from sim_hardware.city.checks import Wrong, check, check_keys
+from sim_hardware.city.checks import check, check_keys, lines_told
 from sim_hardware.city.layout import lay_out
 from sim_hardware.city.tables import Place, Scenario
-from sim_hardware.city.toml_lines import line_of
 
 __all__ = ["DAY_S", "Place", "Scenario", "beginning", "load", "out_of_reach", "places"]
 
@@ -36,27 +34,12 @@ def load(path: Path | None) -> Scenario:
 
 def parse(text: str, name: str) -> Scenario:
     """A scenario's text; `name` is that of its file, for messages. Raises ConfigError as `load` does."""
-    try:
+    with lines_told(text, name):
         given = tomllib.loads(text)
         check_keys(given)
         scenario = msgspec.convert(given, Scenario)
         check(scenario)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        raise ConfigError(f"{name}:{line[1] if line else len(text.splitlines())}: not TOML: {error}") from error
-    except msgspec.ValidationError as error:
-        reason, _, where = str(error).partition(" - at `")
-        wrong = Wrong(_path(where), reason)
-        raise ConfigError(f"{name}:{line_of(text, wrong.path)}: {wrong}") from error
-    except Wrong as error:
-        raise ConfigError(f"{name}:{line_of(text, error.path)}: {error}") from error
     return scenario
-
-
-def _path(where: str) -> list[str | int]:
-    """Of the place that msgspec names: `$.incident[0].kind`."""
-    parts = re.findall(r"\.(\w+)|\[(\d+)\]", where)
-    return [name or int(number) for name, number in parts]
 
 
 def beginning(scenario: Scenario, now: int, city_s: int) -> int:

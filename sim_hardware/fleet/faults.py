@@ -12,11 +12,10 @@ from msgspec import Meta, Struct
 
 from gateway.errors import ConfigError
 from gateway.quantities import KINDS as NODE_KINDS
-from sim_hardware.city.checks import Wrong, nearest
+from sim_hardware.city.checks import Wrong, lines_told, nearest
 from sim_hardware.city.incidents import MINUTE
 from sim_hardware.city.layout import Layout
 from sim_hardware.city.tables import Clock, Span, clock, span
-from sim_hardware.city.toml_lines import line_of
 
 FaultKind = Literal[
     "kill", "power_cut", "link_loss", "link_dead", "latency", "broker_restart", "clock_jump", "flash_full"
@@ -125,20 +124,11 @@ def load(given: str, layout: Layout, start: int, broker: bool) -> Faults:
 
 def parse(text: str, name: str, layout: Layout, start: int, broker: bool) -> Faults:
     """The text of a file; `name` is that of it, for messages. Raises ConfigError as `load` does."""
-    try:
+    with lines_told(text, name, "; change it"):
         given = tomllib.loads(text)
         _check_keys(given)
         faults = msgspec.convert(given, Faults)
         _check(faults, layout, start, broker)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        raise ConfigError(f"{name}:{line[1] if line else len(text.splitlines())}: not TOML: {error}") from error
-    except msgspec.ValidationError as error:
-        reason, _, where = str(error).partition(" - at `")
-        path = [key or int(number) for key, number in re.findall(r"\.(\w+)|\[(\d+)\]", where)]
-        raise ConfigError(f"{name}:{line_of(text, path)}: {Wrong(path, reason)}; change it") from error
-    except Wrong as error:
-        raise ConfigError(f"{name}:{line_of(text, error.path)}: {error}") from error
     return faults
 
 

@@ -218,7 +218,9 @@ class Wire:
 
     def wait(self):
         """From now on bytes are events."""
-        self.awaited = True
+        if not self.awaited:
+            self.awaited = True
+            world.add(self)
         self.at = self.due()
         world.soon(self.at)
 
@@ -287,8 +289,7 @@ def attach_i2c(scl, sda, chip):
 
 
 def attach_uart(tx, rx, chip):
-    wire = world.uart[(tx, rx)] = Wire(chip)
-    world.add(wire)
+    world.uart[(tx, rx)] = Wire(chip)
 
 
 def attach_pins(device):
