@@ -1,6 +1,7 @@
 """Packs and journals for the gateway's tests."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from gateway.records import DeadLetter, Pack, Reading
 
 NOW = 1_795_430_400
 """The example's time, in Unix seconds."""
+SENT = int(time.time())
+"""The time of every pack of `payload_of`: one that is sent again has the time it had."""
 
 
 def make_pack(seq: int, node: str = "air-0007", boot: int = 1, time: int | None = None, value: float = 12.5) -> Pack:
@@ -26,9 +29,7 @@ def make_letter(payload: bytes = b"{", reason: str = "json") -> DeadLetter:
 
 def payload_of(seq: int, node: str = "air-0007", boot: int = 1, **changes: Any) -> bytes:
     """A pack as a node sends it; `changes` replace fields of its first record."""
-    import time
-
-    first = {"bn": f"riverside/{node}/", "bt": int(time.time()), "n": "boot", "v": boot} | changes
+    first = {"bn": f"riverside/{node}/", "bt": SENT, "n": "boot", "v": boot} | changes
     return json.dumps([first, {"n": "seq", "v": seq}, {"n": "pm2_5", "u": "ug/m3", "v": 12.5}]).encode()
 
 
