@@ -40,6 +40,9 @@ LINES: Final = 4
 _LEAVE_S: Final = 5.0
 _WITHIN: Final = UNDER_WAY * LINES
 """Messages that are handed to the connections at once."""
+_AHEAD: Final = 50_000
+"""Packs that the broker may hold for one who is to keep up: its queue is written to disk whole, again and again, and
+with millions in it there is no time for anything else."""
 _CONFIG: Final = {"window_s": 60, "health_s": 600}
 """What of a node's configuration can be asked for, as firmware/node/config.py has it."""
 
@@ -60,11 +63,17 @@ class Modelled:
 
     firmware = NAME
 
-    def __init__(self, folder: Path, settings: Settings, scenario: Scenario) -> None:
-        """Raises ConfigError for what modelled nodes cannot be configured to be."""
+    def __init__(
+        self, folder: Path, settings: Settings, scenario: Scenario, heard: Callable[[], int] | None = None
+    ) -> None:
+        """`heard` tells how many packs one has heard who is to keep up: the city waits for him as for the broker.
+
+        Raises ConfigError for what modelled nodes cannot be configured to be.
+        """
         self.folder = folder.resolve()
         self.settings = settings
         self.scenario = scenario
+        self._heard = heard
         self.places = places(settings.nodes)
         self.city = City(scenario, self.places, settings.seed, settings.start)
         config = _checked(settings)
@@ -174,7 +183,11 @@ class Modelled:
 
     def behind(self) -> bool:
         """Whether something is yet to be calculated up to the city's present second, and no broker is waited for."""
-        return self._due() and not any(line.waiting for line in self._lines)
+        return self._due() and not self._ahead() and not any(line.waiting for line in self._lines)
+
+    def _ahead(self) -> bool:
+        """Whether he who is to keep up is to be waited for."""
+        return self._heard is not None and sum(self._acked) - self._heard() > _AHEAD
 
     def _due(self) -> bool:
         return self._until + self._step_s <= self.pace.now_us() // 1_000_000
@@ -204,6 +217,8 @@ class Modelled:
         while True:
             second, seconds = self._until, self._step_s
             await self._come(second + seconds)
+            while self._ahead():
+                await asyncio.sleep(0.01)
             if second >= self.city.next_minute:
                 minute = self.city.minute()
             whole = second % 60 == 0

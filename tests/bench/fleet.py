@@ -190,15 +190,15 @@ async def month(folder: Path, console: Console, nodes: int = CITY, days: int = M
         where = Broker("127.0.0.1", broker.port)
         duration_s = (city_s + 86_400) / MODELLED_SPEED
         wanted = settings(plan, where, nodes=nodes, speed=MODELLED_SPEED, duration_s=duration_s, seed=1)
-        fleet = Modelled(folder / "fleet", wanted, plan)
         with Hearer(broker.port, folder / "hearer") as counter:
+            fleet = Modelled(folder / "fleet", wanted, plan, lambda: len(counter))
             console.print(f"{days} days of {nodes} modelled nodes ...")
             began = time.monotonic()
             async with fleet.running():
                 while fleet.lived_s() < city_s:  # noqa: ASYNC110 - there is no event for it
                     await asyncio.sleep(0.1)
-                lived, lasted = fleet.lived_s(), time.monotonic() - began
                 arrived = await fleet.drain(lambda: _all_heard(fleet, counter), DRAIN_S)
+                lived, lasted = fleet.lived_s(), time.monotonic() - began
                 counts = fleet.counts()
     on = {"nodes": nodes, "firmware": "modelled", "window_s": WINDOW_S, "days": days}
     lost = counts.made - len(counter)

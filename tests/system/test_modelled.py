@@ -23,6 +23,7 @@ from gateway.decode import decode_packs, decode_status
 from gateway.errors import ConfigError
 from gateway.records import Pack
 from sim_hardware.city.scenario import Scenario, parse
+from sim_hardware.fleet import modelled
 from sim_hardware.fleet import run as fleet_run
 from sim_hardware.fleet.fleet import Broker, Fleet, Settings
 from sim_hardware.fleet.inject import Injector
@@ -393,6 +394,26 @@ async def test_the_city_waits_for_a_slow_broker(tmp_path: Path, broker: Mosquitt
         finally:
             broker_process.send_signal(signal.SIGCONT)
         await acked(fleet, 9_000)
+        assert fleet.lived_s() > before
+
+
+async def test_the_city_waits_for_who_is_to_keep_up(
+    tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker takes all, he has heard nothing: no more than a step beyond what may be ahead of him."""
+    monkeypatch.setattr(modelled, "_AHEAD", 1_000)
+    heard = 0
+    fleet = Modelled(tmp_path / "fleet", settings(broker, nodes=60), QUIET, lambda: heard)
+    async with fleet.running():
+        await acked(fleet, 1_001)
+        before = -1
+        while before != fleet.lived_s():
+            before = fleet.lived_s()
+            await asyncio.sleep(0.5)
+        made = fleet.counts().made
+        assert made <= 1_000 + LINES * UNDER_WAY
+        heard = made
+        await acked(fleet, 1_001)
         assert fleet.lived_s() > before
 
 
