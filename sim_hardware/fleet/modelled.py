@@ -217,7 +217,7 @@ class Modelled:
         while True:
             second, seconds = self._until, self._step_s
             await self._come(second + seconds)
-            while self._ahead():
+            while self._ahead():  # noqa: ASYNC110 - he counts in another process
                 await asyncio.sleep(0.01)
             if second >= self.city.next_minute:
                 minute = self.city.minute()
