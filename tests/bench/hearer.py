@@ -2,6 +2,10 @@
 
 A library's would be what is measured, at tens of thousands a second. `python -m tests.bench.hearer PORT FILE` writes to
 FILE, an array of two numbers, what it has counted, and 1 once it is subscribed; until it is ended.
+
+It hears at QoS 0, and what is dropped on that way is missing in the count. At QoS 1 Mosquitto, which reads one packet of
+each connection in turn, falls behind with the acknowledgements of one that hears while several publish, and keeps
+millions of packs that he has long had.
 """
 
 import re
@@ -14,8 +18,6 @@ import numpy as np
 from sim_hardware.servers import spawn, wait_until
 from sim_hardware.shared import array
 
-_RECEIVE = 2000
-"""Packs under way to it at once (MQTT 5): without a bound a broker runs out of packet ids for who is slow."""
 _TOPIC = b"ganglion/v1/+/+/+"
 _CHUNK = 1 << 18
 _PACK = re.compile(rb'"bn":"([^"]+)".*?"n":"boot","v":(\d+)\},\{"n":"seq","v":(\d+)')
@@ -76,30 +78,25 @@ def main() -> None:
     count = np.memmap(path, np.uint64, "r+", shape=(2,))
     packs, heard = _Packs(), 0
     with socket.create_connection(("127.0.0.1", port)) as link:
-        # CONNECT: version 5, clean start, no keepalive, one property; then SUBSCRIBE at QoS 1.
-        properties = b"\x03\x21" + _RECEIVE.to_bytes(2, "big")
-        link.sendall(_packet(0x10, _text(b"MQTT") + b"\x05\x02\x00\x00" + properties + _text(b"hearer")))
-        link.sendall(_packet(0x82, b"\x00\x01\x00" + _text(_TOPIC) + b"\x01"))
+        # CONNECT: version 3.1.1, clean start, no keepalive; then SUBSCRIBE at QoS 0.
+        link.sendall(_packet(0x10, _text(b"MQTT") + b"\x04\x02\x00\x00" + _text(b"hearer")))
+        link.sendall(_packet(0x82, b"\x00\x01" + _text(_TOPIC) + b"\x00"))
         rest = b""
         while data := link.recv(_CHUNK):
             rest += data
-            at, acks = 0, []
+            at = 0
             while (found := _whole(rest, at)) is not None:
                 body, end = found
                 kind = rest[at] >> 4
                 if kind == 9:  # SUBACK
                     count[1] = 1
                 if kind == 3:  # PUBLISH
-                    behind = body + 2 + int.from_bytes(rest[body : body + 2], "big")
-                    if rest[at] & 0x06:
-                        acks.append(b"\x40\x02" + rest[behind : behind + 2])
-                    if pack := _PACK.search(rest, behind, end):
+                    topic_end = body + 2 + int.from_bytes(rest[body : body + 2], "big")
+                    if pack := _PACK.search(rest, topic_end, end):
                         heard += packs.is_new(pack[1], pack[2], int(pack[3]))
                 at = end
             rest = rest[at:]
             count[0] = heard
-            if acks:
-                link.sendall(b"".join(acks))
 
 
 def _whole(data: bytes, at: int) -> tuple[int, int] | None:
