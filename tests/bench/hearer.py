@@ -3,8 +3,8 @@
 A library's would be what is measured, at tens of thousands a second. `python -m tests.bench.hearer PORT FILE` writes to
 FILE, an array of two numbers, what it has counted, and 1 once it is subscribed; until it is ended.
 
-It hears at QoS 0, and what is dropped on that way is missing in the count. At QoS 1 Mosquitto, which reads one packet of
-each connection in turn, falls behind with the acknowledgements of one that hears while several publish, and keeps
+It hears at QoS 0, and what is dropped on that way is missing in the count. At QoS 1 Mosquitto, which reads one packet
+of each connection in turn, falls behind with the acknowledgements of one that hears while several publish, and keeps
 millions of packs that he has long had.
 """
 
