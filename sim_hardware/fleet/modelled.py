@@ -182,7 +182,7 @@ class Modelled:
         return self._until - self.settings.start
 
     def behind(self) -> bool:
-        """Whether something is yet to be calculated up to the city's present second, and no broker is waited for."""
+        """Whether something is yet to be calculated up to the city's present second, and nobody is waited for."""
         return self._due() and not self._ahead() and not any(line.waiting for line in self._lines)
 
     def _ahead(self) -> bool:

@@ -106,10 +106,13 @@ async def _connected(fleet: Fleet, nodes: int) -> float:
     return time.monotonic() - began
 
 
-async def _arrived(fleet: Fleet, counter: Counter) -> bool:
+async def _arrived(fleet: Fleet | Modelled, counter: Counter | Hearer) -> bool:
     """Stop the city, and wait until all that was acknowledged has been heard."""
 
-    return await fleet.drain(lambda: _all_heard(fleet, counter), DRAIN_S)
+    async def all_heard() -> bool:
+        return len(counter) >= fleet.counts().acked
+
+    return await fleet.drain(all_heard, DRAIN_S)
 
 
 async def many(folder: Path, console: Console, nodes: int = MANY) -> bool:
@@ -197,7 +200,7 @@ async def month(folder: Path, console: Console, nodes: int = CITY, days: int = M
             async with fleet.running():
                 while fleet.lived_s() < city_s:  # noqa: ASYNC110 - there is no event for it
                     await asyncio.sleep(0.1)
-                arrived = await fleet.drain(lambda: _all_heard(fleet, counter), DRAIN_S)
+                arrived = await _arrived(fleet, counter)
                 lived, lasted = fleet.lived_s(), time.monotonic() - began
                 counts = fleet.counts()
     on = {"nodes": nodes, "firmware": "modelled", "window_s": WINDOW_S, "days": days}
@@ -210,10 +213,6 @@ async def month(folder: Path, console: Console, nodes: int = CITY, days: int = M
     ):
         show("fleet", metric, value, unit, **on)
     return arrived and not lost
-
-
-async def _all_heard(fleet: Fleet | Modelled, counter: Counter | Hearer) -> bool:
-    return len(counter) >= fleet.counts().acked
 
 
 def run(console: Console) -> bool:

@@ -90,10 +90,8 @@ def main() -> None:
                 kind = rest[at] >> 4
                 if kind == 9:  # SUBACK
                     count[1] = 1
-                if kind == 3:  # PUBLISH
-                    topic_end = body + 2 + int.from_bytes(rest[body : body + 2], "big")
-                    if pack := _PACK.search(rest, topic_end, end):
-                        heard += packs.is_new(pack[1], pack[2], int(pack[3]))
+                if kind == 3 and (pack := _PACK.search(rest, body, end)):  # PUBLISH
+                    heard += packs.is_new(pack[1], pack[2], int(pack[3]))
                 at = end
             rest = rest[at:]
             count[0] = heard

@@ -345,6 +345,15 @@ async def acked(fleet: Modelled, packs: int) -> None:
     await until(lambda: fleet.counts().acked >= goal, f"{packs} packs more")
 
 
+async def stood_still(fleet: Modelled) -> int:
+    """Wait until the city's time has stood still for half a second; what it has lived."""
+    before = -1
+    while before != fleet.lived_s():
+        before = fleet.lived_s()
+        await asyncio.sleep(0.5)
+    return before
+
+
 @pytest.mark.parametrize(("speed", "how"), [(100_000.0, Mosquitto.stop), (2_000.0, Mosquitto.kill)])
 async def test_a_broker_that_dies_loses_nothing(
     tmp_path: Path, gateway: GatewayProcess, broker: Mosquitto, speed: float, how: Callable[[Mosquitto], None]
@@ -384,10 +393,7 @@ async def test_the_city_waits_for_a_slow_broker(tmp_path: Path, broker: Mosquitt
         assert broker_process
         broker_process.send_signal(signal.SIGSTOP)
         try:
-            before = -1
-            while before != fleet.lived_s():
-                before = fleet.lived_s()
-                await asyncio.sleep(0.5)
+            before = await stood_still(fleet)
             now = fleet.pace.now_us()
             assert fleet.counts().waiting <= LINES * (UNDER_WAY + fleet.settings.nodes)
             assert now <= (START + fleet.lived_s() + 120) * 1_000_000
@@ -406,10 +412,7 @@ async def test_the_city_waits_for_who_is_to_keep_up(
     fleet = Modelled(tmp_path / "fleet", settings(broker, nodes=60), QUIET, lambda: heard)
     async with fleet.running():
         await acked(fleet, 1_001)
-        before = -1
-        while before != fleet.lived_s():
-            before = fleet.lived_s()
-            await asyncio.sleep(0.5)
+        before = await stood_still(fleet)
         made = fleet.counts().made
         assert made <= 1_000 + LINES * UNDER_WAY
         heard = made
