@@ -10,6 +10,7 @@ import os
 import sys
 
 import flash
+import names
 import world as _world
 from world import world
 
@@ -22,6 +23,7 @@ def on(cause, run_main):
     world.folder = os.getcwd()
     world.reset_cause = cause
     print("rst:%d" % cause)
+    names.learn(names.HERE)
     with open("bench.json") as f:
         bench = json.load(f)
     if cause == _POWER_ON:
