@@ -87,7 +87,9 @@ class Updater:
             self._arrived.set()
 
     async def run(self):
-        self._wanted = self._at = None  # a run that died leaves them
+        # A run that died, of a full heap or of anything else, left what it was at: it is looked at again.
+        self._wanted = self._at = None
+        self._heard = self._last
         if slots.on_trial():
             await self._prove()
         else:
@@ -272,9 +274,9 @@ class Updater:
 
     async def _reporting(self):
         while True:
+            await self._say_report()  # first: a run that died may have left one
             await self._more.wait()
             self._more.clear()
-            await self._say_report()
 
     async def _say_report(self):
         report = self._report

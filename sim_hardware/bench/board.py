@@ -35,7 +35,7 @@ FLASH_BYTES: Final = 4 << 20
 BLOCKS: Final = 512
 """Of 4 KiB: the file system of the generic images has 2 MiB."""
 
-_HEAP = "256K"  # objects are twice as large as on a board, and HAL, chips and console are in it too
+_HEAP = "280K"  # objects are twice as large as on a board, and HAL, chips, their names and console are in it too
 _SYNC = b"\xc0\x00\x08"
 _INTERRUPT = b"\x03"
 _RAW_PROMPT = b"raw REPL; CTRL-B to exit"

@@ -21,7 +21,7 @@ from typing import Any
 
 import micropython_run
 
-HEAP = "256K"
+HEAP = "280K"
 
 _PROGRAM = """
 import nursery

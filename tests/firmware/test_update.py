@@ -5,6 +5,7 @@ The whole way, over a broker and through power cuts, is in tests/system/test_upd
 
 import hashlib
 import json
+from ast import literal_eval
 from pathlib import Path
 
 import msgspec
@@ -522,3 +523,27 @@ asyncio.run(main())
     )
     assert "ENOSPC" in said[0] or "28" in said[0]
     assert said[0].endswith("0 {}")
+
+
+@pytest.mark.parametrize("where", ["signature.verify", "slots.fill", "uplink.say"])
+def test_a_full_heap_in_the_middle_of_an_update_only_delays_it(tmp_path: Path, where: str) -> None:
+    """The supervisor runs the task again, and it takes up what it was at: nobody has to send the manifest again."""
+    said = board(
+        tmp_path,
+        f"""
+from node import supervisor
+supervisor._FIRST_MS = 20
+kept, fulls = {where}, []
+def full(*args, **named):
+    if len(fulls) < 2:
+        fulls.append(1)
+        raise MemoryError
+    return kept(*args, **named)
+{where} = full
+keeper = supervisor.Supervisor(lambda *said: None)
+updater.tasks = [(name, lambda name=name, start=start: keeper.keep(name, start)) for name, start in updater.tasks]
+"""
+        + _TO_THE_END
+        + "assert len(fulls) == 2\n",
+    )
+    assert literal_eval(said[0])[-1] == ORDINARY[-1]
