@@ -6,6 +6,7 @@ Ctrl-C at the terminal reaches only the program that owns it) and dies with its 
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,6 +21,9 @@ import urllib3
 
 from gateway.errors import GanglionError
 
+PORTS = (16_384, 32_768)
+"""Where `free_port` looks; Linux takes from 32,768 on what a connection needs (ip_local_port_range)."""
+_DICE = random.SystemRandom()
 STARTUP_SECONDS = 30
 """A cold InfluxDB on a slow disk takes seconds; half a minute means that it will not come."""
 STOP_SECONDS = 10
@@ -31,10 +35,15 @@ class ServerError(GanglionError):
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody holds at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody holds at this moment.
+
+    It is none of those that the kernel gives to connections: one of them might take it while its server is down.
+    """
+    while True:
+        port = _DICE.randrange(*PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def spawn(command: list[str], log: Path, *, cwd: Path | None = None, dies_by: str = "TERM") -> subprocess.Popen[bytes]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-from gateway.decode import decode_pack
+from gateway.decode import decode_packs
 from gateway.records import Pack, Stream
 from tests.firmware.board import fast
 from tests.firmware.peers import Heard, Subscriber
@@ -113,11 +113,19 @@ def until_acknowledged(packs: int) -> str:
 """
 
 
-def decoded(heard: Heard) -> Pack:
-    """A message of a node, as the gateway takes it."""
+def split(heard: Heard) -> list[Pack]:
+    """The packs of a node's message, as the gateway takes them: several, when many waited for the connection."""
     _, _, site, node, stream = heard.topic.split("/")
     assert stream in ("telemetry", "event", "health")
-    return decode_pack(site, node, cast(Stream, stream), heard.payload, now=time.time(), kind=node.partition("-")[0])
+    found = decode_packs(site, node, cast(Stream, stream), heard.payload, now=time.time(), kind=node.partition("-")[0])
+    assert all(isinstance(pack, Pack) for pack in found), found
+    return cast(list[Pack], found)
+
+
+def decoded(heard: Heard) -> Pack:
+    """The only pack of a node's message."""
+    (pack,) = split(heard)
+    return pack
 
 
 def packs(subscriber: Subscriber, stream: str) -> Iterator[Pack]:
@@ -125,7 +133,7 @@ def packs(subscriber: Subscriber, stream: str) -> Iterator[Pack]:
     while True:
         heard = subscriber.next()
         if heard.topic.endswith(f"/{stream}"):
-            yield decoded(heard)
+            yield from split(heard)
 
 
 def values(pack: Pack) -> dict[str, float]:

@@ -58,7 +58,7 @@ connections = 0
 def tell(ms=0):
     own = "main", "node", "drivers", "sensors", "boards"
     mine = sorted(name for name in sys.modules if name.split(".")[0] in own)
-    print("sleep", CAUSE, reason, world.now - woke - napped, connections, world.now, ",".join(mine))
+    print("sleep", CAUSE, reason, woke, world.now - woke - napped, connections, world.now, ",".join(mine))
     world.real = lambda: 1 << 62  # nobody need wait for a board that sleeps
     deepsleep(ms)
 def nap(ms=0):
@@ -96,10 +96,11 @@ class Wake(NamedTuple):
 
     cause: int
     reason: int
+    woke_us: int
     awake_us: int
     connections: int
     slept_us: int
-    """When it slept again."""
+    """When it slept again. A report takes as long as the broker does, and a second of that is `speed` of the board."""
     modules: frozenset[str]
     """Of the firmware, that were loaded."""
 
@@ -185,7 +186,7 @@ class Sleeper:
         self._cause = code
         if code == DEEP_SLEEP:
             found = [line.split()[1:] for line in lines if line.startswith("sleep ")][-1]
-            self.wakes.append(Wake(*(int(word) for word in found[:5]), modules=frozenset(found[5].split(","))))
+            self.wakes.append(Wake(*(int(word) for word in found[:6]), modules=frozenset(found[6].split(","))))
         else:
             self.resets += 1
 

@@ -5,6 +5,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from tests.firmware.board import SECONDS
 
@@ -36,12 +37,28 @@ def answer(question: bytes, moment: float) -> bytes:
     return bytes((0x24, 2, 6, 0xEC)) + bytes(12) + at + question[40:48] + at + at
 
 
+class Served(NamedTuple):
+    """One question and its answer, in Unix seconds."""
+
+    asked: float
+    """By the board's clock, as the question says."""
+    at: float
+    """By this machine's."""
+
+
 def serve(server: socket.socket, make: Callable[[bytes], bytes]) -> None:
     """Answer one question."""
     question, client = server.recvfrom(100)
     server.sendto(make(question), client)
 
 
-def serve_time(server: socket.socket, ahead_s: float = 0.0) -> None:
-    """Answer one question with this machine's time, and so much."""
-    serve(server, lambda question: answer(question, time.time() + ahead_s))
+def serve_time(server: socket.socket, ahead_s: float = 0.0) -> Served:
+    """Answer one question with this machine's time, and so much.
+
+    A board halves the way there and back, so what it makes of the answer is off by up to half of what either took.
+    """
+    question, client = server.recvfrom(100)
+    at = time.time()
+    server.sendto(answer(question, at + ahead_s), client)
+    seconds, ms = struct.unpack(">II", question[40:48])
+    return Served(seconds + ms / 1000, at)

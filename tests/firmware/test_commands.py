@@ -253,9 +253,9 @@ async def test_more_than_can_wait_is_passed_over() -> None:
     for n in range(7):
         node.handler(command(id=str(n), op="update"))
     task = asyncio.create_task(part.run())
-    await asyncio.wait_for(node.answered("3"), 5)
+    await asyncio.wait_for(node.answered("3"), 60)
     node.handler(command(id="later", op="update"))
-    await asyncio.wait_for(node.answered("later"), 5)
+    await asyncio.wait_for(node.answered("later"), 60)
     task.cancel()
     assert [answer["id"] for _, answer in node.said] == ["0", "1", "2", "3", "later"]
 

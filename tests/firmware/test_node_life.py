@@ -5,16 +5,15 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from gateway.decode import decode_packs
-from gateway.records import Pack, Stream
+from gateway.records import Pack
 from sim_hardware.servers import Mosquitto
 from tests.firmware.board import Board
 from tests.firmware.importer import load
-from tests.firmware.nodes import BEGIN, HARD, POWER_ON, WATCHDOG, until_acknowledged, values
+from tests.firmware.nodes import BEGIN, HARD, POWER_ON, WATCHDOG, split, until_acknowledged, values
 from tests.firmware.peers import Heard, Subscriber, tell
 
 Switch = Callable[..., Board]
@@ -77,14 +76,6 @@ class Gateway(Subscriber):
         answer = self.told("reply")
         assert answer["id"] == number
         return answer
-
-
-def split(heard: Heard) -> list[Pack]:
-    """A message may carry several packs."""
-    _, _, site, node, stream = heard.topic.split("/")
-    found = decode_packs(site, node, cast(Stream, stream), heard.payload, now=time.time(), kind=node.partition("-")[0])
-    assert all(isinstance(pack, Pack) for pack in found), found
-    return cast(list[Pack], found)
 
 
 # What is wanted of the configuration.
@@ -273,23 +264,26 @@ def test_the_gateway_tells_the_time(broker: Mosquitto, switch_on: Switch) -> Non
             assert board.line("waiting") == "0"
             sent = time.time()
             answer = gateway.ask("what", "time")
-            middle_ms = int((sent + time.time()) * 500)
+            got = time.time()
+            middle_ms = int((sent + got) * 500)
+            unsure = (got - sent) / 2 + 0.1  # s: nobody can say when on the way the node looked at its clock
             assert answer["known"] is False
             assert answer["unix_ms"] < 946_684_800_000 + 60_000, "not in the first minute of 2000"
             assert not gateway.unheard("telemetry")
             assert not gateway.unheard("health")
             assert not gateway.ask("absurd", "time", offset_ms=-1_000_000_000_000)["ok"]
+            asked = time.time()
             answer = gateway.ask("set", "time", offset_ms=middle_ms - answer["unix_ms"])
             assert answer["ok"]
             assert answer["known"] is True
-            assert answer["unix_ms"] == pytest.approx(time.time() * 1000, abs=500)
+            assert asked - unsure <= answer["unix_ms"] / 1000 <= time.time() + unsure
             found = list(islice(gateway.packs("telemetry", 1), 4))
             assert board.line("dropped") == "0"
     times = [pack.time for pack in found]
-    assert began - 1 <= times[0] <= up + 3, "not when it was measured"
+    assert began - 1 - unsure <= times[0] <= up + 3 + unsure, "not when it was measured"
     assert times[1] == times[0] + 1, "the windows that ended before"
     assert times == sorted(set(times))
-    assert times[-1] <= time.time() + 1
+    assert times[-1] <= time.time() + 1 + unsure
 
 
 # An outage.
@@ -298,8 +292,10 @@ def test_the_gateway_tells_the_time(broker: Mosquitto, switch_on: Switch) -> Non
 def test_an_outage_costs_nothing(broker: Mosquitto, switch_on: Switch, tmp_path: Path) -> None:
     """What was measured meanwhile comes in its order, many packs to a message, and what was sent last comes again."""
     life = """
-    from node import uplink
+    from node import outbox, uplink
     uplink._FIRST_MS, uplink._LONGEST_MS, uplink._RECOVERY_MS = 20, 100, 20
+    outbox._LINGERING = 1000  # in life 16 packs are minutes; here they would be gone before the broker is stopped
+    outbox._LINGER_MS = 60_000
     import os
     while node.outbox.acked < 5:
         await asyncio.sleep_ms(100)

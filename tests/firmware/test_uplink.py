@@ -20,8 +20,18 @@ WAITING = """
 
 SETTINGS = """
     from node import outbox, uplink
-    uplink._FIRST_MS = 1  # back before so many packs wait that they are merged
+    uplink._FIRST_MS = 1
     outbox._LINGER_MS = {linger}
+"""
+MAKES = """
+    while node.outbox.seq < {packs}:
+        await asyncio.sleep_ms(1000)
+    send, node.send = node.send, lambda *pack: None  # however long the rest takes, there are no more
+"""
+GOES_ON = """
+    while node.uplink.connections < 2 or not node.uplink.connected:
+        await asyncio.sleep_ms(1000)
+    node.send = send
 """
 FORGETS = """
     while node.outbox.acked < 1 or (1, 0) in [pack for each in node.outbox._sent for pack in each.packs]:
@@ -59,7 +69,8 @@ def test_a_connection_begins_with_the_birth_and_what_is_wanted(switch_on: Switch
 def test_what_was_not_acknowledged_goes_again_as_it_was(switch_on: Switch) -> None:
     """On the next connection: each pack to the byte with its packet id, marked as a duplicate; also one that was
     acknowledged a moment before, for a broker that died may have lost it."""
-    with Listener() as broker, switch_on("water", broker.port, life=SETTINGS.format(linger=10_000) + FOREVER):
+    life = SETTINGS.format(linger=60_000) + MAKES.format(packs=5) + GOES_ON + FOREVER
+    with Listener() as broker, switch_on("water", broker.port, life=life):
         link = broker.accept()
         birth_of_a_connection(link)
         first = [link.publish() for _ in range(4)]
@@ -78,7 +89,7 @@ def test_what_was_not_acknowledged_goes_again_as_it_was(switch_on: Switch) -> No
 
 def test_what_was_acknowledged_long_ago_does_not_go_again(switch_on: Switch) -> None:
     """A broker has it on disk by then."""
-    life = SETTINGS.format(linger=20) + FORGETS + FOREVER
+    life = SETTINGS.format(linger=20) + MAKES.format(packs=3) + FORGETS + FOREVER
     with Listener() as broker, switch_on("water", broker.port, life=life) as board:
         link = broker.accept()
         birth_of_a_connection(link)

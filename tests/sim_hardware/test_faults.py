@@ -232,6 +232,21 @@ async def echoed(ends: Ends, text: bytes = b"x", seconds: float = 5) -> float:
     return time.monotonic() - began
 
 
+async def soonest(ends: Ends) -> float:
+    """The least of some times there and back (s): this machine may be busy in between."""
+    return min([await echoed(ends) for _ in range(5)])
+
+
+async def close_behind(ends: Ends) -> float:
+    """How long twenty that follow closely take there and back (s). They come in order."""
+    began = time.monotonic()
+    for n in range(20):
+        ends[1].write(bytes((n,)))
+        await asyncio.sleep(0.005)
+    assert await ends[0].readexactly(20) == bytes(range(20))
+    return time.monotonic() - began
+
+
 async def broken(ends: Ends) -> bool:
     """Whether the other end breaks it, and nothing came before."""
     try:
@@ -277,15 +292,11 @@ async def test_latency_is_added_in_each_direction() -> None:
     async with street("air-0001", "air-0002") as (link, (one, two)):
         trouble: Trouble = "latency"
         link.begin(trouble, ["air-0001"], 100)
-        took = [await echoed(one) for _ in range(3)]
-        assert all(2 * 0.075 <= each < 0.6 for each in took), took
-        assert len(set(took)) == 3
-        assert await echoed(two) < 0.15
-        began = time.monotonic()
-        for n in range(20):
-            one[1].write(bytes((n,)))
-            await asyncio.sleep(0.005)
-        assert await one[0].readexactly(20) == bytes(range(20))
-        assert time.monotonic() - began < 20 * 0.075
+        took = [await echoed(one) for _ in range(5)]
+        assert all(each >= 2 * 0.075 for each in took), took
+        assert min(took) <= 2 * 0.125 + 0.03, took
+        assert len(set(took)) == 5
+        assert await soonest(two) < 0.15
+        assert min([await close_behind(one) for _ in range(3)]) < 20 * 0.075
         link.end(trouble, ["air-0001"], 100)
-        assert await echoed(one) < 0.15
+        assert await soonest(one) < 0.15

@@ -264,21 +264,21 @@ asyncio.run(main())
 
 def test_a_refused_connection_is_an_oserror(tmp_path: Path) -> None:
     """Where nobody listens, at once and not after the board's time."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     pace(tmp_path, 60)
-    (refused,) = printed(
-        FOLLOW
-        + f"""
+    with socket.socket() as held:  # so that nobody else takes the port meanwhile
+        held.bind(("127.0.0.1", 0))
+        (refused,) = printed(
+            FOLLOW
+            + f"""
 import asyncio
 async def main():
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", {port})
+        reader, writer = await asyncio.open_connection("127.0.0.1", {held.getsockname()[1]})
         await reader.read(1)
     except OSError as error:
         print(error.errno)
 asyncio.run(main())
 """,
-        tmp_path,
-    )
+            tmp_path,
+        )
     assert refused == 111

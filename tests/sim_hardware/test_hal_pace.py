@@ -25,7 +25,7 @@ print((utime.ticks_us() - world.mono - (before - world.start) / 60) / 1000)
         tmp_path,
     )
     assert board == 6_000_000
-    assert 99.9 <= real_ms < 3_000
+    assert 99.9 <= real_ms < 5_900, "no faster than life, or this machine stood still for as long"
 
 
 @pytest.mark.parametrize("speed", [0.5, 1, 60, 5_000])

@@ -84,7 +84,7 @@ class GatewayProcess:
     def get(self, path: str) -> tuple[int, str]:
         """(status, body) of its HTTP server; status 0 while nothing listens."""
         try:
-            with urllib3.PoolManager(retries=False, timeout=5) as pool:
+            with urllib3.PoolManager(retries=False, timeout=SECONDS) as pool:
                 answer = pool.request("GET", f"http://127.0.0.1:{self.port}{path}")
         except urllib3.exceptions.HTTPError:
             return 0, ""
@@ -107,7 +107,7 @@ class GatewayProcess:
         finally:
             journal.close()
 
-    def wait_for(self, what: str, condition: Any) -> Ledger:
+    def wait_for(self, what: str, condition: Any, seconds: float = SECONDS) -> Ledger:
         """Wait until the ledger on disk is as wanted; that ledger."""
         found: list[Ledger] = []
 
@@ -115,7 +115,7 @@ class GatewayProcess:
             found[:] = [self.ledger()]
             return bool(condition(found[0]))
 
-        wait_until(as_wanted, SECONDS, what)
+        wait_until(as_wanted, seconds, what)
         return found[0]
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -249,7 +249,7 @@ def test_a_node_that_does_not_report(tmp_path: Path, broker: Mosquitto) -> None:
     )
     given = [*NODE, "--broker", "mqtt://127.0.0.1:9", "--config", str(tmp_path / "g.toml")]
     with Bench(tmp_path / "board", micropython=True) as bench:
-        code, said = refused(tmp_path, "--port", bench.port, *given, "--wait", "3")
+        code, said = refused(tmp_path, "--port", bench.port, *given, "--wait", "10")
     assert code == 8
     assert "has no connection to the broker: " in said
 

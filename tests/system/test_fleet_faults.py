@@ -21,6 +21,7 @@ from sim_hardware.fleet.fleet import Broker, Fleet, settings
 from sim_hardware.fleet.inject import Injector, Record
 from sim_hardware.servers import Mosquitto, wait_until
 from tests.firmware.peers import Subscriber
+from tests.system.led import go_on, led, minute, settled
 from tests.system.test_demo import pids
 
 GANGLION = [sys.executable, "-m", "gateway.cli.main"]
@@ -32,21 +33,17 @@ QUIET = Scenario("riverside")
 async def city(
     folder: Path, broker: Mosquitto, faults: str = "", *, nodes: int = 6, speed: float = 240, scenario: Scenario = QUIET
 ) -> AsyncIterator[Injector]:
-    """A fleet that runs, with faults as in a file."""
+    """A fleet whose boards are all up, with faults as in a file. The city stands at its beginning: see `led`."""
     where = Broker("127.0.0.1", broker.port)
     wanted = settings(scenario, where, nodes=nodes, speed=speed, duration_s=60, seed=1)
     fleet = Fleet(folder, wanted, scenario)
     read = parse(faults, "f.toml", fleet.city.layout, wanted.start % 86_400 // 60, broker=True)
     fleet.settings = msgspec.structs.replace(wanted, wounds=bool(read.kinds() & WITHIN))
     injector = Injector(fleet, Calendar(read, fleet.city.layout, wanted.start, wanted.seed), broker)
-    async with injector.running():
-        yield injector
-
-
-async def minute(fleet: Fleet, number: float) -> None:
-    """Wait until the city has come to a minute after its start."""
-    at = (fleet.settings.start + 60 * number) * 1e6
-    await until(lambda: fleet.pace.now_us() >= at, f"minute {number} of the city")
+    with led():
+        async with injector.running():
+            await settled(fleet)
+            yield injector
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
@@ -84,14 +81,18 @@ async def test_power_fails_and_comes_back(tmp_path: Path, broker: Mosquitto) -> 
         async with city(tmp_path, broker, text) as injector:
             fleet = injector.fleet
             begin = fleet.settings.start + 240
-            await until(lambda: fleet.supply.dark == 1, "the cut")
             await minute(fleet, 9)
+            await until(lambda: fleet.supply.cuts == 2, "both cuts")
+            await settled(fleet)
+            assert fleet.supply.dark == 1
             assert 2 not in fleet.supply.pids
             assert len(fleet.supply.pids) == 5
             assert fleet.relays == {}
-            assert begin + 120 < fleet.lived_s() + fleet.settings.start, "the others live on"
+            await until(lambda: fleet.lived_s() > 360, "the others live on")
+            await minute(fleet, 12)
             await until(lambda: fleet.supply.dark == 0, "power")
             assert fleet.pace.now_us() / 1e6 >= begin + 480
+            await settled(fleet)
             await minute(fleet, 17)
             await ended(injector)
         silent = packs(air, "air-0001")
@@ -113,8 +114,9 @@ async def test_a_link_fails_for_one_node(tmp_path: Path, broker: Mosquitto) -> N
         fleet = injector.fleet
         assert list(fleet.relays) == [4]
         await until(lambda: fleet.counts().connected == 6, "all connections")
+        await minute(fleet, 10)
         await until(lambda: fleet.waiting()[4] >= 4, "packs that wait")
-        assert sum(fleet.waiting()) - fleet.waiting()[4] <= 5, "one under way at each of the others"
+        await until(lambda: not any(fleet.waiting()[:4] + fleet.waiting()[5:]), "packs of all the others")
         assert injector.recent()[0].kind == "link_loss"
         made = fleet.counts().made
         await ended(injector)
@@ -135,6 +137,7 @@ async def test_what_happens_within_a_board(tmp_path: Path, broker: Mosquitto) ->
             flash = tmp_path / "nodes" / "water-0001" / "flash.bin"
             await minute(fleet, 4)
             assert flash.stat().st_blocks * 512 < 400_000
+            await minute(fleet, 9)
             await until(lambda: flash.stat().st_blocks * 512 > 900_000, "a full flash of 1 MiB")
             await minute(fleet, 12)
             await ended(injector)
@@ -152,8 +155,9 @@ async def test_the_city_leaves_boards_without_power(tmp_path: Path, broker: Mosq
     async with city(tmp_path, broker, speed=3600, scenario=Scenario("riverside", (*cuts, other))) as injector:
         fleet = injector.fleet
         begin = fleet.settings.start + 90 * 60
+        go_on(fleet)
         await until(lambda: boots(fleet) == [1, 2, 1, 1, 1, 2], "a second boot of two boards")
-        assert fleet.lived_s() >= 100 * 60
+        await until(lambda: fleet.lived_s() >= 100 * 60, "the others have lived on")
         (record,) = injector.records()
         assert record == Record("power_cut", ("water-0001", "air-0002"), begin, begin + 600, cause="city")
         told = [each for each in fleet.truth() if each.kind == "power_cut"]
@@ -189,7 +193,7 @@ class Command:
         """The exit code after a signal; nothing is left running, and nothing said that is not meant for people."""
         os.killpg(self.process.pid, number)
         code = self.process.wait(seconds)
-        assert pids(self.folder / "data") == []
+        wait_until(lambda: pids(self.folder / "data") == [], SECONDS, "the end of all children")
         assert "Traceback" not in self._out.read_text()
         return code
 

@@ -42,10 +42,10 @@ def test_kill_9_in_the_middle_loses_nothing_and_writes_nothing_twice(
     rounds, each = 4, 400
     with Publisher(broker) as publisher:
         for number in range(rounds):
+            heard = gateway.ledger().received if number else 0  # before: it may have all of them in no time
             seqs = range(number * each, (number + 1) * each)
             publisher.send(message(node, seq, time_=start_time) for seq in seqs for node in range(NODES))
             if number < rounds - 1:
-                heard = gateway.ledger().received if number else 0
                 gateway.wait_for("packs in the middle", lambda ledger, heard=heard: ledger.received > heard + 50)
                 gateway.kill()
                 assert gateway.ledger().balanced
@@ -105,10 +105,15 @@ def test_the_brokers_restart_is_survived(
     with Publisher(broker) as publisher:
         publisher.send(message(1, seq, time_=start_time) for seq in range(50))
     broker.stop()
-    wait_until(lambda: gateway.get("/readyz")[0] == 503, SECONDS, "the gateway notices")
-    parts = json.loads(gateway.get("/readyz")[1])["parts"]
-    assert "broker" in parts["broker"]
-    assert (parts["journal"], parts["database"]) == ("ready", "ready")
+
+    def broker_is_named() -> bool:
+        """And nothing else: a disk that is slow at this moment is named too, and comes and goes."""
+        status, body = gateway.get("/readyz")
+        parts = json.loads(body)["parts"] if status == 503 else {}
+        others = {parts.pop(each, "") for each in ("journal", "database")}
+        return others == {"ready"} and "broker" in parts["broker"]
+
+    wait_until(broker_is_named, SECONDS, "the gateway notices")
     assert gateway.get("/healthz")[0] == 200
     broker.start()
     wait_until(lambda: gateway.get("/readyz")[0] == 200, SECONDS, "the gateway is back")

@@ -1,6 +1,7 @@
 """The gateway and the command line with real nodes: the firmware on its interpreter, chips on its pins."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,13 @@ from sim_hardware.fleet.image import build
 from sim_hardware.servers import Mosquitto, wait_until
 from tests.firmware.board import Board
 from tests.firmware.nodes import node_program
-from tests.firmware.peers import Subscriber
 from tests.system.gateway_process import SECONDS, GatewayProcess, Publisher
+from tests.system.test_modelled import listening
 
 Switch = Callable[[], Board]
+PATIENCE = 75.0
+"""Seconds to a node's first packs. It has no clock: a question or an answer that a busy machine delays, or loses, is
+asked again half a minute later."""
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +53,15 @@ def test_a_node_without_a_clock_is_told_the_time_and_its_packs_come(gateway: Gat
     """Stamped rightly, also those from before; and the gateway remembers that it is the node's only clock."""
     began = time.time()
     with switch_on():
-        gateway.wait_for("packs", lambda ledger: ledger.received >= 3)
+        gateway.wait_for("packs", lambda ledger: ledger.received >= 3, PATIENCE)
         wait_until(lambda: getattr(view(gateway), "guided", False), SECONDS, "the gateway remembers")
         wait_until(lambda: getattr(view(gateway), "clock", None) is True, SECONDS, "the node knows the time")
         node = view(gateway)
         assert node is not None
         assert began - 1 <= node.time <= time.time() + 1
         told = gateway.cli("command", "air-1", "time").stdout
-        assert float(told.split(", ")[1].split()[0]) < 0.5, told
+        off, vague = (float(each) for each in re.findall(r"([\d.]+) s", told))
+        assert off < 0.5 + vague, told
     assert gateway.ledger().dead_letters == 0
 
 
@@ -64,24 +69,22 @@ def test_what_waited_out_an_outage_comes_merged_and_nothing_is_missing(
     gateway: GatewayProcess, switch_on: Switch, broker: Mosquitto
 ) -> None:
     """A real node's backlog, several packs a message, over the broker's restart and through the whole gateway."""
-    with switch_on():
-        before = gateway.wait_for("packs", lambda ledger: ledger.received >= 3)
+    # Its session outlasts the broker's restart: it hears what comes before it is back.
+    with listening(broker) as ear, switch_on():
+        before = gateway.wait_for("packs", lambda ledger: ledger.received >= 3, PATIENCE)
         broker.stop()
         time.sleep(12)  # a pack a second, and with more than eight that wait a node merges them
         broker.start()
-        with Subscriber(broker.port, "ganglion/v1/riverside/air-1/+") as city:
-            most = 0
-            while most < 3:
-                most = max(most, city.next().payload.count(b'"n":"boot"'))
-            backlog = before.received + 12
-            ledger = gateway.wait_for("all of it", lambda now: now.received - now.duplicates >= backlog)
+        wait_until(lambda: max(p.count(b'"n":"boot"') for _, p in ear.messages) >= 3, 2 * SECONDS, "a merged message")
+        backlog = before.received + 12
+        ledger = gateway.wait_for("all of it", lambda now: now.received - now.duplicates >= backlog)
     assert (ledger.dead_letters, ledger.gaps, ledger.balanced) == (0, 0, True)
 
 
 def test_commands_are_carried_out(gateway: GatewayProcess, switch_on: Switch) -> None:
     """By a real node; what it says is made readable."""
     with switch_on():
-        gateway.wait_for("packs", lambda ledger: ledger.received >= 2)
+        gateway.wait_for("packs", lambda ledger: ledger.received >= 2, PATIENCE)
         logs = gateway.cli("command", "air-1", "logs").stdout
         assert "mqtt: connected" in logs
         sample = gateway.cli("command", "riverside/air-1", "sample").stdout
@@ -97,7 +100,7 @@ def test_commands_are_carried_out(gateway: GatewayProcess, switch_on: Switch) ->
 def test_a_wanted_configuration_is_taken_over_a_restart(gateway: GatewayProcess, switch_on: Switch) -> None:
     """What can be taken is; what cannot is told with its reason, and the old holds."""
     with switch_on():
-        gateway.wait_for("packs", lambda ledger: ledger.received >= 2)
+        gateway.wait_for("packs", lambda ledger: ledger.received >= 2, PATIENCE)
         answer = gateway.cli("config", "air-1", "health_s=120", "window_s=0", "wifi.ssid=x")
         assert answer.returncode == 1, answer
         whys = {line.split()[0]: line for line in answer.stdout.splitlines()[1:]}

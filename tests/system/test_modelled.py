@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from sim_hardware.fleet.stop import Stop
 from sim_hardware.fleet.view import PlainView
 from sim_hardware.servers import Mosquitto, free_port, wait_until
 from tests.system.gateway_process import SECONDS, GatewayProcess
+from tests.system.led import go_on, led, settled
 
 START = 1_736_146_800
 """2025-01-06, a Monday, 07:00 UTC."""
@@ -94,6 +96,7 @@ class Ear:
         self.messages: list[tuple[str, bytes]] = []
         self._ready = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, "ear", clean_session=False)
+        self._client.reconnect_delay_set(1, 1)
         self._client.on_message = self._hear
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.connect("127.0.0.1", broker.port)
@@ -149,6 +152,9 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 async def live(fleet: Nodes, minutes: int, ear: Ear) -> None:
     """So long, and until all has been heard."""
     async with fleet.running():
+        if isinstance(fleet, Fleet):  # a board that is not up at the beginning has fewer windows than its model
+            await settled(fleet)
+            go_on(fleet)
         await until(lambda: fleet.lived_s() >= 60 * minutes, f"{minutes} minutes")
 
         async def heard() -> bool:
@@ -175,7 +181,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     ears = []
     for make, speed in ((Fleet, 240.0), (Modelled, 100_000.0)):
         folder = tmp_path_factory.mktemp("city")
-        with Mosquitto(folder / "broker") as broker, listening(broker) as ear:
+        with Mosquitto(folder / "broker") as broker, listening(broker) as ear, led():
             made: Nodes = make(folder / "fleet", settings(broker, speed), EVENTFUL)
             asyncio.run(live(made, WINDOWS, ear))
         ears.append(ear)
@@ -424,8 +430,8 @@ async def test_the_city_is_no_faster_than_asked_for(tmp_path: Path, broker: Mosq
     """Windows come at their time: none of the future."""
     fleet = Modelled(tmp_path, settings(broker, speed=600), QUIET)
     loop = asyncio.get_running_loop()
+    began = loop.time()
     async with fleet.running():
-        began = loop.time()
         await acked(fleet, 5 * NODES)
         assert fleet.lived_s() <= 600 * (loop.time() - began) + 60
         assert loop.time() - began >= 0.4
@@ -476,12 +482,15 @@ def test_the_command(tmp_path: Path, broker: Mosquitto) -> None:
     command = [sys.executable, "-m", "gateway.cli.main", "fleet", "--modelled", "--nodes", "30", "--speed", "3600"]
     command += ["--window", "300", "--duration", "5", "--seed", "9", "--data", str(tmp_path / "data")]
     command += ["--report", str(tmp_path / "r.json"), "--broker", f"mqtt://127.0.0.1:{broker.port}"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    began = time.monotonic()
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=2 * SECONDS, check=False)
+    wall_s = time.monotonic() - began
     assert answer.returncode == 0, answer.stdout + answer.stderr
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["firmware"], report["nodes"], report["seed"], report["crashes"]) == ("modelled", 30, 9, 0)
     assert report["packs_unsent"] == report["packs_dropped"] == 0
     assert report["pss_kib_per_node"] is None
     windows = report["city_s"] // 300
-    assert 50 <= windows <= 61
+    assert windows >= 50
+    assert report["city_s"] <= 3600 * wall_s
     assert report["packs_sent"] == 30 * (windows + math.ceil(windows / 2))

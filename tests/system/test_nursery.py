@@ -20,10 +20,12 @@ from sim_hardware.fleet.image import ROOT, build
 from sim_hardware.fleet.pace import Pace
 from sim_hardware.fleet.slots import Slots
 from sim_hardware.fleet.supply import POWER_ON, RESET_EXIT
-from sim_hardware.servers import free_port, wait_until
+from sim_hardware.servers import wait_until
 
 SECONDS: Final = 30.0
 BOARDS: Final = 4
+NOBODY: Final = 9
+"""A port at which nobody listens: a free one may become another test's broker."""
 SITS = "import time\nprint('sits')\nwhile True:\n    time.sleep(1)\n"
 """Firmware that does nothing, and says so on its console."""
 
@@ -55,7 +57,7 @@ class Nursery:
             "kind": "water",
             "site": "riverside",
             "node": f"water-{slot}",
-            "mqtt": {"host": "127.0.0.1", "port": free_port()},
+            "mqtt": {"host": "127.0.0.1", "port": NOBODY},
             "wifi": {"ssid": "emulated", "key": ""},
         }
         for name, text in {"config.json": json.dumps(config), **(files or {})}.items():
