@@ -2,7 +2,7 @@
 
 paho's network thread receives; the event loop takes what has arrived and acknowledges it after the commit. The session
 outlives connection and gateway, so what was not acknowledged comes again. At most `RECEIVE_MAXIMUM` messages of a
-connection are unacknowledged, which is what bounds the memory of everything behind.
+connection are unacknowledged, and `MOST_WAITING` are kept here, which bounds the memory of everything behind.
 """
 
 import asyncio
@@ -33,6 +33,10 @@ SESSION_EXPIRY_SECONDS: Final = 7 * 86_400
 KEEPALIVE_SECONDS: Final = 30
 BACKOFF_SECONDS: Final = (1, 30)
 STOP_SECONDS: Final = 5.0
+MOST_WAITING: Final = 2 * RECEIVE_MAXIMUM
+"""Messages that were not taken yet: those of a connection, and as many of those before it."""
+ROOM_SECONDS: Final = 1.0
+"""How often one who waits for room looks whether it is all to end."""
 STREAMS: Final = ("telemetry", "event", "health", "status")
 
 
@@ -60,9 +64,8 @@ class Receiver:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._arrived = asyncio.Event()
         self._woken = False
-        # A connection brings at most RECEIVE_MAXIMUM; the rest of the room is for what earlier ones brought. That is
-        # worth keeping, for a broker that died may not have it any more, but not without end.
-        self._inbox: deque[Message] = deque(maxlen=2 * RECEIVE_MAXIMUM)
+        self._inbox: deque[Message] = deque()
+        self._room = threading.Event()
         self._mutex = threading.Lock()
         self._link = 0
         self._connected = self._stopping = False
@@ -144,6 +147,7 @@ class Receiver:
         messages = []
         while self._inbox:
             messages.append(self._inbox.popleft())
+        self._room.set()
         return messages
 
     def acknowledge(self, messages: Iterable[Message]) -> None:
@@ -178,6 +182,12 @@ class Receiver:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "(not UTF-8)"
+        # A connection brings at most RECEIVE_MAXIMUM, or so it was agreed: a broker that comes back sends more. Nothing
+        # may be dropped here, as a broker that died may not have it any more; so the reading stops.
+        while len(self._inbox) >= MOST_WAITING and not self._stopping:
+            self._room.clear()
+            if len(self._inbox) >= MOST_WAITING:
+                self._room.wait(ROOM_SECONDS)
         link = self._link if message.qos else 0
         self._inbox.append(Message(topic, bytes(message.payload), message.retain, time.monotonic(), message.mid, link))
         if not self._woken:

@@ -265,10 +265,14 @@ class _Program:
 
 
 def _image(folder: Path) -> Path:
-    """HAL and chips, compiled: what of an emulated board is no firmware. As bytecode: that hears a Ctrl-C anywhere."""
-    for source, below in ((ROOT / "sim_hardware/hal", folder), (ROOT / "sim_hardware/chips", folder / "chips")):
-        for path, content in compile_tree(source).items():
-            target = below / path
+    """HAL and chips, compiled: what of an emulated board is no firmware. As bytecode: that hears a Ctrl-C anywhere.
+
+    The firmware is there only for its names (sim_hardware/hal/names.py), and where nobody imports it.
+    """
+    sources = {"sim_hardware/hal": "", "sim_hardware/chips": "chips", "firmware": "known/firmware"}
+    for source, below in sources.items():
+        for path, content in compile_tree(ROOT / source).items():
+            target = folder / below / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
     return folder

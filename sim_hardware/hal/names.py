@@ -6,6 +6,7 @@
 # with a part that is loaded late, and the next table, of 14 KiB, found no room in a heap in use: a fault that no board
 # has.
 
+import gc
 import os
 import sys
 
@@ -23,30 +24,28 @@ def learn(folder):
             learn(path)
         elif name.endswith(".mpy"):
             with open(path, "rb") as f:
-                for each in _names(f.read()):
+                for each in _names(f):
                     getattr(sys, each, None)  # a name that is looked up is kept
+            gc.collect()  # what is kept lies together, instead of in splinters all over the heap
 
 
-def _names(mpy):
+def _names(f):
     """The names that a compiled module brings. Raises ValueError when it is of another format (py/persistentcode.c)."""
-    if mpy[:2] != _MAGIC:
+    if f.read(4)[:2] != _MAGIC:
         raise ValueError("not a .mpy file of version 6")
-    count, at = _number(mpy, 4)
-    _, at = _number(mpy, at)  # objects
+    count, _objects = _number(f), _number(f)
     for _ in range(count):
-        length, at = _number(mpy, at)
+        length = _number(f)
         if not length & 1:  # else it is one of those that every interpreter has
-            length >>= 1
-            yield str(mpy[at : at + length], "utf-8")
-            at += length + 1
+            yield str(f.read(length >> 1), "utf-8")
+            f.read(1)
 
 
-def _number(mpy, at):
-    """A number, seven bits a byte, and where the next begins."""
+def _number(f):
+    """Seven bits a byte."""
     value = 0
     while True:
-        byte = mpy[at]
-        at += 1
+        byte = f.read(1)[0]
         value = value << 7 | byte & 0x7F
         if not byte & 0x80:
-            return value, at
+            return value
