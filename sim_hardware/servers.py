@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -166,9 +166,17 @@ class Mosquitto(Server):
     program = "mosquitto"
     package = "mosquitto"
 
-    def __init__(self, folder: Path, port: int | None = None, settings: str = "allow_anonymous true") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        settings: str = "allow_anonymous true",
+        more_ports: Sequence[int] = (),
+    ) -> None:
+        """`more_ports` are those of listeners that `settings` add."""
         super().__init__(folder, port)
         self.settings = settings
+        self._more_ports = more_ports
 
     def arguments(self) -> list[str]:
         # `user root` has an effect only for root: without it the broker drops to a user that cannot write here.
@@ -183,7 +191,10 @@ class Mosquitto(Server):
         return ["-c", str(config)]
 
     def answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+        """At each port: it opens one after another."""
+        with contextlib.suppress(OSError):
+            for port in (self.port, *self._more_ports):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return True
         return False
 

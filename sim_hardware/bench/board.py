@@ -269,7 +269,7 @@ def _image(folder: Path) -> Path:
 
     The firmware is there only for its names (sim_hardware/hal/names.py), and where nobody imports it.
     """
-    sources = {"sim_hardware/hal": "", "sim_hardware/chips": "chips", "firmware": "known/firmware"}
+    sources = {"sim_hardware/hal": "", "sim_hardware/chips": "chips", "firmware": "firmware"}
     for source, below in sources.items():
         for path, content in compile_tree(ROOT / source).items():
             target = folder / below / path

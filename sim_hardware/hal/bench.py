@@ -23,7 +23,7 @@ def on(cause, run_main):
     world.folder = os.getcwd()
     world.reset_cause = cause
     print("rst:%d" % cause)
-    names.learn(names.HERE)
+    names.learn()
     with open("bench.json") as f:
         bench = json.load(f)
     if cause == _POWER_ON:

@@ -10,14 +10,13 @@ import gc
 import os
 import sys
 
-HERE = __file__.rpartition("/")[0]  # the image
-
+_IMAGE = __file__.rpartition("/")[0]
 _FOLDER = 0x4000
 _MAGIC = b"M\x06"
 
 
-def learn(folder):
-    """Of every .mpy file below `folder`."""
+def learn(folder=_IMAGE):
+    """Of every .mpy file below `folder`; the board's whole image, if it is not told."""
     for name, kind, *_ in os.ilistdir(folder):
         path = folder + "/" + name
         if kind == _FOLDER:

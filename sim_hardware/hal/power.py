@@ -112,7 +112,7 @@ _FIRMWARE = "main", "node", "sensors", "drivers", "boards"
 def load(kind):
     """Load what every board of this kind does, before one begins: it is then in memory once for all of them."""
     gc.threshold(_TIDY)  # what stays lies together: a page that has room for a board's own things is soon its own
-    names.learn(names.HERE)
+    names.learn()
     import loader  # noqa: F401
     import main  # noqa: F401
     import street

@@ -76,18 +76,8 @@ class Broker(Mosquitto):
     """Its `port` is for nodes, its `gateway_port` for the gateway, `more` are for nodes again."""
 
     def __init__(self, folder: Path, settings: str, gateway_port: int, more: list[int]) -> None:
-        super().__init__(folder, settings=settings)
+        super().__init__(folder, settings=settings, more_ports=[gateway_port, *more])
         self.gateway_port = gateway_port
-        self._ports = [self.port, gateway_port, *more]
-
-    def answers(self) -> bool:
-        """At each port: it opens one after another."""
-        try:
-            for port in self._ports:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            return False
-        return True
 
     def signal(self, sign: signal.Signals) -> None:
         assert self._process is not None

@@ -21,7 +21,7 @@ def test_what_is_loaded_later_needs_no_further_table(tmp_path: Path) -> None:
     parts = "\n".join(f"import {part}" for part in PARTS)
     program = f"import sys, micropython\nsys.path.insert(0, {str(image)!r})\nimport flash, network, machine, names\n"
     for learnt in (True, False):
-        learn = "names.learn(names.HERE)" if learnt else ""
+        learn = "names.learn()" if learnt else ""
         told = run(f"{program}\n{learn}\n{COUNT}\n{parts}\n{COUNT}", tmp_path, heap="1M")
         before, after = re.findall(r"n_pool=(\d+)", "\n".join(told))
         assert (before == after) is learnt, told

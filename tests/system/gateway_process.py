@@ -19,6 +19,8 @@ from gateway.records import Ledger
 from sim_hardware.servers import Mosquitto, free_port, spawn, wait_until
 
 SECONDS = 30.0
+NOBODY = 9
+"""A port at which nobody ever listens: a free one may become another test's broker."""
 
 
 class GatewayProcess:

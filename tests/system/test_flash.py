@@ -20,9 +20,11 @@ from tests.firmware import sntp
 from tests.firmware.nodes import decoded
 from tests.firmware.peers import Heard, Subscriber
 from tests.system.benches import IMAGE_BYTES, Bench, command, flash, make_image
+from tests.system.gateway_process import NOBODY
 
 NODE = ("--kind", "water", "--site", "riverside", "--node", "water-1")
-NOWHERE = ("--broker", "mqtt://127.0.0.1:9", "--wait", "0")
+NOBODYS = ("--broker", f"mqtt://127.0.0.1:{NOBODY}")
+NOWHERE = (*NOBODYS, "--wait", "0")
 
 
 @pytest.fixture
@@ -247,7 +249,7 @@ def test_a_node_that_does_not_report(tmp_path: Path, broker: Mosquitto) -> None:
     (tmp_path / "g.toml").write_text(
         f'sites = ["riverside"]\ndata_dir = "d"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
     )
-    given = [*NODE, "--broker", "mqtt://127.0.0.1:9", "--config", str(tmp_path / "g.toml")]
+    given = [*NODE, *NOBODYS, "--config", str(tmp_path / "g.toml")]
     with Bench(tmp_path / "board", micropython=True) as bench:
         code, said = refused(tmp_path, "--port", bench.port, *given, "--wait", "10")
     assert code == 8
@@ -256,7 +258,7 @@ def test_a_node_that_does_not_report(tmp_path: Path, broker: Mosquitto) -> None:
 
 def test_nobody_answers_at_the_broker(tmp_path: Path) -> None:
     """That is told before anything is written."""
-    code, said = refused(tmp_path, "--port", "/dev/null", *NODE, "--broker", "mqtt://127.0.0.1:9")
+    code, said = refused(tmp_path, "--port", "/dev/null", *NODE, *NOBODYS)
     assert code == 8
     assert "cannot be listened to from this machine" in said
 

@@ -22,6 +22,7 @@ from sim_hardware.city.scenario import Scenario
 from sim_hardware.fleet import run as fleet_run
 from sim_hardware.fleet.fleet import Broker, Fleet, settings
 from sim_hardware.fleet.inject import Injector
+from sim_hardware.fleet.modelled import Modelled
 from sim_hardware.fleet.nurseries import NurseryError
 from sim_hardware.fleet.report import Report
 from sim_hardware.fleet.snapshot import Heard
@@ -29,7 +30,7 @@ from sim_hardware.fleet.stop import Stop
 from sim_hardware.fleet.view import PlainView
 from sim_hardware.servers import InfluxDB, Mosquitto, ServerError, wait_until
 from tests.gateway.databases import select
-from tests.system.gateway_process import SECONDS, GatewayProcess
+from tests.system.gateway_process import NOBODY, SECONDS, GatewayProcess
 from tests.system.test_demo import pids
 
 GANGLION = [sys.executable, "-m", "gateway.cli.main"]
@@ -55,7 +56,7 @@ async def acked(fleet: Fleet, packs: int) -> None:
     await until(lambda: fleet.counts().acked >= goal, f"{packs} packs more")
 
 
-async def drained(fleet: Fleet, gateway: GatewayProcess) -> None:
+async def drained(fleet: Fleet | Modelled, gateway: GatewayProcess) -> None:
     """Freeze the city, and wait until the gateway has all of it in the database."""
 
     async def settled() -> bool:
@@ -66,7 +67,7 @@ async def drained(fleet: Fleet, gateway: GatewayProcess) -> None:
     assert await fleet.drain(settled, 2 * SECONDS), (fleet.counts(), gateway.ledger())
 
 
-async def all_arrived(fleet: Fleet, gateway: GatewayProcess) -> None:
+async def all_arrived(fleet: Fleet | Modelled, gateway: GatewayProcess) -> None:
     """Freeze the city; hold nodes, gateway and ledger against one another."""
     await drained(fleet, gateway)
     counts, ledger = fleet.counts(), gateway.ledger()
@@ -146,9 +147,8 @@ async def test_what_has_not_arrived_is_told_with_its_reason(
 ) -> None:
     """A broker that is away, a machine that is too slow, a gateway that does not come along, are told apart."""
     monkeypatch.setattr(fleet_run, "_DRAIN_S", 5.0)
-    away = 9  # where nobody ever listens
-    report, trouble, _ = await one_run(tmp_path / "away", away)
-    assert str(trouble) == f"{report.packs_unsent} packs did not leave the nodes: is 127.0.0.1:{away} reachable?"
+    report, trouble, _ = await one_run(tmp_path / "away", NOBODY)
+    assert str(trouble) == f"{report.packs_unsent} packs did not leave the nodes: is 127.0.0.1:{NOBODY} reachable?"
     deaf = Heard(Ledger(7, 4, 3, 0, 0, 0), (), False)
     report, trouble, _ = await one_run(tmp_path / "deaf", broker.port, lambda _curves: deaf)
     assert "the gateway has received 7, of which 3 wait for the database" in str(trouble)

@@ -36,6 +36,7 @@ from sim_hardware.fleet.view import PlainView
 from sim_hardware.servers import Mosquitto, free_port, wait_until
 from tests.system.gateway_process import SECONDS, GatewayProcess
 from tests.system.led import go_on, led, settled
+from tests.system.test_fleet import all_arrived
 
 START = 1_736_146_800
 """2025-01-06, a Monday, 07:00 UTC."""
@@ -379,16 +380,7 @@ async def test_a_broker_that_dies_loses_nothing(
             await until(lambda: not fleet.counts().connected, "the loss of the broker")
             await asyncio.to_thread(broker.start)
         await acked(fleet, 3_000)
-
-        async def settled() -> bool:
-            ledger = await asyncio.to_thread(gateway.ledger)
-            return ledger.received - ledger.duplicates >= fleet.counts().acked and ledger.waiting == 0
-
-        assert await fleet.drain(settled, 2 * SECONDS), (fleet.counts(), gateway.ledger())
-        counts, ledger = fleet.counts(), gateway.ledger()
-    assert ledger.balanced
-    assert (counts.acked, counts.waiting, counts.dropped) == (counts.made, 0, 0)
-    assert (ledger.written, ledger.gaps, ledger.dead_letters) == (counts.made, 0, 0)
+        await all_arrived(fleet, gateway)
 
 
 async def test_the_city_waits_for_a_slow_broker(tmp_path: Path, broker: Mosquitto) -> None:

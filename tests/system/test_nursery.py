@@ -21,11 +21,10 @@ from sim_hardware.fleet.pace import Pace
 from sim_hardware.fleet.slots import Slots
 from sim_hardware.fleet.supply import POWER_ON, RESET_EXIT
 from sim_hardware.servers import wait_until
+from tests.system.gateway_process import NOBODY
 
 SECONDS: Final = 30.0
 BOARDS: Final = 4
-NOBODY: Final = 9
-"""A port at which nobody listens: a free one may become another test's broker."""
 SITS = "import time\nprint('sits')\nwhile True:\n    time.sleep(1)\n"
 """Firmware that does nothing, and says so on its console."""
 
