@@ -2,44 +2,77 @@
 
 import asyncio
 import logging
+import time
+from random import Random
 from typing import Final
 
+import aiomqtt
 import msgspec
 
-from gateway.ingest.receiver import Receiver
+from gateway.config import Mqtt
+from gateway.ingest.receiver import BACKOFF_SECONDS, backoff
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.records import Incident
+from gateway.steer.link import connect, end_if_cancelled, until_one_ends
 
 log = logging.getLogger(__name__)
 
 BATCH: Final = 100
-RETRY_SECONDS: Final = 1.0
 
 
 class IncidentOutlet:
-    """Publishes every change of an incident, in order, at least once."""
+    """Publishes every change of an incident, in order, at least once, over a connection of its own: a change counts as
+    delivered when the broker has acknowledged it."""
 
-    def __init__(self, journal: JournalAccess, receiver: Receiver) -> None:
+    def __init__(self, journal: JournalAccess, settings: Mqtt, site: str) -> None:
+        """`site` gives the connection its name."""
         self._journal = journal
-        self._receiver = receiver
+        self._settings = settings
+        self._name = f"ganglion-outlet-{site}"
+        self._trouble: str | None = None
 
     async def run(self) -> None:
+        """Publish, over every loss of the connection."""
+        dice = Random()
+        failures = 0
+        while True:
+            began = time.monotonic()
+            try:
+                async with connect(self._settings, self._name) as client:
+                    end_if_cancelled()
+                    self._trouble = None
+                    await until_one_ends(self._deliver(client), _watch(client))
+            except (aiomqtt.MqttError, OSError) as error:  # OSError: files of TLS that cannot be used any more
+                self._say(str(error))
+            end_if_cancelled()
+            failures = 1 if time.monotonic() - began > BACKOFF_SECONDS[1] else failures + 1
+            await asyncio.sleep(backoff(failures, dice))
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            log.warning("incidents wait in the journal, the broker does not take them: %s", trouble)
+        self._trouble = trouble
+
+    async def _deliver(self, client: aiomqtt.Client) -> None:
         while True:
             changes = await self._journal.call(Journal.incidents_for, "mqtt", BATCH)
             if not changes:
                 await self._journal.wait_for_more("mqtt")
             for place, incident in changes:
-                try:
-                    await self._publish(incident)
-                except ConnectionError as error:
-                    log.debug("incident %s waits: %s", incident.id, error)
-                    await asyncio.sleep(RETRY_SECONDS)
-                    break
+                await _publish(client, incident)
+                end_if_cancelled()
                 await self._journal.call(Journal.incidents_delivered, "mqtt", place)
 
-    async def _publish(self, incident: Incident) -> None:
-        topic = f"ganglion/v1/{incident.site}/incident/{incident.id}"
-        await self._receiver.publish(topic, msgspec.json.encode(incident), retained=incident.closed is None)
-        if incident.closed is not None:
-            await self._receiver.publish(topic, b"", retained=True)  # MQTT's way to take back a retained message
+
+async def _publish(client: aiomqtt.Client, incident: Incident) -> None:
+    topic = f"ganglion/v1/{incident.site}/incident/{incident.id}"
+    await client.publish(topic, msgspec.json.encode(incident), qos=1, retain=incident.closed is None)
+    if incident.closed is not None:
+        await client.publish(topic, b"", qos=1, retain=True)  # MQTT's way to take back a retained message
+
+
+async def _watch(client: aiomqtt.Client) -> None:
+    """Nothing comes, but it is noticed when the connection is lost, and not with the next incident only."""
+    async for _ in client.messages:
+        pass

@@ -97,7 +97,7 @@ class Gateway:
         self._pipeline = Pipeline(self._receiver, journal, metrics.ack_seconds)
         self._forwarder = Forwarder(journal, make_target(config.influx), config.influx)
         self._detector = Runner(journal)
-        self._outlet = IncidentOutlet(journal, self._receiver)
+        self._outlet = IncidentOutlet(journal, config.mqtt, config.sites[0])
         self._steer = Steer(config.mqtt, config.sites, journal)
         self._updates = Updates(config.mqtt, config.sites, Path(config.data_dir))
         checks = {

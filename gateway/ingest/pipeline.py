@@ -8,13 +8,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import cast
 
 from prometheus_client import Histogram
 
 from gateway.decode import Bad, decode_packs, decode_status, parse_topic
 from gateway.errors import Refused
-from gateway.ingest.receiver import Message, Receiver
+from gateway.ingest.receiver import Chunk, Receiver
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.quantities import KINDS
@@ -40,9 +41,9 @@ class Pipeline:
     async def run(self) -> None:
         self._kinds = {(view.site, view.node): view.kind for view in await self._journal.call(Journal.nodes)}
         while True:
-            messages = await self._receiver.take()
+            chunks = await self._receiver.take()
             # Shielded: a batch that was committed is to be acknowledged too, or it comes again for nothing.
-            self._batch = asyncio.create_task(self._take_in(messages))
+            self._batch = asyncio.create_task(self._take_in(chunks))
             await asyncio.shield(self._batch)
 
     async def drain(self) -> None:
@@ -51,42 +52,41 @@ class Pipeline:
             await self._batch
         await self._take_in(self._receiver.take_now())
 
-    async def _take_in(self, messages: Sequence[Message]) -> None:
-        if not messages:
+    async def _take_in(self, chunks: Sequence[Chunk]) -> None:
+        if not chunks:
             return
         now = self._clock()
         arrivals: list[Pack | DeadLetter] = []
         statuses: list[tuple[str, str, Status]] = []
-        for message in messages:
+        for name, payload, _, retained in chain.from_iterable(chunk.messages for chunk in chunks):
+            topic = name.decode(errors="replace")
             try:
-                site, node, level = parse_topic(message.topic)
+                site, node, level = parse_topic(topic)
                 if level == "status":
-                    if not message.payload:
+                    if not payload:
                         continue  # somebody cleared a retained status, which is how MQTT says "forget it"
-                    status = decode_status(message.payload)
+                    status = decode_status(payload)
                     if status.kind:
                         self._kinds[site, node] = status.kind
                     statuses.append((site, node, status))
                     continue
                 found = decode_packs(
-                    site, node, cast(Stream, level), message.payload, now=now, kind=self._kinds.get((site, node), "")
+                    site, node, cast(Stream, level), payload, now=now, kind=self._kinds.get((site, node), "")
                 )
             except Refused as refused:
-                found = [Bad(message.payload, refused)]
+                found = [Bad(payload, refused)]
             for each in found:
                 if isinstance(each, Pack):
                     if each.measurement in KINDS:
                         self._kinds[each.site, each.node] = each.measurement
                     arrivals.append(each)
-                elif message.retained:
+                elif retained:
                     # It comes again at each connection; one letter for each would fill the journal with copies.
-                    log.warning("retained message on %s refused: %s", message.topic, each.refused)
+                    log.warning("retained message on %s refused: %s", topic, each.refused)
                 else:
-                    arrivals.append(
-                        DeadLetter(message.topic, each.payload, each.refused.reason, each.refused.detail, now)
-                    )
+                    arrivals.append(DeadLetter(topic, each.payload, each.refused.reason, each.refused.detail, now))
         await self._journal.call(Journal.commit, arrivals, now, statuses)
-        self._receiver.acknowledge(messages)
+        self._receiver.acknowledge(chunks)
         acknowledged = time.monotonic()
-        for message in messages:
-            self._ack_seconds.observe(acknowledged - message.arrived)
+        for arrived in [chunk.arrived for chunk in chunks for _ in chunk.messages]:
+            self._ack_seconds.observe(acknowledged - arrived)
