@@ -1,14 +1,14 @@
 """Writes the pages of docs/ that are tables of the code, so that they cannot differ from it.
 
-Run `python docs/generate.py` after a change to `gateway.quantities`, `gateway.decode`, `sim_hardware.city.incidents` or
-`sim_hardware.fleet.faults`. A test fails until it is done.
+Run `python docs/generate.py` after a change to `gateway.quantities`, `gateway.ingest.decode`, `sim_hardware.city.incidents`
+or `sim_hardware.fleet.faults`. A test fails until it is done.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from gateway.decode import REASONS
+from gateway.ingest.decode import REASONS
 from gateway.quantities import KINDS, QUANTITIES, Quantity
 from sim_hardware.city import incidents
 from sim_hardware.fleet import faults

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
@@ -49,6 +49,12 @@ class Influx(Struct, frozen=True):
     """How long a batch that is not full may wait for more."""
 
 
+class Mirror(Influx, frozen=True, kw_only=True):
+    """`[[mirror]]`: a further database that gets the same, at its own pace."""
+
+    name: Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
+
+
 class JournalSettings(Struct, frozen=True):
     """`[journal]`: the store on disk."""
 
@@ -76,6 +82,7 @@ class Config(Struct, frozen=True):
     influx: Influx = Influx()
     journal: JournalSettings = JournalSettings()
     http: Http = Http()
+    mirror: tuple[Mirror, ...] = ()
     notify: tuple[dict[str, Any], ...] = ()
 
 
@@ -126,8 +133,13 @@ def refuse_unknown(table: dict[str, Any], kind: type[Struct], prefix: str = "") 
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)[0]
             raise ConfigError(f"{prefix}{key}: there is no such key; the nearest is {prefix}{near}")
-        if isinstance(value, dict) and isinstance(fields[key], type) and issubclass(fields[key], Struct):
-            refuse_unknown(value, fields[key], f"{prefix}{key}.")
+        of = fields[key]
+        if get_origin(of) is tuple:
+            of = get_args(of)[0]
+        if isinstance(of, type) and issubclass(of, Struct):
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, dict):
+                    refuse_unknown(each, of, f"{prefix}{key}.")
 
 
 def _check(config: Config, environ: Mapping[str, str] | None) -> None:
@@ -141,9 +153,17 @@ def _check(config: Config, environ: Mapping[str, str] | None) -> None:
         raise ConfigError("mqtt.cert, mqtt.key: one needs the other")
     if mqtt.cert and not mqtt.ca:
         raise ConfigError("mqtt.ca: is missing; mqtt.cert and mqtt.key are of use with TLS only")
-    if not re.match(r"https?://[^/\s]+", config.influx.url):
-        raise ConfigError(f"influx.url: {config.influx.url!r} is not http://host:port or https://host:port")
-    for key, variable in (("mqtt.password_env", mqtt.password_env), ("influx.token_env", config.influx.token_env)):
+    names = [mirror.name for mirror in config.mirror]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"mirror.name: {name!r} is there twice; give each its own")
+    databases = {"influx": config.influx, **{f"mirror.{mirror.name}": mirror for mirror in config.mirror}}
+    secrets = {"mqtt.password_env": mqtt.password_env}
+    for key, database in databases.items():
+        if not re.match(r"https?://[^/\s]+", database.url):
+            raise ConfigError(f"{key}.url: {database.url!r} is not http://host:port or https://host:port")
+        secrets[f"{key}.token_env"] = database.token_env
+    for key, variable in secrets.items():
         try:
             if environ is not None:
                 secret(variable, environ)

@@ -27,7 +27,7 @@ class ConfigError(GanglionError):
 class Refused(GanglionError):
     """A message from a node that cannot be taken as a pack.
 
-    `reason` is one of `REASONS` in `gateway.decode`; `detail` says what was found and what was expected.
+    `reason` is one of `REASONS` in `gateway.ingest.decode`; `detail` says what was found and what was expected.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

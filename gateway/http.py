@@ -5,12 +5,14 @@ import contextlib
 import socket
 import sqlite3
 import time
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from itertools import accumulate
 from typing import Final
 
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
@@ -37,15 +39,16 @@ class Metrics(Collector):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.ack_seconds = Histogram(
-            "ganglion_ack_seconds",
-            "From a message's arrival to its acknowledgement",
-            buckets=ACK_BUCKETS,
-            registry=self.registry,
-        )
+        self._acks = [0] * (len(ACK_BUCKETS) + 1)
+        self._ack_sum = 0.0
         self._figures: Figures | None = None
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
+
+    def acknowledged(self, seconds: float, number: int) -> None:
+        """So many messages took that long from their arrival to their acknowledgement."""
+        self._acks[bisect_left(ACK_BUCKETS, seconds)] += number
+        self._ack_sum += number * seconds
 
     def render(self, figures: Figures) -> bytes:
         """The Prometheus text format."""
@@ -53,6 +56,13 @@ class Metrics(Collector):
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
+        bounds = [*map(str, ACK_BUCKETS), "+Inf"]
+        yield HistogramMetricFamily(
+            "ganglion_ack_seconds",
+            "From a message's arrival to its acknowledgement",
+            buckets=list(zip(bounds, accumulate(self._acks), strict=True)),
+            sum_value=self._ack_sum,
+        )
         figures = self._figures
         if figures is None:
             return
@@ -77,6 +87,15 @@ class Metrics(Collector):
             ("nodes_without_time", "Nodes online that do not know the time", figures.nodes_without_time),
         ):
             yield GaugeMetricFamily(f"ganglion_{name}", meaning, value=level)
+        for name, meaning in (
+            ("waiting", "Packs that this further database has not taken yet"),
+            ("refused", "Packs that it refused for good"),
+            ("skipped", "Packs that it never got, because the journal was full"),
+        ):
+            family = GaugeMetricFamily(f"ganglion_mirror_packs_{name}", meaning, labels=["mirror"])
+            for mirror, far in sorted(figures.mirrors.items()):
+                family.add_metric([mirror], getattr(far, name))
+            yield family
         incidents = GaugeMetricFamily("ganglion_incidents_open", "Incidents open now", labels=["kind"])
         for kind, number in sorted(figures.incidents_open.items()):
             incidents.add_metric([kind], number)

@@ -12,7 +12,7 @@ import msgspec
 from gateway.config import Mqtt
 from gateway.ingest.receiver import BACKOFF_SECONDS, backoff
 from gateway.journal.access import JournalAccess
-from gateway.journal.store import Journal
+from gateway.journal.store import MQTT, Journal
 from gateway.records import Incident
 from gateway.steer.link import connect, end_if_cancelled, until_one_ends
 
@@ -55,14 +55,15 @@ class IncidentOutlet:
         self._trouble = trouble
 
     async def _deliver(self, client: aiomqtt.Client) -> None:
+        news = self._journal.listen("incidents")
         while True:
-            changes = await self._journal.call(Journal.incidents_for, "mqtt", BATCH)
+            changes = await self._journal.call(Journal.incidents_for, MQTT, BATCH)
             if not changes:
-                await self._journal.wait_for_more("mqtt")
+                await news.wait()
             for place, incident in changes:
                 await _publish(client, incident)
                 end_if_cancelled()
-                await self._journal.call(Journal.incidents_delivered, "mqtt", place)
+                await self._journal.call(Journal.incidents_delivered, MQTT, place)
 
 
 async def _publish(client: aiomqtt.Client, incident: Incident) -> None:

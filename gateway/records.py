@@ -1,16 +1,14 @@
 """The records that cross the gateway's rooms: frozen, slotted, valid by construction."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, Self
 
 from msgspec import Struct
 
 Stream = Literal["telemetry", "event", "health"]
 
 
-# Readings and packs are arrays in the journal: a third of the bytes of objects, and they are by far the most of it.
-
-
-class Reading(Struct, frozen=True, gc=False, array_like=True):
+class Reading(Struct, frozen=True, gc=False):
     """One value at one time."""
 
     time: int
@@ -21,19 +19,63 @@ class Reading(Struct, frozen=True, gc=False, array_like=True):
     value: float
 
 
-class Pack(Struct, frozen=True, array_like=True):
+class Shape(Struct, frozen=True, gc=False, array_like=True, cache_hash=True):
+    """What the values of a pack mean. A node sends the same shape over and over, so it is kept once for all of them."""
+
+    measurement: str
+    """`traffic`, `water`, `air` or `health`: where its readings belong."""
+    places: tuple[tuple[str, str], ...]
+    """(channel, quantity) of each value."""
+
+
+class Pack(Struct, frozen=True, gc=False):
     """The readings of one window, checked against the table of quantities."""
 
     site: str
     node: str
     stream: Stream
-    measurement: str
-    """`traffic`, `water`, `air` or `health`: where its readings belong."""
+    shape: Shape
     boot: int
+    """-1, like `seq`, for a pack that no node has numbered: read from a file."""
     seq: int
     time: int
     """Unix seconds of the pack (`bt`)."""
-    readings: tuple[Reading, ...]
+    values: tuple[float, ...]
+    """In the order of the shape's places."""
+    times: tuple[int, ...] = ()
+    """Unix seconds of each value; empty where all are of the pack's time."""
+
+    @classmethod
+    def of(
+        cls,
+        site: str,
+        node: str,
+        stream: Stream,
+        measurement: str,
+        boot: int,
+        seq: int,
+        time: int,
+        readings: Iterable[Reading],
+    ) -> Self:
+        """A pack from its readings."""
+        own = tuple(readings)
+        shape = Shape(measurement, tuple((each.channel, each.quantity) for each in own))
+        times = tuple(each.time for each in own)
+        values = tuple(each.value for each in own)
+        return cls(site, node, stream, shape, boot, seq, time, values, times if set(times) - {time} else ())
+
+    @property
+    def measurement(self) -> str:
+        return self.shape.measurement
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """The same value by value, for people and tests."""
+        times = self.times or (self.time,) * len(self.values)
+        return tuple(
+            Reading(time, channel, quantity, value)
+            for time, (channel, quantity), value in zip(times, self.shape.places, self.values, strict=True)
+        )
 
 
 class DeadLetter(Struct, frozen=True):
@@ -145,6 +187,24 @@ class NodeView(Struct, frozen=True, kw_only=True):
     """Why the node is in safe mode; empty when it is not."""
 
 
+class Gap(Struct, frozen=True):
+    """Packs of a node that never came: sequence numbers of one boot, both ends missing."""
+
+    boot: int
+    first: int
+    last: int
+
+
+class Mirrored(Struct, frozen=True):
+    """How far a further database is."""
+
+    waiting: int
+    refused: int
+    """Packs it refused for good."""
+    skipped: int
+    """Packs it never got, because the journal was full."""
+
+
 class Figures(Struct, frozen=True):
     """The gateway's own state in numbers, for `/metrics`."""
 
@@ -162,3 +222,5 @@ class Figures(Struct, frozen=True):
     """Nodes in safe mode."""
     nodes_without_time: int = 0
     """Nodes online that do not know the time."""
+    mirrors: dict[str, Mirrored] = {}
+    """By name."""

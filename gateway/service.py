@@ -5,9 +5,9 @@ import logging
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from gateway.config import Config, load
+from gateway.config import Config, Mirror, load
 from gateway.detect.runner import Runner
 from gateway.errors import ConfigError, ungrouped
 from gateway.forward.forwarder import Forwarder
@@ -88,14 +88,28 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
+class Part(Protocol):
+    async def run(self) -> None:
+        """Until cancelled."""
+
+
+def consumer_of(mirror: Mirror) -> str:
+    """Its name in the journal."""
+    return f"mirror.{mirror.name}"
+
+
 class Gateway:
     """The parts for one configuration. Built, then run once."""
 
     def __init__(self, config: Config, journal: JournalAccess, metrics: Metrics, retired_sites: set[str]) -> None:
         """Raises ConfigError, holding nothing, when a part cannot work with the configuration."""
+        self._journal = journal
         self._receiver = Receiver(config.mqtt, config.sites, sorted(retired_sites))
-        self._pipeline = Pipeline(self._receiver, journal, metrics.ack_seconds)
+        self._pipeline = Pipeline(self._receiver, journal, metrics.acknowledged)
         self._forwarder = Forwarder(journal, make_target(config.influx), config.influx)
+        self._mirrors = [
+            Forwarder(journal, make_target(mirror), mirror, consumer=consumer_of(mirror)) for mirror in config.mirror
+        ]
         self._detector = Runner(journal)
         self._outlet = IncidentOutlet(journal, config.mqtt, config.sites[0])
         self._steer = Steer(config.mqtt, config.sites, journal)
@@ -112,7 +126,10 @@ class Gateway:
         """Raises ConfigError like the constructor."""
         await journal.call(Journal.bound, config.journal.max_bytes)
         heard = {view.site for view in await journal.call(Journal.nodes)}
-        return cls(config, journal, metrics, heard - set(config.sites))
+        gateway = cls(config, journal, metrics, heard - set(config.sites))
+        # Last, as a mirror that goes loses its place: not for a configuration that cannot be used.
+        await journal.call(Journal.mirrors, [consumer_of(mirror) for mirror in config.mirror])
+        return gateway
 
     async def run(self, until: Coroutine[Any, Any, Config | None]) -> Config | None:
         """Run all parts until `until` ends; what it returned. Any part's failure ends all and is raised."""
@@ -129,9 +146,17 @@ class Gateway:
         return changed
 
     async def _run_parts(self, until: Coroutine[Any, Any, Config | None]) -> Config | None:
-        parts = (
-            *(self._receiver, self._pipeline, self._forwarder, self._detector, self._outlet),
-            *(self._steer, self._updates, self._http),
+        parts: tuple[Part, ...] = (
+            self._receiver,
+            self._pipeline,
+            self._journal,
+            self._forwarder,
+            *self._mirrors,
+            self._detector,
+            self._outlet,
+            self._steer,
+            self._updates,
+            self._http,
         )
         watching = asyncio.create_task(until)
         tasks = [watching, *(asyncio.create_task(part.run(), name=type(part).__name__) for part in parts)]

@@ -16,9 +16,9 @@ import typer
 
 from gateway.cli.main import make_app
 from gateway.config import Config, load
-from gateway.decode import decode_pack, decode_packs, decode_status
 from gateway.errors import ConfigError
 from gateway.forward.lines import pack_lines
+from gateway.ingest.decode import decode_pack, decode_packs, decode_status
 from gateway.records import Pack, Status
 from gateway.steer.talk import OPS
 from gateway.update.service import Want

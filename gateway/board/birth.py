@@ -11,8 +11,8 @@ import aiomqtt
 from gateway.board.errors import NotReported
 from gateway.board.port import Console
 from gateway.config import Mqtt
-from gateway.decode import decode_status
 from gateway.errors import Refused
+from gateway.ingest.decode import decode_status
 from gateway.records import Status
 from gateway.steer.link import connect
 

@@ -4,17 +4,17 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 
 import msgspec
 import typer
 
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment
 from gateway.config import Mqtt, load
-from gateway.decode import decode_packs, decode_status, parse_topic
 from gateway.errors import Refused
+from gateway.ingest.decode import decode_packs, decode_status, parse_topic
 from gateway.quantities import KINDS, QUANTITIES
-from gateway.records import Pack, Stream
+from gateway.records import Pack, Reading, Stream
 from gateway.steer.link import listen
 from gateway.steer.talk import broker
 
@@ -53,11 +53,7 @@ async def _tail(mqtt: Mqtt, topics: list[str], quantity: str, count: int, json: 
                 readings = [reading for reading in pack.readings if quantity in ("", reading.quantity)]
                 if quantity and not readings:
                     continue
-                typer.echo(
-                    _as_json(msgspec.structs.replace(pack, readings=tuple(readings)))
-                    if json
-                    else _as_line(pack, readings)
-                )
+                typer.echo(_as_json(pack, readings) if json else _as_line(pack, readings))
                 shown += 1
                 if shown == count:
                     return
@@ -89,7 +85,7 @@ def _unit(measurement: str, quantity: str) -> str:
     return _UNITS.get((measurement, quantity), _UNITS.get(("*", quantity), ""))
 
 
-def _as_line(pack: Pack, readings: list[Any]) -> str:
+def _as_line(pack: Pack, readings: list[Reading]) -> str:
     values = "  ".join(
         f"{r.channel}/{r.quantity}".lstrip("/") + f"={r.value:g} {_unit(pack.measurement, r.quantity)}".rstrip()
         for r in readings
@@ -98,10 +94,7 @@ def _as_line(pack: Pack, readings: list[Any]) -> str:
     return f"{moment(pack.time)}  {pack.site}/{pack.node}  {pack.measurement}{event}  {values}"
 
 
-def _as_json(pack: Pack) -> str:
-    whole = msgspec.structs.asdict(pack)
-    whole["readings"] = [
-        msgspec.structs.asdict(reading) | {"unit": _unit(pack.measurement, reading.quantity)}
-        for reading in pack.readings
-    ]
-    return msgspec.json.encode(whole).decode()
+def _as_json(pack: Pack, readings: list[Reading]) -> str:
+    head = {name: getattr(pack, name) for name in ("site", "node", "stream", "measurement", "boot", "seq", "time")}
+    values = [msgspec.structs.asdict(each) | {"unit": _unit(pack.measurement, each.quantity)} for each in readings]
+    return msgspec.json.encode(head | {"readings": values}).decode()

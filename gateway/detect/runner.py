@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.detect.detectors import Detectors
 from gateway.journal.access import JournalAccess
-from gateway.journal.store import Journal
+from gateway.journal.store import DETECT, Journal
 
 log = logging.getLogger(__name__)
 
@@ -25,17 +25,17 @@ class Runner:
     async def run(self) -> None:
         """Detect until cancelled. Raises ConfigError when the journal holds the state of another version."""
         detectors = Detectors.load(await self._journal.call(Journal.detector_state))
+        news = self._journal.listen("packs")
         while True:
-            batch = await self._journal.call(Journal.read, "detect", BATCH)
-            if batch:
-                packs = [pack for _, pack in batch]
+            place, packs, more = await self._journal.call(Journal.read, DETECT, BATCH)
+            if more:
                 changed = await asyncio.to_thread(detectors.feed, packs)
                 for incident in changed:
                     log.info(
                         "%s %s: %s", incident.id, "open" if incident.closed is None else "closed", incident.summary
                     )
                 state = await asyncio.to_thread(detectors.save)
-                await self._journal.call(Journal.detected, batch[-1][0], state, changed)
-            if len(batch) < BATCH:
-                await self._journal.wait_for_more("detect")
+                await self._journal.call(Journal.detected, place, state, changed)
+            if len(packs) < BATCH:
+                await news.wait()
                 await asyncio.sleep(PACE)

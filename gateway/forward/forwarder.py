@@ -14,7 +14,7 @@ from gateway.forward.patience import USUAL, Patience
 from gateway.forward.senml import encode_pack
 from gateway.forward.target import Target
 from gateway.journal.access import JournalAccess
-from gateway.journal.store import Journal
+from gateway.journal.store import DATABASE, Journal
 from gateway.records import DeadLetter, Incident, Pack
 
 log = logging.getLogger(__name__)
@@ -26,62 +26,75 @@ T = TypeVar("T", Pack, Incident)
 
 
 class Forwarder:
-    """One task. `trouble` says in words why nothing can be written now; None while all is well."""
+    """One task for each database. `trouble` says in words why nothing can be written now; None while all is well."""
 
-    def __init__(self, journal: JournalAccess, target: Target, settings: Influx, patience: Patience = USUAL) -> None:
+    def __init__(
+        self,
+        journal: JournalAccess,
+        target: Target,
+        settings: Influx,
+        patience: Patience = USUAL,
+        consumer: str = DATABASE,
+    ) -> None:
+        """`consumer` is whose place in the journal it moves."""
         self._journal = journal
         self._target = target
         self._batch_lines = settings.batch_lines
         self._flush_seconds = settings.flush_ms / 1000
         self._patience = patience
+        self._consumer = consumer
         self._dice = Random()
         self.trouble: str | None = "the database was not asked yet"
 
     async def run(self) -> None:
         """Forward until cancelled. What is cancelled in mid-write is written again later, which changes nothing."""
+        news = self._journal.listen("packs", "incidents")
         await self._until_answered(self._target.prepare)
         while True:
             more = await self._forward_packs()
             more |= await self._forward_incidents()
             if not more:
-                await self._journal.wait_for_more("forward")
+                await news.wait()
                 await asyncio.sleep(self._flush_seconds)  # what comes meanwhile goes along
 
     async def _forward_packs(self) -> bool:
-        """Write one batch. True when there may be a full one more."""
-        waiting = await self._journal.call(Journal.read, "forward", self._batch_lines)
-        if not waiting:
+        """Write what waits, as much as is read at once. True when there may be more."""
+        span = await self._journal.call(Journal.read, self._consumer, self._batch_lines)
+        if not span.more:
             return False
-        batch = await asyncio.to_thread(self._cut, waiting)
-        refused = await self._write(batch)
-        letters = [_dead_letter(pack, words) for pack, words in refused]
-        if letters:
-            log.warning("%d packs are dead letters; of %s: %s", len(letters), letters[0].topic, letters[0].detail)
-        place = waiting[len(batch) - 1][0]
-        await self._journal.call(Journal.forwarded, place, len(batch) - len(letters), letters)
-        return len(waiting) == self._batch_lines or len(batch) < len(waiting)
+        # Batches are cut by lines, of which a pack has one or more.
+        place = span.last - len(span.packs)
+        for batch in await asyncio.to_thread(self._cut, span.packs):
+            refused = await self._write(batch)
+            letters = [_dead_letter(pack, words) for pack, words in refused]
+            if letters:
+                log.warning("%d packs refused; of %s: %s", len(letters), letters[0].topic, letters[0].detail)
+            place += len(batch)
+            await self._journal.call(Journal.forwarded, self._consumer, place, len(batch) - len(letters), letters)
+        return len(span.packs) == self._batch_lines
 
-    def _cut(self, waiting: Sequence[tuple[int, Pack]]) -> list[tuple[list[bytes], Pack]]:
-        """As many of the first packs, with their lines, as make a batch; at least one."""
-        batch: list[tuple[list[bytes], Pack]] = []
+    def _cut(self, packs: Sequence[Pack]) -> list[list[tuple[list[bytes], Pack]]]:
+        """The packs with their lines, in batches."""
+        batches: list[list[tuple[list[bytes], Pack]]] = [[]]
         room = self._batch_lines
-        for _, pack in waiting:
+        for pack in packs:
             lines = pack_lines(pack)
             room -= len(lines)
-            if room < 0 and batch:
-                break
-            batch.append((lines, pack))
-        return batch
+            if room < 0 and batches[-1]:
+                batches.append([])
+                room = self._batch_lines - len(lines)
+            batches[-1].append((lines, pack))
+        return batches
 
     async def _forward_incidents(self) -> bool:
         """Write the incidents that changed. True when there may be more."""
-        changes = await self._journal.call(Journal.incidents_for, "influx", INCIDENTS)
+        changes = await self._journal.call(Journal.incidents_for, self._consumer, INCIDENTS)
         if changes:
             refused = await self._write([(incident_lines(incident), incident) for _, incident in changes])
             for incident, words in refused:
                 # It stays in the journal and leaves by the broker all the same.
                 log.error("incident %s cannot be queried: %s", incident.id, words)
-            await self._journal.call(Journal.incidents_delivered, "influx", changes[-1][0])
+            await self._journal.call(Journal.incidents_delivered, self._consumer, changes[-1][0])
         return len(changes) == INCIDENTS
 
     async def _write(self, batch: Sequence[tuple[list[bytes], T]]) -> list[tuple[T, str]]:

@@ -7,11 +7,12 @@ another value in the database.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
-from gateway.records import Incident, Pack
+from gateway.records import Incident, Pack, Shape
 
 INCIDENT: Final = "incident"
 """The measurement of incidents; all others are kinds of nodes, and `health`."""
@@ -39,13 +40,15 @@ def pack_lines(pack: Pack) -> list[bytes]:
 
     A pack without readings has none.
     """
-    points: dict[tuple[int, str], dict[str, float]] = {}
-    for reading in pack.readings:
-        points.setdefault((reading.time, reading.channel), {})[reading.quantity] = reading.value
+    if not pack.times:
+        form, picked = _form(pack.shape, pack.site, pack.node)
+        return (form % picked((*pack.values, pack.time))).encode().splitlines()
+    points: dict[tuple[int, str], list[str]] = {}
+    for time, (channel, quantity), value in zip(pack.times, pack.shape.places, pack.values, strict=True):
+        points.setdefault((time, channel), []).append(f"{_field(quantity)}={value!r}")
     return [
-        f"{_series_of(pack.measurement, pack.site, pack.node, channel)} "
-        f"{','.join([f'{_field(name)}={value!r}' for name, value in values.items()])} {time}".encode()
-        for (time, channel), values in points.items()
+        f"{_series(pack.measurement, _tags(pack.site, pack.node, channel))} {','.join(fields)} {time}".encode()
+        for (time, channel), fields in points.items()
     ]
 
 
@@ -75,9 +78,29 @@ def _series(measurement: str, tags: Mapping[str, str]) -> str:
 
 
 @lru_cache(65_536)
-def _series_of(measurement: str, site: str, node: str, channel: str) -> str:
-    """The same for every pack, so it is made once."""
-    return _series(measurement, {"channel": channel, "node": node, "site": site})
+def _form(shape: Shape, site: str, node: str) -> tuple[str, Callable[[tuple[float, ...]], tuple[float, ...]]]:
+    """The lines of a pack whose values are all of its time, with a gap for each, and what fills the gaps in turn.
+
+    Picked from the values and, behind them, the time. The same for every pack of a node, so it is made once.
+    """
+    lines: dict[str, list[int]] = {}
+    for at, (channel, _) in enumerate(shape.places):
+        lines.setdefault(channel, []).append(at)
+    text = "\n".join(
+        f"{_percent(_series(shape.measurement, _tags(site, node, channel)))} "
+        f"{','.join([f'{_percent(_field(shape.places[at][1]))}=%r' for at in places])} %d"
+        for channel, places in lines.items()
+    )
+    gaps = [at for places in lines.values() for at in (*places, -1)]
+    return text, itemgetter(*gaps) if gaps else lambda values: ()
+
+
+def _tags(site: str, node: str, channel: str) -> dict[str, str]:
+    return {"channel": channel, "node": node, "site": site}
+
+
+def _percent(text: str) -> str:
+    return text.replace("%", "%%")
 
 
 @lru_cache(1024)

@@ -11,7 +11,7 @@ _QUANTITIES: Final = {(each.measurement, each.name): each for each in QUANTITIES
 
 
 def encode_pack(pack: Pack) -> bytes:
-    """JSON that `gateway.decode.decode_pack` decodes to the same pack."""
+    """JSON that `gateway.ingest.decode.decode_pack` decodes to the same pack."""
     records: list[dict[str, Any]] = [
         {"bn": f"{pack.site}/{pack.node}/", "bt": pack.time, "n": "boot", "v": pack.boot},
         {"n": "seq", "v": pack.seq},

@@ -64,6 +64,10 @@ class Link(asyncio.Protocol):
         self._no_room = no_room
         self._read_or_not()
 
+    def leave(self) -> None:
+        """Its end is meant, and nothing to tell of."""
+        self._leaving = True
+
     async def disconnect(self, seconds: float, *, with_will: bool) -> bool:
         """Say good-bye, and wait for the broker to close; whether it did so within `seconds`.
 
@@ -72,7 +76,7 @@ class Link(asyncio.Protocol):
         """
         if self._transport is None:
             return True
-        self._leaving = True
+        self.leave()
         self._write(wire.encode_disconnect(with_will=with_will))
         self._no_room = self._clogged = False
         self._read_or_not()

@@ -8,20 +8,36 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from itertools import chain
-from typing import cast
+from functools import lru_cache
+from typing import Final, NamedTuple, cast
 
-from prometheus_client import Histogram
-
-from gateway.decode import Bad, decode_packs, decode_status, parse_topic
 from gateway.errors import Refused
+from gateway.ingest.clock import Clock
+from gateway.ingest.decode import Bad, decode_packs, decode_status, parse_topic
 from gateway.ingest.receiver import Chunk, Receiver
 from gateway.journal.access import JournalAccess
+from gateway.journal.batches import Word
 from gateway.journal.store import Journal
 from gateway.quantities import KINDS
-from gateway.records import DeadLetter, Pack, Status, Stream
+from gateway.records import DeadLetter, Pack, Stream
 
 log = logging.getLogger(__name__)
+
+Node = tuple[str, str]
+"""(site, node)"""
+
+AckObserver = Callable[[float, int], None]
+"""Told of every commit: seconds from arrival to acknowledgement, and how many messages took them."""
+
+MOST_TOPICS: Final = 65_536
+"""Topics remembered in parts: four of each of many nodes."""
+
+
+class Batch(NamedTuple):
+    """What messages came to."""
+
+    arrivals: list[Pack | DeadLetter]
+    words: list[Word]
 
 
 class Pipeline:
@@ -29,64 +45,91 @@ class Pipeline:
     disk the next one gathers, so that batches grow with the load."""
 
     def __init__(
-        self, receiver: Receiver, journal: JournalAccess, ack_seconds: Histogram, clock: Callable[[], float] = time.time
+        self,
+        receiver: Receiver,
+        journal: JournalAccess,
+        observe: AckObserver,
+        clock: Callable[[], float] | None = None,
     ) -> None:
+        """`clock` is the gateway's; without one, the machine's as `Clock` takes it."""
         self._receiver = receiver
         self._journal = journal
-        self._ack_seconds = ack_seconds
+        self._observe = observe
         self._clock = clock
-        self._kinds: dict[tuple[str, str], str] = {}
-        self._batch: asyncio.Task[None] | None = None
+        self._kinds: dict[Node, str] = {}
+        self._under_way: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        self._kinds = {(view.site, view.node): view.kind for view in await self._journal.call(Journal.nodes)}
+        views = await self._journal.call(Journal.nodes)
+        self._kinds = {(view.site, view.node): view.kind for view in views}
+        self._clock = self._clock or Clock(max((view.time for view in views), default=0))
         while True:
             chunks = await self._receiver.take()
             # Shielded: a batch that was committed is to be acknowledged too, or it comes again for nothing.
-            self._batch = asyncio.create_task(self._take_in(chunks))
-            await asyncio.shield(self._batch)
+            self._under_way = asyncio.create_task(self._take_in(chunks, self._clock()))
+            await asyncio.shield(self._under_way)
 
     async def drain(self) -> None:
         """After `run` was cancelled: finish the batch under way and take in what else has arrived by now."""
-        if self._batch is not None:
-            await self._batch
-        await self._take_in(self._receiver.take_now())
+        if self._under_way is not None:
+            await self._under_way
+        if self._clock is not None:
+            await self._take_in(self._receiver.take_now(), self._clock())
 
-    async def _take_in(self, chunks: Sequence[Chunk]) -> None:
+    async def _take_in(self, chunks: Sequence[Chunk], now: float) -> None:
         if not chunks:
             return
-        now = self._clock()
-        arrivals: list[Pack | DeadLetter] = []
-        statuses: list[tuple[str, str, Status]] = []
-        for name, payload, _, retained in chain.from_iterable(chunk.messages for chunk in chunks):
-            topic = name.decode(errors="replace")
-            try:
-                site, node, level = parse_topic(topic)
-                if level == "status":
-                    if not payload:
-                        continue  # somebody cleared a retained status, which is how MQTT says "forget it"
-                    status = decode_status(payload)
-                    if status.kind:
-                        self._kinds[site, node] = status.kind
-                    statuses.append((site, node, status))
-                    continue
-                found = decode_packs(
-                    site, node, cast(Stream, level), payload, now=now, kind=self._kinds.get((site, node), "")
-                )
-            except Refused as refused:
-                found = [Bad(payload, refused)]
-            for each in found:
-                if isinstance(each, Pack):
-                    if each.measurement in KINDS:
-                        self._kinds[each.site, each.node] = each.measurement
-                    arrivals.append(each)
-                elif retained:
-                    # It comes again at each connection; one letter for each would fill the journal with copies.
-                    log.warning("retained message on %s refused: %s", topic, each.refused)
-                else:
-                    arrivals.append(DeadLetter(topic, each.payload, each.refused.reason, each.refused.detail, now))
-        await self._journal.call(Journal.commit, arrivals, now, statuses)
+        batch = self.decode(chunks, now)
+        await self._journal.call(Journal.commit, batch.arrivals, now, batch.words)
         self._receiver.acknowledge(chunks)
         acknowledged = time.monotonic()
-        for arrived in [chunk.arrived for chunk in chunks for _ in chunk.messages]:
-            self._ack_seconds.observe(acknowledged - arrived)
+        for chunk in chunks:
+            self._observe(acknowledged - chunk.arrived, len(chunk.messages))
+
+    def decode(self, chunks: Sequence[Chunk], now: float) -> Batch:
+        """What the messages come to, at `now` (Unix seconds)."""
+        batch = Batch([], [])
+        kinds = self._kinds
+        for chunk in chunks:
+            for topic, payload, _, retained in chunk.messages:
+                try:
+                    node, level = _parts(topic)
+                    if level == "status":
+                        self._hear_status(node, payload, batch)
+                        continue
+                    found = decode_packs(*node, cast(Stream, level), payload, now=now, kind=kinds.get(node, ""))
+                except Refused as refused:
+                    found = [Bad(payload, refused)]
+                for each in found:
+                    if isinstance(each, Pack):
+                        measurement = each.shape.measurement
+                        if measurement in KINDS:
+                            kinds[node] = measurement
+                        batch.arrivals.append(each)
+                    else:
+                        _bury(topic, each, retained, now, batch)
+        return batch
+
+    def _hear_status(self, node: Node, payload: bytes, batch: Batch) -> None:
+        if not payload:
+            return  # somebody cleared a retained status, which is how MQTT says "forget it"
+        status = decode_status(payload)
+        if status.kind:
+            self._kinds[node] = status.kind
+        batch.words.append((*node, status))
+
+
+@lru_cache(MOST_TOPICS)
+def _parts(topic: bytes) -> tuple[Node, str]:
+    """(node, last level). Raises Refused("topic")."""
+    site, node, level = parse_topic(topic.decode("utf-8", "backslashreplace"))
+    return (site, node), level
+
+
+def _bury(topic: bytes, bad: Bad, retained: bool, now: float, batch: Batch) -> None:
+    name = topic.decode("utf-8", "backslashreplace")
+    if retained:
+        # It comes again at each connection; one letter for each would fill the journal with copies.
+        log.warning("retained message on %s refused: %s", name, bad.refused)
+    else:
+        batch.arrivals.append(DeadLetter(name, bad.payload, bad.refused.reason, bad.refused.detail, now))

@@ -116,6 +116,9 @@ class Receiver:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await asyncio.get_running_loop().create_connection(lambda: link, host, port, ssl=self._tls)
+        except asyncio.CancelledError:
+            link.leave()
+            raise
         except (OSError, TimeoutError) as error:
             self._say(_unreachable(error, host, port))
             return

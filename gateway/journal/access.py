@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,17 +17,39 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Waiter = Literal["forward", "detect", "mqtt", "space"]
+News = Literal["packs", "incidents", "space"]
 
-# What each change is news for. Incidents leave by the forwarder (points) and by the broker (messages).
-WAKES: Final[dict[Callable[..., Any], tuple[Waiter, ...]]] = {
-    Journal.commit: ("forward", "detect"),
-    Journal.detected: ("forward", "mqtt", "space"),
+# What each change is news of.
+WAKES: Final[dict[Callable[..., Any], tuple[News, ...]]] = {
+    Journal.commit: ("packs",),
+    Journal.take: ("packs",),
+    Journal.revive: ("packs",),
+    Journal.detected: ("incidents", "space"),
+    Journal.report: ("incidents",),
     Journal.forwarded: ("space",),
+    Journal.checkpoint: ("space",),
 }
 
-FULL_RETRY_SECONDS = 1.0
+CHECKPOINT_SECONDS: Final = 5.0
+"""What the gateway knows of its nodes is saved as often; a start hears again what came after it."""
+FULL_RETRY_SECONDS: Final = 1.0
 """A disk is freed by somebody else, who tells nobody: look again."""
+
+
+class Listener:
+    """Of one task: it reads until nothing comes, then waits. What is committed between the two is not missed."""
+
+    def __init__(self, *news: News) -> None:
+        self.news = frozenset(news)
+        self._event = asyncio.Event()
+
+    def tell(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Return once there was news since it last returned."""
+        await self._event.wait()
+        self._event.clear()
 
 
 class JournalAccess:
@@ -35,7 +58,7 @@ class JournalAccess:
     def __init__(self, journal: Journal, executor: ThreadPoolExecutor) -> None:
         self._journal = journal
         self._executor = executor
-        self._news: dict[Waiter, asyncio.Event] = {name: asyncio.Event() for name in ("forward", "detect", "mqtt")}
+        self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()  # one whose task has ended is gone
         self._space = asyncio.Event()
         self.full: str | None = None
         """Why a call waits for room, in words; None while there is room."""
@@ -52,7 +75,7 @@ class JournalAccess:
         return cls(journal, executor)
 
     async def call(self, method: Callable[Concatenate[Journal, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`await access.call(Journal.read, "forward", 5000)`; what the method returns or raises.
+        """`await access.call(Journal.read, "influx", 5000)`; what the method returns or raises.
 
         While the journal is full the call waits here, for as long as it takes: whoever acknowledges after it
         acknowledges nothing meanwhile.
@@ -79,17 +102,25 @@ class JournalAccess:
         finally:
             if waited:  # also when cancelled: who waits still says so again at its next try
                 self.full = None
-        for waiter in WAKES.get(method, ()):
-            (self._space if waiter == "space" else self._news[waiter]).set()
+        news = WAKES.get(method, ())
+        if "space" in news:
+            self._space.set()
+        for listener in self._listeners:
+            if not listener.news.isdisjoint(news):
+                listener.tell()
         return result
 
-    async def wait_for_more(self, consumer: Literal["forward", "detect", "mqtt"]) -> None:
-        """Return once something was committed for this consumer since it last waited.
+    def listen(self, *news: News) -> Listener:
+        """For a consumer, which keeps it as long as it runs."""
+        listener = Listener(*news)
+        self._listeners.add(listener)
+        return listener
 
-        Read until nothing comes, then wait: what is committed between the two is not missed. One task per consumer.
-        """
-        await self._news[consumer].wait()
-        self._news[consumer].clear()
+    async def run(self) -> None:
+        """Save what is known of the nodes now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            await self.call(Journal.checkpoint)
 
     async def close(self) -> None:
         """Let the call under way finish, then close the database."""

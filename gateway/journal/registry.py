@@ -1,13 +1,18 @@
-"""What the journal knows of each node, in memory and as one row each: who it is, and which of its packs were heard."""
+"""What the journal knows of each node: who it is, and which of its packs were heard.
+
+All of it is in memory. The disk has it as of some batch; what came after is heard again when the journal is opened.
+"""
 
 import logging
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 from msgspec import Struct
 
 from gateway.journal import sequences
+from gateway.journal.batches import Word
 from gateway.quantities import KINDS
-from gateway.records import NodeView, Pack, Status
+from gateway.records import Gap, NodeView, Pack, Status
 
 log = logging.getLogger(__name__)
 
@@ -61,17 +66,25 @@ class NodeRecord(Struct):
     def hear(self, pack: Pack, received: float) -> int | None:
         """Count a pack. Returns the change in the node's gaps, or None for a duplicate."""
         self.received = received
-        change = self._place(pack)
-        if change is None:
-            return None
-        self.boot, self.seq = max((self.boot, self.seq), (pack.boot, pack.seq))
+        boot, seq, time = pack.boot, pack.seq, pack.time
+        heard = self.boots.get(boot)
+        if heard is not None and heard.ranges and heard.ranges[-1] == seq:  # the next in order, as nearly all are
+            heard.ranges[-1] = seq + 1
+            change: int | None = 0
+            heard.time = max(heard.time, time)
+        else:
+            change = self._place(pack)
+            if change is None:
+                return None
+            self.gaps += change
+        if boot > self.boot or (boot == self.boot and seq > self.seq):
+            self.boot, self.seq = boot, seq
         self.packs += 1
-        self.gaps += change
-        self.time = max(self.time, pack.time)
-        if self.clock is False and pack.boot == self.born:
+        self.time = max(self.time, time)
+        if self.clock is False and boot == self.born:
             self.clock = True  # it was born without, but packs leave a node only once it knows the time
-        if pack.measurement in KINDS:
-            self.kind = pack.measurement
+        if pack.shape.measurement in KINDS:
+            self.kind = pack.shape.measurement
         return change
 
     def _place(self, pack: Pack) -> int | None:
@@ -93,3 +106,66 @@ class NodeRecord(Struct):
             change = sequences.add(heard.ranges, pack.seq)
         heard.time = max(heard.time, pack.time)
         return change
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(NodeRecord).decode
+
+
+class Registry:
+    """All nodes, and which of them the disk does not have as they are."""
+
+    def __init__(self, rows: Iterable[bytes]) -> None:
+        """From the records that `changed` gave."""
+        records = map(_decode, rows)
+        self._records = {(record.site, record.node): record for record in records}
+        self._changed: set[tuple[str, str]] = set()
+        self.gaps = sum(record.gaps for record in self._records.values())
+
+    def take(self, packs: Iterable[Pack], words: Iterable[Word], received: float) -> list[Pack]:
+        """Hear births and wills, then packs; those that were not heard before, in order."""
+        for site, node, status in words:
+            self._touch(site, node).note(status, received)
+        fresh: list[Pack] = []
+        for pack in packs:
+            change = self._touch(pack.site, pack.node).hear(pack, received)
+            if change is not None:
+                self.gaps += change
+                fresh.append(pack)
+        return fresh
+
+    def guide(self, site: str, node: str, guided: bool) -> None:
+        self._touch(site, node).guided = guided
+
+    def _touch(self, site: str, node: str) -> NodeRecord:
+        key = (site, node)
+        record = self._records.get(key)
+        if record is None:
+            record = self._records[key] = NodeRecord(site, node)
+        self._changed.add(key)
+        return record
+
+    def changed(self) -> Iterator[tuple[str, str, bytes]]:
+        """(site, node, record) of all that the disk does not have as they are."""
+        for key in self._changed:
+            yield *key, _encode(self._records[key])
+
+    def saved(self) -> None:
+        """The disk has them all."""
+        self._changed.clear()
+
+    def views(self) -> list[NodeView]:
+        """By site and name."""
+        return [self._records[key].view() for key in sorted(self._records)]
+
+    def gaps_of(self, site: str, node: str) -> list[Gap]:
+        """What is missing of the boots that are still known, in order."""
+        record = self._records.get((site, node))
+        boots = sorted(record.boots.items()) if record else []
+        return [Gap(boot, *each) for boot, heard in boots for each in sequences.missing(heard.ranges)]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def count(self, condition: Callable[[NodeRecord], bool]) -> int:
+        return sum(map(condition, self._records.values()))

@@ -1,4 +1,4 @@
-"""The journal's tables, their versions, and how the file is opened. Values are JSON, so `sqlite3` shows them."""
+"""How the journal's file is opened: locked, durable, and of the present version."""
 
 import fcntl
 import os
@@ -7,26 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import ConfigError
+from gateway.journal.migration import STEPS
 
 FILE_NAME: Final = "journal.sqlite3"
-
-# One script per version: `user_version` n means that the first n have run. Append, never change.
-VERSIONS: Final = (
-    """
-    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE packs (place INTEGER PRIMARY KEY, received REAL NOT NULL, pack BLOB NOT NULL);
-    CREATE TABLE nodes (site TEXT, node TEXT, record BLOB NOT NULL, PRIMARY KEY (site, node)) WITHOUT ROWID;
-    CREATE TABLE dead_letters (
-        number INTEGER PRIMARY KEY, received REAL NOT NULL, topic TEXT NOT NULL,
-        reason TEXT NOT NULL, detail TEXT NOT NULL, payload BLOB NOT NULL
-    );
-    CREATE TABLE incidents (
-        id TEXT PRIMARY KEY, changed INTEGER NOT NULL UNIQUE, open INTEGER NOT NULL, incident BLOB NOT NULL
-    ) WITHOUT ROWID;
-    CREATE INDEX open_incidents ON incidents (changed) WHERE open;
-    CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-    """,
-)
 
 
 def connect(folder: Path) -> tuple[sqlite3.Connection, int]:
@@ -74,17 +57,28 @@ def connect_read_only(folder: Path) -> sqlite3.Connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         raise ConfigError(f"the journal in {folder} cannot be read: {error}") from error
-    if version != len(VERSIONS):
-        raise ConfigError(f"the journal in {folder} has version {version}, this program reads {len(VERSIONS)}")
+    if version != len(STEPS):
+        raise ConfigError(f"the journal in {folder} has version {version}, this program reads {len(STEPS)}")
     return connection
 
 
 def _migrate(connection: sqlite3.Connection, folder: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(VERSIONS):
+    if version > len(STEPS):
         raise ConfigError(
-            f"the journal in {folder} has version {version}, this program knows up to {len(VERSIONS)}: "
+            f"the journal in {folder} has version {version}, this program knows up to {len(STEPS)}: "
             "it was written by a newer one; use that, or another data_dir"
         )
-    for number, script in enumerate(VERSIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+    if version == len(STEPS):
+        return
+    # All of it or nothing: a migration that is killed, or finds no room, leaves the journal as it was.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in STEPS[version:]:
+            step(connection)
+        connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

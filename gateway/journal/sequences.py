@@ -32,3 +32,12 @@ def add(ranges: list[int], seq: int) -> int | None:
         ranges[at:at] = (seq, seq + 1)
         del ranges[: -2 * MAX_RANGES]
     return seq - top if seq >= top else -1
+
+
+def missing(ranges: list[int]) -> list[tuple[int, int]]:
+    """The gaps below the highest number heard, as (first, last), both missing.
+
+    Where ranges were forgotten (`MAX_RANGES`) the first gap is longer than it was.
+    """
+    edges = [0, *ranges[:-1]]
+    return [(begin, end - 1) for begin, end in zip(edges[::2], edges[1::2], strict=True) if begin < end]

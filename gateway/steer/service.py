@@ -19,8 +19,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.config import NAME, Mqtt
-from gateway.decode import decode_status
 from gateway.errors import Refused
+from gateway.ingest.decode import decode_status
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.steer.clock import Clocks, Key, Reply

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from gateway.config import Mqtt
-from gateway.decode import decode_status
 from gateway.errors import Refused
+from gateway.ingest.decode import decode_status
 from gateway.steer.errors import SteerError
 from gateway.steer.link import connect, expires, listen
 from gateway.steer.wanted import Table, encode

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-from gateway.decode import decode_packs
+from gateway.ingest.decode import decode_packs
 from gateway.records import Pack, Stream
 from tests.firmware.board import fast
 from tests.firmware.peers import Heard, Subscriber

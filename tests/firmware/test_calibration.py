@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.decode import decode_pack
+from gateway.ingest.decode import decode_pack
 from gateway.quantities import KINDS, QUANTITIES
 from tests.firmware.importer import load
 from tests.micropython import run

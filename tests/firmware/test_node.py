@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.decode import decode_pack, decode_status
+from gateway.ingest.decode import decode_pack, decode_status
 from gateway.quantities import KINDS
 from gateway.records import Pack
 from sim_hardware.servers import Mosquitto

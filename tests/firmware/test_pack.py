@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.decode import MAX_BYTES, Bad, decode_packs
+from gateway.ingest.decode import MAX_BYTES, Bad, decode_packs
 from gateway.quantities import KINDS, QUANTITIES
 from gateway.records import Pack, Stream
 from tests.firmware.board import fast

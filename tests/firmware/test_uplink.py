@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.decode import decode_status
+from gateway.ingest.decode import decode_status
 from tests.firmware.board import Board
 from tests.firmware.nodes import FOREVER
 from tests.firmware.peers import CONNACK_RESUMED, PUBLISH, SUBSCRIBE, Link, Listener, Packet

@@ -20,7 +20,7 @@ SENT = int(time.time())
 def make_pack(seq: int, node: str = "air-0007", boot: int = 1, time: int | None = None, value: float = 12.5) -> Pack:
     """An accepted pack of one reading; a minute later with each `seq`."""
     when = NOW + 60 * seq if time is None else time
-    return Pack("riverside", node, "telemetry", "air", boot, seq, when, (Reading(when, "", "pm2_5", value),))
+    return Pack.of("riverside", node, "telemetry", "air", boot, seq, when, (Reading(when, "", "pm2_5", value),))
 
 
 def make_letter(payload: bytes = b"{", reason: str = "json") -> DeadLetter:

@@ -23,7 +23,7 @@ def pack(node: str, minute: float, values: Values, site: str = "riverside") -> P
     for name, value in values.items():
         channel, _, quantity = name.rpartition("/")
         readings.append(Reading(time, channel, quantity, value))
-    return Pack(site, node, "telemetry", kind, 1, round(minute), time, tuple(readings))
+    return Pack.of(site, node, "telemetry", kind, 1, round(minute), time, tuple(readings))
 
 
 def series(node: str, name: str, values: Iterable[float | None], begin: int = 1, step: int = 1) -> list[Pack]:

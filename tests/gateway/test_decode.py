@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.decode import EARLIEST, MAX_BYTES, REASONS, Bad, decode_pack, decode_packs, decode_status, parse_topic
 from gateway.errors import Refused
+from gateway.ingest.decode import (
+    EARLIEST,
+    MAX_BYTES,
+    REASONS,
+    Bad,
+    decode_pack,
+    decode_packs,
+    decode_status,
+    parse_topic,
+)
 from gateway.quantities import KINDS, QUANTITIES
 from gateway.records import Pack, Reading, Status
 
@@ -35,7 +44,7 @@ def reason(*records: Any, **options: Any) -> str:
 def test_the_contracts_example() -> None:
     """The example of the protocol, field by field."""
     pack = decode(BASE, SEQ, PM, {"n": "co2", "u": "ppm", "v": 455})
-    assert pack == Pack(
+    assert pack == Pack.of(
         "riverside",
         "air-0007",
         "telemetry",

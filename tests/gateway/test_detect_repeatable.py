@@ -14,7 +14,7 @@ from gateway.detect.detectors import Detectors
 from gateway.detect.runner import Runner
 from gateway.errors import ConfigError
 from gateway.journal.access import JournalAccess
-from gateway.journal.store import Journal
+from gateway.journal.store import DETECT, Journal
 from gateway.records import Incident, Pack
 from sim_hardware.city.scenario import load
 from tests.gateway.streets import START, city, detect
@@ -68,7 +68,7 @@ async def test_the_runner_is_killed_again_and_again(tmp_path: Path, monkeypatch:
     journal = await JournalAccess.open(tmp_path, 2**26)
     await journal.call(Journal.commit, unique, float(START))
     kills = 0
-    while (await journal.call(lambda each: each.read("detect", 1))) != []:
+    while (await journal.call(Journal.read, DETECT, 1)).more:
         task = asyncio.create_task(Runner(journal).run())
         # Longer and longer: on a slow disk too it must come to an end.
         await asyncio.wait([task], timeout=dice.uniform(0.001, 0.03) * (1 + kills / 500))
@@ -94,7 +94,7 @@ async def test_the_runner_goes_on_with_what_comes_later(tmp_path: Path, monkeypa
     for begin in range(0, len(packs), 60):
         await journal.call(Journal.commit, packs[begin : begin + 60], float(START))
         async with asyncio.timeout(10):
-            while await journal.call(lambda each: each.read("detect", 1)):  # noqa: ASYNC110 another task
+            while (await journal.call(Journal.read, DETECT, 1)).more:  # noqa: ASYNC110 another task
                 await asyncio.sleep(0.005)
         incidents |= {each.id: each for each in await journal.call(Journal.incidents)}
     task.cancel()

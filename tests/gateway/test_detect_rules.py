@@ -83,7 +83,7 @@ def test_late_and_repeated_packs_change_nothing() -> None:
 def test_readings_of_several_times_in_one_pack_are_windows_of_their_own() -> None:
     """In order of time, whatever their order in the pack."""
     one = series("water-0001", "flow", [2000.0] * 35)
-    whole = Pack(
+    whole = Pack.of(
         "riverside", "water-0001", "telemetry", "water", 1, 0, one[-1].time, tuple(p.readings[0] for p in one[::-1])
     )
     assert minutes(detect([whole])) == [("burst", "water-0001", 30, None)]
@@ -257,4 +257,4 @@ def test_a_lane_that_is_always_occupied_is_stuck() -> None:
 def test_health_packs_are_none_of_the_detectors_business() -> None:
     """A chip's temperature may rest."""
     steady = [pack("air-0001", minute, {"temperature": 40.0}) for minute in range(1, 60)]
-    assert detect([Pack(p.site, p.node, "health", "health", 1, p.seq, p.time, p.readings) for p in steady]) == {}
+    assert detect([Pack.of(p.site, p.node, "health", "health", 1, p.seq, p.time, p.readings) for p in steady]) == {}

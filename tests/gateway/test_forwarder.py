@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Influx
-from gateway.decode import decode_pack
 from gateway.errors import Passing, Poison
 from gateway.forward.forwarder import Forwarder
 from gateway.forward.influx_v1 import TargetV1
 from gateway.forward.patience import Patience
 from gateway.forward.target import Target, make_target
+from gateway.ingest.decode import decode_pack
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.records import Incident, Ledger, Pack, Reading
@@ -72,7 +72,7 @@ def times(url: str, database: str) -> list[int]:
 def strange_pack(seq: int) -> Pack:
     """A pack that `refusing` makes poison: of another measurement, whose field is text in the database."""
     when = NOW + 60 * seq
-    return Pack("riverside", "water-0001", "event", "water", 1, seq, when, (Reading(when, "", "flow", 1.0),))
+    return Pack.of("riverside", "water-0001", "event", "water", 1, seq, when, (Reading(when, "", "flow", 1.0),))
 
 
 @pytest.fixture

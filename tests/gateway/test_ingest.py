@@ -9,14 +9,13 @@ from typing import TypeVar
 
 import aiomqtt
 import pytest
-from prometheus_client import CollectorRegistry, Histogram
 
 from gateway.config import Mqtt
 from gateway.ingest import receiver as receiver_module
 from gateway.ingest.pipeline import Pipeline
 from gateway.ingest.receiver import Receiver
 from gateway.journal.access import JournalAccess
-from gateway.journal.store import Journal
+from gateway.journal.store import DATABASE, Journal
 from gateway.outlet import IncidentOutlet
 from gateway.records import Incident, Ledger
 from sim_hardware.servers import Mosquitto
@@ -32,6 +31,7 @@ class Bench:
 
     def __init__(self, broker: Mosquitto, journal: JournalAccess) -> None:
         self.journal = journal
+        self.acknowledged = 0
         self.settings = Mqtt(host="127.0.0.1", port=broker.port)
 
     @contextlib.asynccontextmanager
@@ -39,7 +39,7 @@ class Bench:
         self, *, sites: tuple[str, ...] = ("riverside",), retired: tuple[str, ...] = ()
     ) -> AsyncIterator[Receiver]:
         receiver = Receiver(self.settings, sites, retired)
-        pipeline = Pipeline(receiver, self.journal, Histogram("ack", "ack", registry=CollectorRegistry()))
+        pipeline = Pipeline(receiver, self.journal, self._observe)
         tasks = [asyncio.create_task(part.run()) for part in (receiver, pipeline)]
         try:
             await trouble(receiver, None)
@@ -53,6 +53,9 @@ class Bench:
                     await pipeline.drain()
             await receiver.stop()
 
+    def _observe(self, seconds: float, messages: int) -> None:
+        self.acknowledged += messages
+
     async def received(self, number: int) -> Ledger:
         async def enough() -> Ledger | None:
             ledger = await self.journal.call(Journal.ledger)
@@ -62,10 +65,10 @@ class Bench:
 
     async def pass_all(self) -> None:
         """What forwarder and detectors would do."""
-        rows = await self.journal.call(Journal.read, "forward", 10_000)
-        if rows:
-            await self.journal.call(Journal.detected, rows[-1][0], b"")
-            await self.journal.call(Journal.forwarded, rows[-1][0], len(rows))
+        place, packs, more = await self.journal.call(Journal.read, DATABASE, 10_000)
+        if more:
+            await self.journal.call(Journal.detected, place, b"")
+            await self.journal.call(Journal.forwarded, DATABASE, place, len(packs))
 
 
 async def until(condition: Callable[[], Awaitable[T]]) -> T:
@@ -169,7 +172,7 @@ async def test_a_message_of_several_packs_is_several_packs(bench: Bench) -> None
     assert ledger == Ledger(received=7, written=0, waiting=4, dead_letters=1, duplicates=2, gaps=1)
     ((_, letter),) = await bench.journal.call(Journal.dead_letters, 9)
     assert (letter.reason, json.loads(letter.payload)) == ("value", json.loads(spoilt))
-    assert [pack.seq for _, pack in await bench.journal.call(Journal.read, "forward", 9)] == [0, 1, 3, 4]
+    assert [pack.seq for pack in (await bench.journal.call(Journal.read, DATABASE, 9)).packs] == [0, 1, 3, 4]
 
 
 async def test_a_message_is_acknowledged_when_all_of_its_packs_are_on_disk(bench: Bench) -> None:
@@ -249,7 +252,7 @@ async def test_births_and_wills_make_the_registry(bench: Bench) -> None:
     async with bench.gateway():
         await publish(bench, ("ganglion/v1/riverside/water-1/event", tamper))
         await bench.received(1)
-        ((_, pack),) = await bench.journal.call(Journal.read, "forward", 9)
+        (pack,) = (await bench.journal.call(Journal.read, DATABASE, 9)).packs
         assert (pack.measurement, pack.stream) == ("water", "event")
         await publish(bench, (status, b'{"online":false}'), (status, b""))
 

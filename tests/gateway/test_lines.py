@@ -17,7 +17,7 @@ TAGS = [*NAMES, "a\\,b", "a\\ b", "a\\=b", "\\ "]
 
 
 def traffic_pack(*readings: Reading) -> Pack:
-    return Pack("riverside", "traffic-0001", "telemetry", "traffic", 1, 0, NOW, readings)
+    return Pack.of("riverside", "traffic-0001", "telemetry", "traffic", 1, 0, NOW, readings)
 
 
 def test_readings_of_one_time_and_channel_share_a_line() -> None:
@@ -38,7 +38,7 @@ def test_readings_of_one_time_and_channel_share_a_line() -> None:
 
 def test_no_channel_means_no_tag_and_no_reading_means_no_line() -> None:
     """An empty tag would be refused by the server."""
-    pack = Pack("riverside", "air-0007", "telemetry", "air", 1, 0, NOW, (Reading(NOW, "", "co2", 455.0),))
+    pack = Pack.of("riverside", "air-0007", "telemetry", "air", 1, 0, NOW, (Reading(NOW, "", "co2", 455.0),))
     assert pack_lines(pack) == [b"air,node=air-0007,site=riverside co2=455.0 1795430400"]
     assert pack_lines(traffic_pack()) == []
 

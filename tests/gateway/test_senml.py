@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.decode import decode_pack
 from gateway.forward.senml import encode_pack
+from gateway.ingest.decode import decode_pack
 from gateway.quantities import KINDS, QUANTITIES
 from gateway.records import Pack, Reading
 from tests.gateway.conftest import NOW
@@ -21,7 +21,7 @@ def packs(draw: st.DrawFn) -> Pack:
         channel = draw(st.sampled_from(["lane1", "lane-2"])) if quantity.per_lane else ""
         time = NOW - draw(st.integers(0, 3600))
         readings[time, channel, quantity.name] = Reading(time, channel, quantity.name, value)
-    return Pack("riverside", f"{kind}-1", "telemetry", kind, 1, 2, NOW, tuple(readings.values()))
+    return Pack.of("riverside", f"{kind}-1", "telemetry", kind, 1, 2, NOW, tuple(readings.values()))
 
 
 @given(packs())

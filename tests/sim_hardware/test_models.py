@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.decode import decode_pack
+from gateway.ingest.decode import decode_pack
 from gateway.quantities import KINDS
 from sim_hardware.chips.bme280 import BME280, CALIBRATION, temperature
 from sim_hardware.chips.bme280 import humidity as relative

@@ -20,8 +20,8 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 
-from gateway.decode import decode_packs, decode_status
 from gateway.errors import ConfigError
+from gateway.ingest.decode import decode_packs, decode_status
 from gateway.records import Pack
 from sim_hardware.city.scenario import Scenario, parse
 from sim_hardware.fleet import modelled

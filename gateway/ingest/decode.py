@@ -8,10 +8,11 @@ A message may hold several packs one after another. A pack that is bad is refuse
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from itertools import chain
-from typing import Final, NamedTuple, cast
+from itertools import repeat
+from operator import itemgetter, le
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +21,7 @@ from gateway.config import NAME
 from gateway.errors import Refused
 from gateway.ingest.split import split
 from gateway.quantities import KINDS, QUANTITIES, Quantity
-from gateway.records import Pack, Reading, Status, Stream
+from gateway.records import Pack, Shape, Status, Stream
 
 REASONS: Final[Mapping[str, str]] = {
     "json": "the bytes are not JSON",
@@ -37,6 +38,7 @@ REASONS: Final[Mapping[str, str]] = {
     "sequence": "`boot` or `seq` is missing or is not a whole number",
     "status": "a birth or will that is not of the agreed form",
     "influx": "the database refused it for good",
+    "damaged": "the gateway's disk has spoilt it",
 }
 
 MAX_BYTES: Final = 4096
@@ -53,7 +55,7 @@ TOPIC: Final = re.compile(rf"ganglion/v1/({NAME})/({NAME})/(telemetry|event|heal
 _CHANNEL: Final = re.compile(NAME)
 
 
-class Record(Struct, forbid_unknown_fields=True):
+class Record(Struct, forbid_unknown_fields=True, gc=False):
     """One SenML record as far as the protocol uses it."""
 
     bn: str | None = None
@@ -73,12 +75,19 @@ class Bad(NamedTuple):
     refused: Refused
 
 
-class _Shape(Struct, frozen=True):
-    """What the names of a pack's readings come to. Nodes send the same names over and over."""
+class _Layout(Struct, frozen=True):
+    """What the names and units of a pack's records come to. Nodes send the same ones over and over."""
 
-    measurement: str
-    places: tuple[tuple[str, Quantity], ...]
-    """(channel, quantity) of each name."""
+    shape: Shape
+    quantities: tuple[Quantity, ...]
+    numbers: Callable[[list[Any]], tuple[Any, Any]]
+    """(boot, seq) out of something of each record."""
+    readings: Callable[[list[Any]], tuple[Any, ...]]
+    """The same of the records that are readings."""
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+    plain: bool
+    """All are numbers, and each place is there once."""
 
 
 _decode_records = msgspec.json.Decoder(list[Record]).decode
@@ -148,52 +157,54 @@ def decode_pack(site: str, node: str, stream: Stream, payload: bytes, *, now: fl
 
 def _packs(site: str, node: str, stream: Stream, records: list[Record], now: float, kind: str) -> Iterator[Pack]:
     """The packs of these records, at least one. Raises Refused at the first that is bad."""
-    rest = iter(records)
-    first = next(rest, None)
-    if first is None:
+    if not records:
         raise Refused("senml", "no record")
     base = None
-    while first is not None:
+    for own in _apart(records):
+        first = own[0]
         base = base if first.bn is None else first.bn
         if base is None or first.bt is None:
             raise Refused("senml", "the first record needs bn and bt")
         if base != f"{site}/{node}/":
             raise Refused("identity", f"bn is {base!r}, the topic is of {site}/{node}/")
         time = _check_time(first.bt, now)
-        own: tuple[Record, ...] = ()
-        if first.n != "" or first.v is not None or first.vb is not None:  # else it carries the base fields alone
-            first.bn = first.bt = None
-            own = (first,)
-        first = None
-        numbers: dict[str, int] = {}
-        readings: list[Record] = []
-        for record in chain(own, rest):
-            if record.bn is not None or record.bt is not None:
-                if record.n != "boot" or record.bt is None:
-                    raise Refused("senml", "bn and bt belong into the first record of a pack only")
-                first = record
-                break
-            if record.n in ("boot", "seq"):
-                numbers[record.n] = _whole(record, numbers)
-            else:
-                readings.append(record)
-        if len(numbers) != 2:
-            raise Refused("sequence", f"{' and '.join({'boot', 'seq'} - numbers.keys())} missing")
-        shape = _shape(stream, tuple([record.n for record in readings]), kind)
-        pack = Pack(
-            site,
-            node,
-            stream,
-            shape.measurement,
-            numbers["boot"],
-            numbers["seq"],
-            time,
-            tuple([_reading(record, place, time, now) for record, place in zip(readings, shape.places, strict=True)]),
-        )
-        if len({(each.time, each.channel, each.quantity) for each in pack.readings}) != len(readings):
-            raise Refused("senml", "a quantity appears twice for the same time")
+        if first.n == "" and first.v is None and first.vb is None:
+            del own[0]  # it carries the base fields alone
+        pack = _pack(site, node, stream, own, time, now, kind)
         kind = _learn(kind, pack)
         yield pack
+
+
+def _apart(records: list[Record]) -> list[list[Record]]:
+    """The records of each pack."""
+    bases = [at for at, record in enumerate(records) if record.bt is not None or record.bn is not None]
+    if bases == [0]:
+        return [records]
+    for at in bases:
+        if at and (records[at].n != "boot" or records[at].bt is None):
+            raise Refused("senml", "bn and bt belong into the first record of a pack only")
+    begins = [0, *(at for at in bases if at)]
+    return [records[begin:end] for begin, end in zip(begins, [*begins[1:], len(records)], strict=True)]
+
+
+def _pack(site: str, node: str, stream: Stream, own: list[Record], time: int, now: float, kind: str) -> Pack:
+    names = tuple([record.n for record in own])
+    layout = _layout(stream, kind, names, tuple([record.u for record in own]))
+    values = [record.v for record in own]
+    boot, seq = layout.numbers(values)
+    if type(boot) is not int or type(seq) is not int or not (0 <= boot <= MAX_COUNT and 0 <= seq <= MAX_COUNT):
+        raise _no_numbers(boot, seq)
+    flags = [record.vb for record in own]
+    taken = layout.readings(values)
+    if not layout.plain or None in taken or flags.count(None) != len(flags):
+        taken = _with_flags(layout, taken, layout.readings(flags))
+    if not (all(map(le, layout.lows, taken)) and all(map(le, taken, layout.highs))):
+        raise _impossible(layout, taken)
+    offsets = layout.readings([record.t for record in own])
+    times = _times(offsets, time, now) if any(offsets) else ()
+    if not layout.plain:
+        _check_once(layout.shape, times)
+    return Pack(site, node, stream, layout.shape, boot, seq, time, tuple(map(float, taken)), times)
 
 
 def _learn(kind: str, pack: Pack) -> str:
@@ -223,30 +234,62 @@ def _check_time(time: int, now: float) -> int:
     return time
 
 
-def _whole(record: Record, known: Mapping[str, int]) -> int:
-    if record.n in known:
-        raise Refused("senml", f"{record.n} appears twice")
-    value = record.v
-    if not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
-        raise Refused("sequence", f"{record.n} is {value!r:.40}, not a whole number from 0 to 2^53")
-    return value
+def _no_numbers(boot: object, seq: object) -> Refused:
+    name, value = next(
+        (name, value)
+        for name, value in (("boot", boot), ("seq", seq))
+        if not isinstance(value, int) or not 0 <= value <= MAX_COUNT
+    )
+    return Refused("sequence", f"{name} is {value!r:.40}, not a whole number from 0 to 2^53")
 
 
 @lru_cache(1024)
-def _shape(stream: Stream, names: tuple[str, ...], kind: str) -> _Shape:
-    found = [_look_up(name) for name in names]
-    wanted = [each for each in KINDS if all(each in meanings for _, meanings in found)]
+def _layout(stream: Stream, kind: str, names: tuple[str, ...], units: tuple[str | None, ...]) -> _Layout:
+    numbers = {name: at for at, name in enumerate(names) if name in ("boot", "seq")}
+    for name in numbers:
+        if names.count(name) > 1:
+            raise Refused("senml", f"{name} appears twice")
+    if len(numbers) != 2:
+        raise Refused("sequence", f"{' and '.join(sorted({'boot', 'seq'} - numbers.keys()))} missing")
+    places = [at for at in range(len(names)) if at not in numbers.values()]
+    found = [_look_up(names[at]) for at in places]
+    measurement = _measurement(stream, kind, [names[at] for at in places], [meanings for _, meanings in found])
+    quantities = tuple(meanings[measurement] for _, meanings in found)
+    for at, quantity in zip(places, quantities, strict=True):
+        if units[at] not in (None, quantity.unit):
+            raise Refused("unit", f"{names[at]} is in {units[at]!r:.40}, not in {quantity.unit!r}")
+    return _Layout(
+        shape=Shape(
+            measurement, tuple((channel, each.name) for (channel, _), each in zip(found, quantities, strict=True))
+        ),
+        quantities=quantities,
+        numbers=itemgetter(numbers["boot"], numbers["seq"]),
+        readings=_getter(places),
+        lows=tuple(each.low for each in quantities),
+        highs=tuple(each.high for each in quantities),
+        plain=len(set(names)) == len(names) and not any(each.flag for each in quantities),
+    )
+
+
+def _getter(places: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """`itemgetter` that gives a tuple also of one, and of none."""
+    return itemgetter(*places) if len(places) > 1 else lambda values: tuple([values[at] for at in places])
+
+
+def _measurement(stream: Stream, kind: str, names: list[str], meanings: list[dict[str, Quantity]]) -> str:
+    """What the quantities belong to; the node's kind decides where they leave it open."""
+    wanted = [each for each in KINDS if all(each in every for every in meanings)]
     if stream == "health":
-        wanted = ["health"] if all("health" in meanings for _, meanings in found) else []
-    if len(wanted) != 1:
-        if kind not in wanted:
-            said = ", ".join(names) or "nothing"
-            raise Refused(
-                "kind",
-                f"{said:.200} fits {' and '.join(wanted) or 'no measurement'}; the node's kind is {kind or 'unknown'}",
-            )
-        wanted = [kind]
-    return _Shape(wanted[0], tuple((channel, meanings[wanted[0]]) for channel, meanings in found))
+        wanted = ["health"] if all("health" in every for every in meanings) else []
+    if len(wanted) == 1:
+        return wanted[0]
+    if kind in wanted:
+        return kind
+    said = ", ".join(names) or "nothing"
+    raise Refused(
+        "kind",
+        f"{said:.200} fits {' and '.join(wanted) or 'no measurement'}; the node's kind is {kind or 'unknown'}",
+    )
 
 
 def _look_up(text: str) -> tuple[str, dict[str, Quantity]]:
@@ -260,20 +303,37 @@ def _look_up(text: str) -> tuple[str, dict[str, Quantity]]:
     return channel, meanings
 
 
-def _reading(record: Record, place: tuple[str, Quantity], base: int, now: float) -> Reading:
-    channel, quantity = place
-    if record.u is not None and record.u != quantity.unit:
-        raise Refused("unit", f"{record.n} is in {record.u!r:.40}, not in {quantity.unit!r}")
-    value = record.vb if quantity.flag else record.v
-    if value is None or (record.v is not None and record.vb is not None):
-        raise Refused(
-            "value", f"{record.n} needs {'vb, true or false' if quantity.flag else 'v, a number'}, and nothing else"
-        )
-    if not quantity.low <= value <= quantity.high:
-        raise Refused("value", f"{record.n} is {value!r:.40}, possible is {quantity.low:g} to {quantity.high:g}")
-    time = base
-    if record.t:
-        if abs(record.t) >= MAX_OFFSET:
-            raise Refused("senml", f"t is {record.t}, which is not relative to bt")
-        time = _check_time(base + record.t, now)
-    return Reading(time, channel, quantity.name, float(value))
+def _with_flags(layout: _Layout, numbers: tuple[Any, ...], flags: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values where some are states: each reading has one of both, the one that its quantity asks for."""
+    taken = []
+    for place, quantity, number, flag in zip(layout.shape.places, layout.quantities, numbers, flags, strict=True):
+        value = flag if quantity.flag else number
+        if value is None or (number is not None and flag is not None):
+            wanted = "vb, true or false" if quantity.flag else "v, a number"
+            raise Refused("value", f"{_name(place)} needs {wanted}, and nothing else")
+        taken.append(value)
+    return tuple(taken)
+
+
+def _impossible(layout: _Layout, values: tuple[float, ...]) -> Refused:
+    for place, quantity, value in zip(layout.shape.places, layout.quantities, values, strict=True):
+        if not quantity.low <= value <= quantity.high:
+            possible = f"{quantity.low:g} to {quantity.high:g}"
+            return Refused("value", f"{_name(place)} is {value!r:.40}, possible is {possible}")
+    raise AssertionError("all values are possible")
+
+
+def _times(offsets: tuple[int, ...], base: int, now: float) -> tuple[int, ...]:
+    for offset in offsets:
+        if abs(offset) >= MAX_OFFSET:
+            raise Refused("senml", f"t is {offset}, which is not relative to bt")
+    return tuple([_check_time(base + offset, now) if offset else base for offset in offsets])
+
+
+def _check_once(shape: Shape, times: tuple[int, ...]) -> None:
+    if len(set(zip(shape.places, times or repeat(0)))) != len(shape.places):  # noqa: B905 - one of them has no end
+        raise Refused("senml", "a quantity appears twice for the same time")
+
+
+def _name(place: tuple[str, str]) -> str:
+    return "/".join(filter(None, place))

@@ -1,0 +1,45 @@
+"""The incidents' table: all that are open, and the last of those that have ended."""
+
+import sqlite3
+from collections.abc import Iterable, MutableMapping
+from typing import Final
+
+import msgspec
+
+from gateway.records import Incident
+
+MOST_CLOSED: Final = 10_000
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Incident).decode
+
+
+def keep(db: sqlite3.Connection, count: MutableMapping[str, int], changed: Iterable[Incident], delivered: int) -> None:
+    """Enter incidents in their newest form; ended ones go once every outlet has `delivered` them, beyond the last."""
+    before = count["changes"]
+    for incident in changed:
+        count["changes"] += 1
+        db.execute(
+            "INSERT OR REPLACE INTO incidents VALUES (?, ?, ?, ?)",
+            (incident.id, count["changes"], incident.closed is None, _encode(incident)),
+        )
+    if count["changes"] > before:
+        db.execute(
+            "DELETE FROM incidents WHERE NOT open AND changed <= ? AND changed NOT IN "
+            "(SELECT changed FROM incidents WHERE NOT open ORDER BY changed DESC LIMIT ?)",
+            (delivered, MOST_CLOSED),
+        )
+
+
+def known(db: sqlite3.Connection, *, open_only: bool = False) -> list[Incident]:
+    """In the order of their last change."""
+    rows = db.execute(f"SELECT incident FROM incidents {'WHERE open' if open_only else ''} ORDER BY changed")
+    return [_decode(row[0]) for row in rows]
+
+
+def after(db: sqlite3.Connection, place: int, limit: int) -> list[tuple[int, Incident]]:
+    """Those that changed after a place, in order of change, each in its newest form with its place."""
+    rows = db.execute(
+        "SELECT changed, incident FROM incidents WHERE changed > ? ORDER BY changed LIMIT ?", (place, limit)
+    )
+    return [(changed, _decode(incident)) for changed, incident in rows]
