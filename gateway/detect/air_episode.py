@@ -1,12 +1,12 @@
 """`air_episode`: the air of a whole site is unhealthy, not that beside one node."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Final
 
 from msgspec import Struct
 
-from gateway.detect.spell import Cases, Rule, windows
+from gateway.detect.spell import Cases, Rule, Window
 from gateway.records import Incident, Pack
 
 UNHEALTHY: Final = 55.5
@@ -53,9 +53,9 @@ class AirEpisode(Struct):
     cases: Cases
     sites: dict[str, Site] = {}
 
-    def feed(self, pack: Pack) -> Iterator[Incident]:
-        """Incidents that open or close with this pack."""
-        for time, channels in windows(pack):
+    def feed(self, pack: Pack, windows: Sequence[Window]) -> Iterator[Incident]:
+        """Incidents that open or close with this pack, which holds these windows."""
+        for time, channels in windows:
             value = channels.get("", {}).get("pm2_5")
             if value is None:
                 continue

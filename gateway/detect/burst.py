@@ -1,11 +1,11 @@
 """`burst`: a home's water runs so fast for so long that no tap explains it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from gateway.detect.spell import Cases, Rule, place_of, windows
+from gateway.detect.spell import Cases, Rule, Window, place_of
 from gateway.records import Incident, Pack
 
 Q3: Final = 2500.0
@@ -20,10 +20,10 @@ class Burst(Struct):
 
     cases: Cases
 
-    def feed(self, pack: Pack) -> Iterator[Incident]:
-        """Incidents that open or close with this pack."""
+    def feed(self, pack: Pack, windows: Sequence[Window]) -> Iterator[Incident]:
+        """Incidents that open or close with this pack, which holds these windows."""
         place = place_of(pack)
-        for time, channels in windows(pack):
+        for time, channels in windows:
             flow = channels.get("", {}).get("flow")
             if flow is None or not self.cases.turns(RULE, place, time, flow >= HIGH_FLOW):
                 continue

@@ -9,7 +9,7 @@ from msgspec import Struct
 from gateway.detect.air_episode import AirEpisode
 from gateway.detect.burst import Burst
 from gateway.detect.jam import Jam
-from gateway.detect.spell import Cases
+from gateway.detect.spell import Cases, windows
 from gateway.detect.stuck import Stuck
 from gateway.errors import ConfigError
 from gateway.records import Incident, Pack
@@ -48,8 +48,12 @@ class Detectors(Struct, kw_only=True):
         """Incidents that opened or closed with these packs, each once, in its newest form, in order of change."""
         changed: dict[str, Incident] = {}
         for pack in packs:
-            for detector in self._of(pack.measurement):
-                for incident in detector.feed(pack):
+            detectors = self._of(pack.shape.measurement)
+            if not detectors:
+                continue
+            found = windows(pack)
+            for detector in detectors:
+                for incident in detector.feed(pack, found):
                     changed.pop(incident.id, None)
                     changed[incident.id] = incident
         return list(changed.values())

@@ -1,11 +1,11 @@
 """`jam`: a lane is full and slow."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from gateway.detect.spell import Cases, Rule, place_of, windows
+from gateway.detect.spell import Cases, Rule, Window, place_of
 from gateway.records import Incident, Pack
 
 FULL: Final = 30.0
@@ -21,10 +21,10 @@ class Jam(Struct):
 
     cases: Cases
 
-    def feed(self, pack: Pack) -> Iterator[Incident]:
-        """Incidents that open or close with this pack."""
+    def feed(self, pack: Pack, windows: Sequence[Window]) -> Iterator[Incident]:
+        """Incidents that open or close with this pack, which holds these windows."""
         place = place_of(pack)
-        for time, lanes in windows(pack):
+        for time, lanes in windows:
             jammed = {lane: _jammed(values) for lane, values in sorted(lanes.items()) if "occupancy" in values}
             full = [lane for lane, yes in jammed.items() if yes]
             free = all(yes is False for yes in jammed.values())

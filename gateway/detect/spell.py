@@ -3,12 +3,14 @@
 Rules are stated in time, not in numbers of packs. The time of a window is its end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import lru_cache
+from operator import itemgetter
 from typing import Final, Literal
 
 from msgspec import Struct, structs
 
-from gateway.records import Incident, Pack
+from gateway.records import Incident, Pack, Shape
 
 MAX_GAP: Final = 600
 """Seconds without a window after which nothing is known about the time between: counting begins again."""
@@ -88,9 +90,32 @@ def place_of(pack: Pack, series: str = "") -> str:
     return f"{pack.site}/{pack.node}/{series}"
 
 
-def windows(pack: Pack) -> Iterator[tuple[int, dict[str, dict[str, float]]]]:
-    """A pack's windows in order of time: (time, {channel: {quantity: value}})."""
+Window = tuple[int, dict[str, dict[str, float]]]
+"""(time, {channel: {quantity: value}})"""
+
+
+def windows(pack: Pack) -> list[Window]:
+    """A pack's windows in order of time."""
+    if not pack.times:
+        values = pack.values
+        channels = {channel: dict(zip(names, pick(values), strict=True)) for channel, names, pick in _lanes(pack.shape)}
+        return [(pack.time, channels)] if channels else []
     found: dict[int, dict[str, dict[str, float]]] = {}
-    for reading in pack.readings:
-        found.setdefault(reading.time, {}).setdefault(reading.channel, {})[reading.quantity] = reading.value
-    yield from sorted(found.items())
+    for time, (channel, quantity), value in zip(pack.times, pack.shape.places, pack.values, strict=True):
+        found.setdefault(time, {}).setdefault(channel, {})[quantity] = value
+    return sorted(found.items())
+
+
+@lru_cache(1024)
+def _lanes(shape: Shape) -> list[tuple[str, tuple[str, ...], Callable[[tuple[float, ...]], tuple[float, ...]]]]:
+    """Of each channel, its quantities and what picks their values."""
+    lanes: dict[str, list[int]] = {}
+    for at, (channel, _) in enumerate(shape.places):
+        lanes.setdefault(channel, []).append(at)
+    return [
+        (channel, tuple(shape.places[at][1] for at in places), _picker(places)) for channel, places in lanes.items()
+    ]
+
+
+def _picker(places: list[int]) -> Callable[[tuple[float, ...]], tuple[float, ...]]:
+    return itemgetter(*places) if len(places) > 1 else lambda values: (values[places[0]],)

@@ -1,11 +1,11 @@
 """`stuck`: a sensor repeats itself. What it measures is noisy, so equal values in row after row are no measurements."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from gateway.detect.spell import Cases, Rule, place_of, windows
+from gateway.detect.spell import Cases, Rule, Window, place_of
 from gateway.quantities import QUANTITIES
 from gateway.records import Incident, Pack
 
@@ -39,35 +39,36 @@ class Stuck(Struct):
     last: dict[str, tuple[float, ...]] = {}
     """The newest values by place."""
 
-    def feed(self, pack: Pack) -> Iterator[Incident]:
-        """Incidents that open or close with this pack."""
+    def feed(self, pack: Pack, windows: Sequence[Window]) -> Iterator[Incident]:
+        """Incidents that open or close with this pack, which holds these windows."""
         sensors = SENSORS.get(pack.measurement, {})
-        for time, channels in windows(pack):
+        for time, channels in windows:
             for lane, values in sorted(channels.items()):
                 for sensor, quantities in sensors.items():
                     present = {name: values[name] for name in quantities if name in values}
-                    if present:
-                        yield from self._repeats(pack, lane or sensor, time, present)
+                    if present and self._repeats(pack, lane or sensor, time, present):
+                        yield self._turn(pack, lane or sensor, time, present)
                 if "occupancy" in values and "volume" in values:
-                    yield from self._loop(pack, lane, time, values)
+                    place = place_of(pack, lane)
+                    occupied = values["occupancy"] >= OCCUPIED and values["volume"] == 0
+                    if self.loops.turns(LOOP_RULE, place, time, occupied):
+                        summary = "Always occupied and no vehicle leaves, for 10 minutes; expected: vehicles that pass."
+                        yield self.loops.turn(LOOP_RULE, place, time, lane, summary)
 
-    def _repeats(self, pack: Pack, channel: str, time: int, values: Mapping[str, float]) -> Iterator[Incident]:
+    def _repeats(self, pack: Pack, channel: str, time: int, values: Mapping[str, float]) -> bool:
+        """True when the sensor's incident opens or closes with this window."""
         place = place_of(pack, channel)
         spell = self.cases.spells.get(place)
         if spell is not None and time <= spell.time:
-            return  # late or again, and not to be compared with
+            return False  # late or again, and not to be compared with
         now = tuple(values.values())
         condition: bool | None = now == self.last.get(place)
         self.last[place] = now
         if condition and all(value in _LIMITS[pack.measurement, name] for name, value in values.items()):
             condition = None
-        if self.cases.turns(RULE, place, time, condition):
-            said = " and ".join(f"{name} {value:g}" for name, value in values.items())
-            summary = f"Exactly {said} in every window for 30 minutes; expected: noise, from window to window."
-            yield self.cases.turn(RULE, place, time, channel, summary)
+        return self.cases.turns(RULE, place, time, condition)
 
-    def _loop(self, pack: Pack, lane: str, time: int, values: Mapping[str, float]) -> Iterator[Incident]:
-        place = place_of(pack, lane)
-        if self.loops.turns(LOOP_RULE, place, time, values["occupancy"] >= OCCUPIED and values["volume"] == 0):
-            summary = "Always occupied and no vehicle leaves, for 10 minutes; expected: vehicles that pass."
-            yield self.loops.turn(LOOP_RULE, place, time, lane, summary)
+    def _turn(self, pack: Pack, channel: str, time: int, values: Mapping[str, float]) -> Incident:
+        said = " and ".join(f"{name} {value:g}" for name, value in values.items())
+        summary = f"Exactly {said} in every window for 30 minutes; expected: noise, from window to window."
+        return self.cases.turn(RULE, place_of(pack, channel), time, channel, summary)
