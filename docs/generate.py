@@ -1,7 +1,7 @@
 """Writes the pages of docs/ that are tables of the code, so that they cannot differ from it.
 
-Run `python docs/generate.py` after a change to `gateway.quantities`, `gateway.ingest.decode`, `sim_hardware.city.incidents`
-or `sim_hardware.fleet.faults`. A test fails until it is done.
+Run `python docs/generate.py` after a change to `gateway.quantities`, `gateway.ingest.decode`,
+`sim_hardware.city.incidents` or `sim_hardware.fleet.faults`. A test fails until it is done.
 """
 
 from collections.abc import Callable, Sequence
