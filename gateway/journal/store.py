@@ -9,18 +9,18 @@ import logging
 import os
 import sqlite3
 import time
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from msgspec import Struct
 
 from gateway.errors import JournalFull
-from gateway.journal import batches, cases, letters, schema
+from gateway.journal import cases, letters, schema
 from gateway.journal.batches import Word
 from gateway.journal.registry import Registry
+from gateway.journal.spool import Held, Span, Spoilt, Spool
 from gateway.records import Committed, DeadLetter, Figures, Gap, Incident, Ledger, Mirrored, NodeView, Pack
 
 log = logging.getLogger(__name__)
@@ -31,8 +31,6 @@ DETECT: Final = "detect"
 MQTT: Final = "mqtt"
 """The other outlet of incidents."""
 
-TAIL_PACKS: Final = 16_384
-"""Packs kept decoded in memory for consumers that keep up; the others read them from the disk."""
 CHECKPOINT_PACKS: Final = 50_000
 """Packs after which the registry is saved without being asked: as many are heard again after a crash, at most."""
 
@@ -43,25 +41,6 @@ COUNTERS: Final = (
 )  # fmt: skip
 
 
-class Span(NamedTuple):
-    """What comes next for a consumer."""
-
-    last: int
-    """The place to pass once these are done with."""
-    packs: list[Pack]
-    more: bool
-    """False when the consumer is at the end. What comes next may also be places without packs."""
-
-
-class _Held(NamedTuple):
-    """A batch in memory."""
-
-    first: int
-    last: int
-    packs: list[Pack]
-    """Without a damaged batch's, which has places but no packs."""
-
-
 class _Consumer(Struct):
     place: int = 0
     refused: int = 0
@@ -69,7 +48,7 @@ class _Consumer(Struct):
 
 
 class Journal:
-    """See `open`. Places are numbers of accepted packs: 1, 2, 3 ... without a hole, never used twice."""
+    """See `open`. Places are those of `gateway.journal.spool`."""
 
     def __init__(self, db: sqlite3.Connection, lock: int | None, max_bytes: int) -> None:
         self._db = db
@@ -109,20 +88,12 @@ class Journal:
         rows = db.execute("SELECT name, place, refused, skipped FROM consumers")
         self._consumers = {DATABASE: _Consumer(), DETECT: _Consumer()} | {row[0]: _Consumer(*row[1:]) for row in rows}
         self._outlets = {DATABASE: 0, MQTT: 0} | dict(db.execute("SELECT name, place FROM outlets"))
-        self._tail: list[_Held] = []  # ends with the newest batch
-        self._pages: dict[str, _Held] = {}  # of each consumer that is behind, the batch it is at
-        self._holes = [*db.execute("SELECT first, last FROM batches WHERE damaged ORDER BY last")]
-        self._unsaved = 0
+        self._spool = Spool(db, self._count)
         self._registry = Registry(row[0] for row in db.execute("SELECT record FROM nodes"))
-        since = db.execute(
-            "SELECT received, checksum, body FROM batches WHERE number > ? AND NOT damaged ORDER BY number",
-            (self._count["registry"],),
-        )
-        for received, checksum, body in since:
-            with contextlib.suppress(batches.Damaged):  # told by the consumer that comes to it
-                packs, words = batches.decode(checksum, body)
-                self._registry.take([pack for pack in packs if pack.boot >= 0], words, received)
-                self._unsaved += len(packs)
+        self._unsaved = 0
+        for received, packs, words in self._spool.since(self._count["registry"]):
+            self._registry.take([pack for pack in packs if pack.boot >= 0], words, received)
+            self._unsaved += len(packs)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -161,7 +132,7 @@ class Journal:
             self._count["dead_letters"] += len(refused)
             held = self._append(fresh, words, received)
             letters.bury(self._db, self._count, refused)
-        self._hold(held)
+        self._spool.hold(held)
         return Committed(fresh, duplicates, len(refused))
 
     def take(self, packs: Sequence[Pack], refused: Sequence[DeadLetter], received: float) -> None:
@@ -175,7 +146,7 @@ class Journal:
             self._count["dead_letters"] += len(refused)
             held = self._append(packs, (), received)
             letters.bury(self._db, self._count, refused)
-        self._hold(held)
+        self._spool.hold(held)
 
     def revive(self, number: int, arrivals: Sequence[Pack | DeadLetter], received: float) -> bool:
         """A dead letter has become these: it is taken back, and they come in. False when it has gone meanwhile.
@@ -196,35 +167,16 @@ class Journal:
             self._count["duplicates"] += len(packs) - len(fresh)
             held = self._append(fresh, (), received)
             letters.bury(self._db, self._count, refused)
-        self._hold(held)
+        self._spool.hold(held)
         return True
 
-    def _append(self, packs: Sequence[Pack], words: Sequence[Word], received: float) -> _Held | None:
-        if not packs and not words:
-            return None
-        count = self._count
-        first = count["last"] + 1
-        checksum, body = batches.encode(packs, words)
-        count["batch"] += 1
-        count["last"] += len(packs)
-        count["waiting"] += len(packs)
-        count["bytes"] += len(body) + batches.ROW_BYTES
-        self._db.execute(
-            "INSERT INTO batches (number, first, last, received, checksum, body) VALUES (?, ?, ?, ?, ?, ?)",
-            (count["batch"], first, count["last"], received, checksum, body),
-        )
+    def _append(self, packs: Sequence[Pack], words: Sequence[Word], received: float) -> Held | None:
+        held = self._spool.append(packs, words, received)
+        self._count["waiting"] += len(packs)
         self._unsaved += len(packs)
         if self._unsaved >= CHECKPOINT_PACKS:
             self._save_registry()
-        return _Held(first, count["last"], list(packs))
-
-    def _hold(self, held: _Held | None) -> None:
-        if held is None or not held.packs:
-            return
-        self._tail.append(held)
-        oldest = held.last - TAIL_PACKS
-        if self._tail[0].last <= oldest:
-            del self._tail[: bisect_right(self._tail, oldest, key=_last)]
+        return held
 
     def _make_room(self) -> None:
         """Raises JournalFull. Mirrors that are behind must not stop the city: they are skipped first, and counted."""
@@ -268,59 +220,21 @@ class Journal:
 
     def read(self, consumer: str, limit: int) -> Span:
         """What comes after the consumer's place, in order, at most `limit` packs; none when there is no more yet."""
-        place = begun = self._consumers[consumer].place
-        packs: list[Pack] = []
-        for held in self._after(consumer, place):
-            if not held.packs:  # passed alone: a span of packs has no hole
-                place = place if packs else held.last
-                break
-            begin = place + 1 - held.first
-            part = held.packs[begin : begin + limit - len(packs)]
-            packs += part
-            place += len(part)
-            if len(packs) >= limit:
-                break
-        return Span(place, packs, place > begun)
+        while True:
+            try:
+                return self._spool.read(consumer, self._consumers[consumer].place, limit)
+            except Spoilt as spoilt:
+                self._set_aside(spoilt)
 
-    def _after(self, consumer: str, place: int) -> Iterator[_Held]:
-        """The batches that reach beyond a place."""
-        while place < self._count["last"]:
-            if self._tail and self._tail[0].first <= place + 1:
-                yield from self._tail[bisect_right(self._tail, place, key=_last) :]
-                return
-            page = self._pages.get(consumer)
-            if page is None or not page.first <= place + 1 <= page.last:
-                page = self._pages[consumer] = self._from_disk(place)
-            yield page
-            place = page.last
-
-    def _from_disk(self, place: int) -> _Held:
-        number, first, last, checksum, body, damaged = self._db.execute(
-            "SELECT number, first, last, checksum, body, damaged FROM batches "
-            "WHERE last > ? AND first <= last ORDER BY last LIMIT 1",
-            (place,),
-        ).fetchone()
-        if damaged:
-            return _Held(first, last, [])
-        try:
-            return _Held(first, last, batches.decode(checksum, body)[0])
-        except batches.Damaged as error:
-            self._set_aside(
-                number, first, last, body, f"packs {first} to {last} of the journal cannot be read: {error}"
-            )
-            return _Held(first, last, [])
-
-    def _set_aside(self, number: int, first: int, last: int, body: bytes, detail: str) -> None:
-        """A batch that the disk has spoilt becomes one dead letter, which stands for all packs not yet written."""
-        log.error("%s; they are dead letters", detail)
-        lost = last - max(first - 1, self._consumers[DATABASE].place)
+    def _set_aside(self, spoilt: Spoilt) -> None:
+        """What the disk has spoilt becomes one dead letter, which stands for all of its packs not yet written."""
+        log.error("%s; they are dead letters", spoilt)
+        lost = max(0, spoilt.last - max(spoilt.first - 1, self._consumers[DATABASE].place))
         with self._transaction():
-            self._db.execute("UPDATE batches SET body = x'', damaged = 1 WHERE number = ?", (number,))
-            self._count["bytes"] -= len(body)
+            self._spool.set_aside(spoilt)
             self._count["waiting"] -= lost
             self._count["dead_letters"] += lost
-            letters.bury(self._db, self._count, [DeadLetter("", body, "damaged", detail, time.time())])
-        self._holes.append((first, last))
+            letters.bury(self._db, self._count, [DeadLetter("", spoilt.body, "damaged", str(spoilt), time.time())])
 
     def forwarded(self, consumer: str, place: int, written: int, refused: Sequence[DeadLetter] = ()) -> None:
         """A database has answered for every pack up to `place`: so many written, these refused for good.
@@ -328,9 +242,7 @@ class Journal:
         Raises ValueError when the two do not add up to the packs passed: the ledger would lie.
         """
         target = self._consumers[consumer]
-        passed = place - target.place
-        for first, last in self._holes:
-            passed -= max(0, min(last, place) - max(first - 1, target.place))
+        passed = self._spool.number(target.place, place)
         if passed != written + len(refused) or place > self._count["last"]:
             raise ValueError(
                 f"{passed} packs passed to place {place}, but {written} written and {len(refused)} refused"
@@ -369,17 +281,7 @@ class Journal:
 
     def _forget(self) -> None:
         """Delete the batches that all have passed. The registry is one of them, as its memory is saved now and then."""
-        passed = min(each.place for each in self._consumers.values())
-        condition = "last <= ? AND number <= ?"
-        bound = (passed, self._count["registry"])
-        freed, size = self._db.execute(
-            f"SELECT count(*), total(length(body)) FROM batches WHERE {condition}", bound
-        ).fetchone()
-        if freed:
-            self._db.execute(f"DELETE FROM batches WHERE {condition}", bound)
-            self._count["bytes"] -= batches.ROW_BYTES * freed + int(size)
-        self._holes = [(first, last) for first, last in self._holes if last > passed]
-        del self._tail[: bisect_right(self._tail, passed, key=_last)]
+        self._spool.forget(min(each.place for each in self._consumers.values()), self._count["registry"])
 
     def checkpoint(self) -> None:
         """Save what is known of the nodes, so that it need not be heard again. Raises JournalFull."""
@@ -438,14 +340,10 @@ class Journal:
 
     def figures(self) -> Figures:
         """Everything `/metrics` shows, cheap enough to be asked every second."""
-        after = (self._consumers[DATABASE].place,)
-        oldest = self._db.execute(
-            "SELECT received FROM batches WHERE last > ? AND first <= last ORDER BY last LIMIT 1", after
-        ).fetchone()
         nodes = self._registry
         return Figures(
             ledger=self.ledger(),
-            oldest_received=oldest[0] if oldest else None,
+            oldest_received=self._spool.oldest_received(self._consumers[DATABASE].place),
             bytes=self._count["bytes"],
             max_bytes=self.max_bytes,
             nodes=len(nodes),
@@ -480,7 +378,3 @@ class Journal:
         """Write and sync something. Raises JournalFull or sqlite3.Error when that fails."""
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO counters VALUES ('received', ?)", (self._count["received"],))
-
-
-def _last(held: _Held) -> int:
-    return held.last

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError, JournalFull
-from gateway.journal import batches, cases, letters, migration, registry, schema, store
+from gateway.journal import batches, cases, letters, migration, registry, schema, spool
 from gateway.journal.store import DATABASE, DETECT, Journal
 from gateway.records import Incident, Ledger, Status
 from tests.gateway.conftest import NOW, make_letter, make_pack
@@ -46,7 +46,7 @@ def test_reading_is_the_same_from_memory_and_from_the_disk(open_journal: Opener)
 
 def test_a_consumer_behind_the_memory_misses_nothing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tail is bounded; what fell out of it is read from the disk, then the tail goes on."""
-    monkeypatch.setattr(store, "TAIL_PACKS", 4)
+    monkeypatch.setattr(spool, "TAIL_PACKS", 4)
     for seq in range(0, 12, 3):
         journal.commit([make_pack(seq + n) for n in range(3)], NOW)
     seen = []
