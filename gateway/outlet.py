@@ -1,20 +1,16 @@
 """Incidents leave by the broker: retained while open, so that whoever subscribes later sees them too."""
 
-import asyncio
 import logging
-import time
-from random import Random
 from typing import Final
 
 import aiomqtt
 import msgspec
 
 from gateway.config import Mqtt
-from gateway.ingest.receiver import BACKOFF_SECONDS, backoff
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import MQTT, Journal
 from gateway.records import Incident
-from gateway.steer.link import connect, end_if_cancelled, until_one_ends
+from gateway.steer.link import connect, end_if_cancelled, stay_connected, until_one_ends, watch
 
 log = logging.getLogger(__name__)
 
@@ -34,23 +30,14 @@ class IncidentOutlet:
 
     async def run(self) -> None:
         """Publish, over every loss of the connection."""
-        dice = Random()
-        failures = 0
-        while True:
-            began = time.monotonic()
-            try:
-                async with connect(self._settings, self._name) as client:
-                    end_if_cancelled()
-                    self._trouble = None
-                    await until_one_ends(self._deliver(client), _watch(client))
-            except (aiomqtt.MqttError, OSError) as error:  # OSError: files of TLS that cannot be used any more
-                self._say(str(error))
-            end_if_cancelled()
-            failures = 1 if time.monotonic() - began > BACKOFF_SECONDS[1] else failures + 1
-            await asyncio.sleep(backoff(failures, dice))
+        await stay_connected(
+            lambda: connect(self._settings, self._name),
+            lambda client: until_one_ends(self._deliver(client), watch(client)),
+            self._say,
+        )
 
-    def _say(self, trouble: str) -> None:
-        if trouble != self._trouble:
+    def _say(self, trouble: str | None) -> None:
+        if trouble not in (None, self._trouble):
             log.warning("incidents wait in the journal, the broker does not take them: %s", trouble)
         self._trouble = trouble
 
@@ -61,19 +48,14 @@ class IncidentOutlet:
             if not changes:
                 await news.wait()
             for place, incident in changes:
-                await _publish(client, incident)
+                await publish(client, incident)
                 end_if_cancelled()
                 await self._journal.call(Journal.incidents_delivered, MQTT, place)
 
 
-async def _publish(client: aiomqtt.Client, incident: Incident) -> None:
+async def publish(client: aiomqtt.Client, incident: Incident) -> None:
+    """Returns when the broker has it. Raises aiomqtt.MqttError."""
     topic = f"ganglion/v1/{incident.site}/incident/{incident.id}"
     await client.publish(topic, msgspec.json.encode(incident), qos=1, retain=incident.closed is None)
     if incident.closed is not None:
         await client.publish(topic, b"", qos=1, retain=True)  # MQTT's way to take back a retained message
-
-
-async def _watch(client: aiomqtt.Client) -> None:
-    """Nothing comes, but it is noticed when the connection is lost, and not with the next incident only."""
-    async for _ in client.messages:
-        pass

@@ -1,8 +1,10 @@
 """A connection to the broker for what is not telemetry: short-lived, and with what MQTT 5 adds."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from typing import Any, Final
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from random import Random
+from typing import Any, Final, NamedTuple
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -11,12 +13,32 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.config import Mqtt, secret
 
+BACKOFF_SECONDS: Final = (1.0, 30.0)
 MOST_QUEUED: Final = 20_000
 """Messages received and not looked at yet: the retained ones of a city come all at once. Beyond it they are dropped."""
 
 
-def connect(settings: Mqtt, identifier: str | None = None) -> aiomqtt.Client:
-    """To be entered with `async with`; its session ends with it. Raises ConfigError when the password is not set."""
+class Will(NamedTuple):
+    """What the broker publishes, retained, for one who has gone and not come back."""
+
+    topic: str
+    payload: bytes
+    seconds: int
+    """How long it waits for him."""
+
+
+def connect(settings: Mqtt, identifier: str | None = None, will: Will | None = None) -> aiomqtt.Client:
+    """To be entered with `async with`; its session ends with it, or when it has a will, with that.
+
+    Raises ConfigError when the password is not set.
+    """
+    last, session = None, None
+    if will is not None:
+        delay = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+        delay.WillDelayInterval = will.seconds
+        last = aiomqtt.Will(will.topic, will.payload, qos=1, retain=True, properties=delay)
+        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        session.SessionExpiryInterval = will.seconds + 60  # the end of a session would publish its will at once
     tls = aiomqtt.TLSParameters(settings.ca, settings.cert or None, settings.key or None) if settings.ca else None
     return aiomqtt.Client(
         settings.host,
@@ -27,8 +49,37 @@ def connect(settings: Mqtt, identifier: str | None = None) -> aiomqtt.Client:
         tls_params=tls,
         protocol=aiomqtt.ProtocolVersion.V5,
         clean_start=True,
+        will=last,
+        properties=session,
         max_queued_incoming_messages=MOST_QUEUED,
     )
+
+
+async def stay_connected(
+    make: Callable[[], aiomqtt.Client],
+    work: Callable[[aiomqtt.Client], Awaitable[None]],
+    say: Callable[[str | None], None],
+) -> None:
+    """Connect, work until that fails, and again, until cancelled. `say` is told the trouble in words, None at its end.
+
+    Waits longer after each failure in a row, half of it by chance, so that many do not come back in one moment.
+    """
+    dice = Random()
+    failures = 0
+    while True:
+        began = time.monotonic()
+        try:
+            async with make() as client:
+                end_if_cancelled()
+                say(None)
+                await work(client)
+        except (aiomqtt.MqttError, OSError) as error:  # OSError: files of TLS that cannot be used any more
+            say(str(error))
+        end_if_cancelled()
+        first, most = BACKOFF_SECONDS
+        failures = 1 if time.monotonic() - began > most else failures + 1
+        longest = min(most, first * 2.0 ** min(failures - 1, 32))
+        await asyncio.sleep(dice.uniform(longest / 2, longest))
 
 
 async def listen(client: aiomqtt.Client, topics: Iterable[str], qos: int = 1) -> None:
@@ -71,3 +122,9 @@ def expires(seconds: float) -> Properties:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.MessageExpiryInterval = max(1, round(seconds))
     return properties
+
+
+async def watch(client: aiomqtt.Client) -> None:
+    """Of one who only speaks: nothing comes, but it is noticed when the connection is lost, not with the next word."""
+    async for _ in client.messages:
+        pass

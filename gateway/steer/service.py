@@ -24,13 +24,12 @@ from gateway.ingest.decode import decode_status
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.steer.clock import Clocks, Key, Reply
-from gateway.steer.link import connect, end_if_cancelled, listen, until_one_ends
+from gateway.steer.link import connect, end_if_cancelled, listen, stay_connected, until_one_ends
 
 log = logging.getLogger(__name__)
 
 LEVELS: Final = ("status", "reply", "config/reported")
 TOPIC: Final = re.compile(rf"ganglion/v1/({NAME})/({NAME})/({'|'.join(LEVELS)})")
-BACKOFF_SECONDS: Final = (1.0, 30.0)
 SAVE_SECONDS: Final = 1.0
 
 
@@ -72,26 +71,18 @@ class Steer:
                     await self._save_now()
 
     async def _stay_connected(self) -> None:
-        wait, longest = BACKOFF_SECONDS
-        while True:
-            began = time.monotonic()
-            try:
-                async with connect(self._settings, self._name) as client:
-                    await listen(client, self._topics)
-                    end_if_cancelled()
-                    self._trouble = None
-                    await until_one_ends(self._listen(client), self._ask(client))
-            except (aiomqtt.MqttError, OSError) as error:  # OSError: files of TLS that cannot be used any more
-                self._say(str(error))
-            end_if_cancelled()
-            self._clocks.disconnected(time.monotonic())
-            if time.monotonic() - began > longest:
-                wait = BACKOFF_SECONDS[0]
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, longest)
+        await stay_connected(lambda: connect(self._settings, self._name), self._work, self._say)
 
-    def _say(self, trouble: str) -> None:
-        if trouble != self._trouble:
+    async def _work(self, client: aiomqtt.Client) -> None:
+        try:
+            await listen(client, self._topics)
+            end_if_cancelled()
+            await until_one_ends(self._listen(client), self._ask(client))
+        finally:
+            self._clocks.disconnected(time.monotonic())
+
+    def _say(self, trouble: str | None) -> None:
+        if trouble not in (None, self._trouble):
             log.warning("nodes cannot be told the time: %s", trouble)
         self._trouble = trouble
 

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.config import Mqtt
-from gateway.steer.link import connect, end_if_cancelled, listen, until_one_ends
+from gateway.steer.link import connect, end_if_cancelled, listen, stay_connected, until_one_ends
 from gateway.update.package import Sha256
 from gateway.update.store import Store
 
@@ -30,7 +30,6 @@ PIECES_PER_SECOND: Final = 250
 MOST_WAITING: Final = 20_000
 WANT_SECONDS: Final = 60.0
 """A request that waited longer was made again, or its node is gone."""
-BACKOFF_SECONDS: Final = (1.0, 30.0)
 
 
 class Want(Struct, frozen=True):
@@ -66,21 +65,16 @@ class Updates:
 
     async def run(self) -> None:
         """Serve, over every loss of the connection."""
-        wait, longest = BACKOFF_SECONDS
-        while True:
-            began = time.monotonic()
-            try:
-                async with connect(self._settings, self._name) as client:
-                    await listen(client, self._topics, qos=0)
-                    end_if_cancelled()
-                    await until_one_ends(self._hear(client), self._serve(client))
-            except (aiomqtt.MqttError, OSError) as error:  # OSError: files of TLS that cannot be used any more
-                log.info("updates are not served now: %s", error)
-            end_if_cancelled()
-            if time.monotonic() - began > longest:
-                wait = BACKOFF_SECONDS[0]
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, longest)
+        await stay_connected(lambda: connect(self._settings, self._name), self._work, self._say)
+
+    async def _work(self, client: aiomqtt.Client) -> None:
+        await listen(client, self._topics, qos=0)
+        end_if_cancelled()
+        await until_one_ends(self._hear(client), self._serve(client))
+
+    def _say(self, trouble: str | None) -> None:
+        if trouble is not None:
+            log.info("updates are not served now: %s", trouble)
 
     async def _hear(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
