@@ -1,11 +1,16 @@
 """What a database's answer to a write means: the one table that tells passing, lasting and poison apart. Pure.
 
 Sources: InfluxDB 1.6 services/httpd/handler.go (`serveWrite`) and tsdb/shard.go, each 1.x row also provoked on 1.6.7;
-InfluxDB 2.7 and 3 Core API references, "Write data"; RFC 9110 §15 for what is not InfluxDB's own.
+InfluxDB 2.7 and 3 Core API references, "Write data" and "Troubleshoot issues writing data"; the errors of 3 Core's
+catalog for its limits; RFC 9110 §15 for what is not InfluxDB's own.
+
+A success is 204 and nothing else: a proxy or a captive portal may well answer 200. And only a database can call lines
+poison: a 400 that is not in its words (JSON) is a proxy's, and condemns nothing.
 """
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
 import msgspec
@@ -33,7 +38,7 @@ class Row(Struct, frozen=True):
     """What a person can do about it."""
 
 
-ANY: Final = range(300, 600)
+ANY: Final = range(100, 1000)
 
 
 def _only(status: int) -> range:
@@ -48,10 +53,22 @@ TABLE: Final = (
         "lasting",
         "raise the limit in the server's configuration (0 is none), or drop series",
     ),
+    # 3 Core: tables, columns and databases are limited in number.
+    Row(ANY, "would exceed number of .* limit", "lasting", "drop databases, tables or columns that are not needed"),
     Row(ANY, "no space left|read-only file system|disk quota", "lasting", "give the server's disk room"),
-    # 1.x and 2.x: conflicting type, beyond the retention; 1.6.7 also when single lines cannot be parsed.
+    # 1.x with 500: the database's default policy was dropped.
+    Row(
+        ANY,
+        "retention policy not found",
+        "lasting",
+        "give the database a default retention policy: `ganglion influx setup`",
+    ),
+    # The body was cut or damaged on the way; it is not the lines that are wrong.
+    Row(_only(400), r"\A(unexpected EOF|EOF|gzip: |flate: |read tcp|http: )", "passing", "nothing: it is tried again"),
+    # 1.x and 2.x: conflicting type, beyond the retention; 1.6.7 also when single lines cannot be parsed. 3 Core: any.
     Row(range(400, 423), "partial write", "part", "mend the pack, or the field's type in the database"),
     Row(_only(400), "(database|bucket) is required|unsupported path", "lasting", "check influx.url, influx.database"),
+    Row(_only(400), "please provide either orgID or org", "lasting", "set influx.org"),
     # 1.x when no line can be parsed, 2.x and 3 when any cannot.
     Row(_only(400), "", "poison", "mend the pack"),
     Row(_only(422), "", "part", "mend the pack, or the field's type in the database"),
@@ -62,14 +79,18 @@ TABLE: Final = (
     Row(_only(413), "", "halve", "nothing: it is sent in halves"),
     Row(_only(429), "", "passing", "nothing: it is tried again"),
     Row(range(500, 600), "", "passing", "nothing: it is tried again"),
+    Row(range(300, 400), "", "lasting", "set influx.url to where it points"),
     Row(ANY, "", "lasting", "check influx.url: this is not what a database answers"),
 )
+STRANGER: Final = TABLE[-1]
 
 
 def judge(where: str, status: int, headers: Mapping[str, str], body: bytes | str) -> TargetError:
     """The error to raise for an answer that is no success; `where` names the server for people."""
     words = server_words(headers, body)
     row = next(row for row in TABLE if status in row.statuses and re.search(row.says, words, re.IGNORECASE))
+    if row.verdict in ("poison", "part") and _said(body) is None:
+        row = STRANGER
     message = f"{where} answered {status}: {words or 'nothing more'}; to do: {row.do}"
     match row.verdict:
         case "passing":
@@ -89,22 +110,50 @@ def unreachable(where: str, error: Exception) -> Passing:
 
 def server_words(headers: Mapping[str, str], body: bytes | str) -> str:
     """What the server says for people, on one line, at most 500 characters. Empty when it says nothing."""
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-    try:
-        said = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        said = None
-    if isinstance(said, dict):
-        text = str(said.get("error") or said.get("message") or text)
-        if isinstance(said.get("data"), list):  # 3 Core names each refused line
-            text += ": " + "; ".join(str(each) for each in said["data"])
-    return " ".join((text or headers.get("X-Influxdb-Error", "")).split())[:500]
+    said = _said(body)
+    if said is None:
+        text = _HTML.sub(" ", _text(body))
+    else:
+        text = str(said.get("error") or said.get("message") or _text(body))
+        if data := said.get("data"):  # 3 Core names each refused line, up to a hundred
+            text += ": " + "; ".join(str(each) for each in (data if isinstance(data, list) else [data]))
+    text = text if text.strip() else _header(headers, "X-Influxdb-Error") or _header(headers, "Location")
+    return " ".join(text.split())[:500]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The server's wish in seconds (RFC 9110 §10.2.3); its other form, a date, is not used by any InfluxDB."""
-    value = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-    return float(value) if re.fullmatch(r"\d{1,6}", value) else None
+    """The server's wish in seconds (RFC 9110 §10.2.3).
+
+    A date, the form that proxies use, is taken against the answer's own `Date`: whose clock is right does not matter.
+    """
+    value = _header(headers, "Retry-After")
+    if re.fullmatch(r"\d{1,6}", value):
+        return float(value)
+    try:
+        wait = parsedate_to_datetime(value) - parsedate_to_datetime(_header(headers, "Date"))
+    except (ValueError, TypeError):  # no date, or one of the two without its zone
+        return None
+    return max(0.0, wait.total_seconds())
+
+
+_HTML: Final = re.compile(r"<(?:style|script).*?</(?:style|script)\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+def _text(body: bytes | str) -> str:
+    return body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+
+
+def _said(body: bytes | str) -> dict[str, object] | None:
+    """A database's own words: all InfluxDBs send a JSON object. None for anything else."""
+    try:
+        said = msgspec.json.decode(_text(body))
+    except msgspec.DecodeError:
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    return next((value for key, value in headers.items() if key.lower() == name.lower()), "")
 
 
 def _innermost(error: BaseException) -> str:

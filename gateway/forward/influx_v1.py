@@ -1,6 +1,5 @@
 """InfluxDB 1.x from 1.6: `/write` and, for its one CREATE DATABASE, `/query`."""
 
-import gzip
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
@@ -11,7 +10,8 @@ from msgspec import Struct
 from gateway.config import Influx, secret
 from gateway.errors import Lasting
 from gateway.forward.answers import judge, unreachable
-from gateway.forward.server import authorization, in_halves, make_http
+from gateway.forward.sending import in_halves, is_near, once_more, packed
+from gateway.forward.server import authorization, make_http
 
 
 class _Series(Struct):
@@ -34,6 +34,7 @@ class TargetV1:
         self._url = settings.url.rstrip("/")
         self._database = settings.database
         self._headers = authorization(secret(settings.token_env))
+        self._near = is_near(self._url)
         self._http = make_http()
 
     def prepare(self) -> None:
@@ -48,17 +49,13 @@ class TargetV1:
         in_halves(self._send, lines)
 
     def _send(self, lines: Sequence[bytes]) -> None:
-        # Level 1: line protocol repeats itself so much that more effort saves little.
-        self._request(
-            "/write",
-            fields={"db": self._database, "precision": "s"},
-            body=gzip.compress(b"\n".join(lines), 1),
-            headers={"Content-Encoding": "gzip"},
-        )
+        body, encoding = packed(lines, near=self._near)
+        headers = {"Content-Encoding": encoding} if encoding else {}
+        self._request(204, "/write", {"db": self._database, "precision": "s"}, body, headers)
 
     def _query(self, statement: str) -> list[str]:
         """The first column of the answer."""
-        body = self._request("/query", {"q": statement})
+        body = self._request(200, "/query", {"q": statement})
         try:
             (result,) = msgspec.json.decode(body, type=_Answer).results
         except (msgspec.DecodeError, ValueError) as error:
@@ -70,14 +67,16 @@ class TargetV1:
         return [row[0] for series in result.series for row in series.values]
 
     def _request(
-        self, path: str, fields: dict[str, str], body: bytes = b"", headers: dict[str, str] | None = None
+        self, good: int, path: str, fields: dict[str, str], body: bytes = b"", headers: dict[str, str] | None = None
     ) -> bytes:
-        """The body of a good answer."""
+        """The body of an answer with the status `good`: another, even a 200, may be that of who stands between."""
         url = f"{self._url}{path}?{urlencode(fields)}"
         try:
-            answer = self._http.request("POST", url, body=body, headers=self._headers | (headers or {}))
+            answer = once_more(
+                lambda: self._http.request("POST", url, body=body, headers=self._headers | (headers or {}))
+            )
         except urllib3.exceptions.HTTPError as error:
             raise unreachable(self._url, error) from error
-        if answer.status >= 300:
+        if answer.status != good:
             raise judge(f"{self._url}{path}", answer.status, answer.headers, answer.data)
         return answer.data

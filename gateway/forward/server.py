@@ -1,13 +1,12 @@
-"""Asking a server what it is, and sending what is too large in halves: common to all dialects."""
+"""Asking a server what it is, over connections that leave patience to us: common to all dialects."""
 
-from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 import msgspec
 import urllib3
 
-from gateway.errors import Lasting, Poison
-from gateway.forward.answers import TooLarge, judge, unreachable
+from gateway.errors import Lasting
+from gateway.forward.answers import judge, unreachable
 
 CONNECT_SECONDS: Final = 5
 READ_SECONDS: Final = 20
@@ -29,7 +28,12 @@ def authorization(token: str) -> dict[str, str]:
 
 
 def detect_api(url: str, token: str = "") -> Literal["v1", "v2"]:
-    """Ask the server which dialect it wants: 1.x speaks v1; 2.x, 3 and the cloud speak v2.
+    """Which dialect a server wants: 1.x speaks v1; 2.x, 3 and the cloud speak v2. Raises like `major_version`."""
+    return "v1" if major_version(url, token) == 1 else "v2"
+
+
+def major_version(url: str, token: str = "") -> Literal[1, 2, 3]:
+    """Ask a server which InfluxDB it is; the cloud, which is of no version, counts as 2.
 
     By the headers of `/ping`, else by `/health`, which 1.8, 2.x and 3 have. Raises Passing when nobody answers,
     Lasting when the answer does not tell.
@@ -47,11 +51,15 @@ def detect_api(url: str, token: str = "") -> Literal["v1", "v2"]:
                     raise judge(url + path, answer.status, answer.headers, answer.data)
         except urllib3.exceptions.HTTPError as error:
             raise unreachable(url, error) from error
-    major = version.lstrip("v").partition(".")[0]
-    if major == "1":
-        return "v1"
-    if major in ("2", "3") or build == "Cloud":
-        return "v2"
+    match version.lstrip("v").partition(".")[0]:
+        case "1":
+            return 1
+        case "2":
+            return 2
+        case "3":
+            return 3
+    if build == "Cloud":
+        return 2
     raise Lasting(
         f"{url} does not say which InfluxDB it is (version {version or 'not given'}): "
         'set influx.api to "v1" or "v2" if it takes such writes, else check influx.url'
@@ -64,17 +72,3 @@ def _version_in(body: bytes) -> str:
     except msgspec.DecodeError:
         return ""
     return str(said.get("version", "")) if isinstance(said, dict) else ""
-
-
-def in_halves(send: Callable[[Sequence[bytes]], None], lines: Sequence[bytes]) -> None:
-    """Send lines; what the server calls too large, in halves. Raises what `send` raises."""
-    if not lines:
-        return
-    try:
-        send(lines)
-    except TooLarge as error:
-        if len(lines) == 1:
-            raise Poison(str(error), rest_written=False) from error
-        half = len(lines) // 2
-        in_halves(send, lines[:half])
-        in_halves(send, lines[half:])

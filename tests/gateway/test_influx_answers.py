@@ -1,5 +1,6 @@
 """What an answer means, for servers that cannot be run here: words from their sources and API references."""
 
+import gzip
 import random
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from gateway.errors import Lasting, Passing, Poison
 from gateway.forward.answers import TooLarge, judge, retry_after, server_words
 from gateway.forward.patience import Patience
+from gateway.forward.sending import is_near, packed
 
 LIMIT_500 = '{"error":"max-series-per-database limit exceeded: (1000000)"}'
 CONFLICT_2 = (
@@ -36,6 +38,30 @@ PARTIAL_3 = (
         pytest.param(503, '{"code":"unavailable","message":"busy"}', Passing, id="busy"),
         pytest.param(301, "", Lasting, id="redirect"),
         pytest.param(405, "", Lasting, id="not a database"),
+        pytest.param(200, "<html>Please log in</html>", Lasting, id="captive portal"),
+        pytest.param(200, '{"results":[]}', Lasting, id="200 is no 204"),
+        pytest.param(400, "<html>plain HTTP request sent to HTTPS port</html>", Lasting, id="a proxy's 400"),
+        pytest.param(422, "", Lasting, id="a proxy's 422"),
+        pytest.param(400, '{"error":"unexpected EOF"}', Passing, id="body cut on the way"),
+        pytest.param(400, '{"error":"gzip: invalid checksum"}', Passing, id="body damaged on the way"),
+        pytest.param(400, '{"code":"invalid","message":"Please provide either orgID or org"}', Lasting, id="no org"),
+        pytest.param(500, '{"error":"retention policy not found: autogen"}', Lasting, id="no default policy"),
+        pytest.param(503, "request throttled, queue full", Passing, id="1.x throttled"),
+        pytest.param(504, "<html>Gateway Time-out</html>", Passing, id="proxy, no answer behind it"),
+        pytest.param(500, '{"error":"hinted handoff queue not empty"}', Passing, id="cluster hinted handoff"),
+        pytest.param(
+            422,
+            '{"error":"Update to schema would exceed number of columns per table limit of 500 columns"}',
+            Lasting,
+            id="3 Core limit",
+        ),
+        pytest.param(
+            500,
+            '{"code":"internal error","message":"unexpected error writing points to database: timeout"}',
+            Passing,
+            id="2.x timeout",
+        ),
+        pytest.param(999, "", Lasting, id="no status that there is"),
     ],
 )
 def test_each_answer_has_its_meaning(status: int, body: str, expected: type[Exception]) -> None:
@@ -50,6 +76,19 @@ def test_each_answer_has_its_meaning(status: int, body: str, expected: type[Exce
     [
         pytest.param(422, CONFLICT_2, True, id="2.x conflict"),
         pytest.param(400, PARTIAL_3, True, id="3 Core"),
+        pytest.param(
+            400,
+            '{"error":"parsing failed for write_lp endpoint","data":{"line_number":2,"error_message":"no fields"}}',
+            False,
+            id="3 Core that takes all or nothing",
+        ),
+        pytest.param(
+            422,
+            '{"code":"unprocessable entity","message":"failure writing points to database: partial write: '
+            'points beyond retention policy dropped=2"}',
+            True,
+            id="2.x retention",
+        ),
         pytest.param(
             400, '{"code":"invalid","message":"unable to parse \'m v=\': missing field"}', False, id="2.x parse"
         ),
@@ -71,13 +110,57 @@ def test_the_servers_words_are_for_people() -> None:
     assert len(server_words({}, "x" * 10_000)) == 500
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("7", 7.0), ("", None), ("Tue, 24 Nov 2026 11:00:00 GMT", None)])
-def test_retry_after_is_seconds(value: str, seconds: float | None) -> None:
-    """In whatever case the header comes."""
-    assert retry_after({"retry-after": value}) == seconds
-    error = judge("http://db", 503, {"Retry-After": value}, "")
+DATE = {"Date": "Tue, 24 Nov 2026 10:58:30 GMT"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        pytest.param({"Retry-After": "7"}, 7.0, id="seconds"),
+        pytest.param({"retry-after": "7"}, 7.0, id="in another case"),
+        pytest.param({}, None, id="none"),
+        pytest.param({"Retry-After": "Tue, 24 Nov 2026 11:00:00 GMT"} | DATE, 90.0, id="date"),
+        pytest.param({"Retry-After": "Tue, 24 Nov 2026 10:00:00 GMT"} | DATE, 0.0, id="a date that is over"),
+        pytest.param({"Retry-After": "Tue, 24 Nov 2026 11:00:00 GMT"}, None, id="date of an unknown clock"),
+        pytest.param({"Retry-After": "Tue, 24 Nov 2026 11:00:00 -0000"} | DATE, None, id="date without a zone"),
+        pytest.param({"Retry-After": "soon"} | DATE, None, id="nonsense"),
+        pytest.param({"Retry-After": "-7"} | DATE, None, id="negative"),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], seconds: float | None) -> None:
+    """A date is taken against the server's own clock."""
+    assert retry_after(headers) == seconds
+    error = judge("http://db", 503, headers, "")
     assert isinstance(error, Passing)
     assert error.retry_after == seconds
+
+
+def test_a_page_is_told_without_its_marks_and_a_redirect_with_its_goal() -> None:
+    """What a person wants to read in the log."""
+    page = "<html><head><style>p {color: red}</style></head><body><p>Bad\n Gateway</p></body></html>"
+    assert server_words({}, page) == "Bad Gateway"
+    error = judge("http://db", 308, {"Location": "https://db/write"}, "")
+    assert isinstance(error, Lasting)
+    assert "https://db/write" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "near"),
+    [
+        ("http://localhost:8086", True),
+        ("http://127.0.0.1:8086/x", True),
+        ("http://[::1]:8086", True),
+        ("http://10.0.0.7", False),
+        ("https://influx.example:443", False),
+        ("http://localhost.example", False),
+    ],
+)
+def test_lines_are_packed_for_servers_elsewhere(url: str, near: bool) -> None:
+    """As gzip; on this machine they go as they are."""
+    assert is_near(url) is near
+    body, encoding = packed([b"m v=1 1", b"m v=1 2"], near=near)
+    assert encoding == ("" if near else "gzip")
+    assert (body if near else gzip.decompress(body)) == b"m v=1 1\nm v=1 2"
 
 
 def test_waits_double_up_to_a_bound_and_heed_the_server() -> None:

@@ -1,21 +1,27 @@
 """Writing to real servers: InfluxDB 1.6.7, and VictoriaMetrics for the v2 API."""
 
+import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import pytest
 import urllib3
 
 from gateway.config import Influx
-from gateway.errors import ConfigError, Lasting, Passing, Poison
+from gateway.errors import ConfigError, Lasting, Passing, Poison, TargetError
+from gateway.forward import influx_v1
 from gateway.forward.influx_v1 import TargetV1
 from gateway.forward.influx_v2 import TargetV2
+from gateway.forward.sending import packed
 from gateway.forward.server import detect_api
-from gateway.forward.target import make_target
+from gateway.forward.target import TARGETS, make_target
 from sim_hardware.servers import InfluxDB, VictoriaMetrics, free_port
 from tests.gateway.conftest import NOW
 from tests.gateway.databases import exported, select
+from tests.gateway.toxic import Parrot
 
 Starter = Callable[..., InfluxDB]
 
@@ -44,6 +50,11 @@ def target(server: InfluxDB, database: str) -> TargetV1:
 def value_at(server: InfluxDB, database: str, measurement: str = "m") -> dict[int, float]:
     """The field `v` by seconds after NOW."""
     return {row["time"] - NOW: row["v"] for row in select(server.url, database, f"SELECT v FROM {measurement}")}
+
+
+def write_much(own: TargetV1) -> None:
+    for begin in range(0, 10_000, 100):
+        own.write([point(second) for second in range(begin, begin + 100)])
 
 
 def point(second: int, value: str = "1", measurement: str = "m") -> bytes:
@@ -125,6 +136,88 @@ def test_what_is_too_large_is_sent_in_halves(start_influx: Starter) -> None:
     assert len(value_at(server, "d")) == 500
     with pytest.raises(Poison, match="Too Large"):
         own.write([point(501), b'm text="%s" 1' % Random(1).randbytes(1000).hex().encode()])
+
+
+def test_gzip_is_taken(influx: InfluxDB, influx_db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As to a server elsewhere; a body damaged on the way condemns no line."""
+    monkeypatch.setattr(influx_v1, "is_near", lambda url: False)
+    own = target(influx, influx_db)
+    own.write([point(second) for second in range(100)])
+    assert len(value_at(influx, influx_db)) == 100
+    monkeypatch.setattr(influx_v1, "packed", lambda lines, near: (packed(lines, near=False)[0][:-12], "gzip"))
+    with pytest.raises(Passing, match="unexpected EOF"):
+        own.write([point(second) for second in range(100)])
+
+
+def test_a_database_without_a_default_policy_is_lasting(influx: InfluxDB, influx_db: str) -> None:
+    """1.6.7 answers 500; the message says what helps."""
+    select(influx.url, influx_db, f'DROP RETENTION POLICY "autogen" ON "{influx_db}"')
+    with pytest.raises(Lasting, match=r"retention policy not found.*ganglion influx setup"):
+        target(influx, influx_db).write([point(0)])
+
+
+def test_a_point_beyond_the_retention_is_refused_alone(influx: InfluxDB, influx_db: str) -> None:
+    """The others of its batch are written."""
+    select(influx.url, influx_db, f'ALTER RETENTION POLICY "autogen" ON "{influx_db}" DURATION 8d')
+    now = int(time.time())
+    with pytest.raises(Poison, match="beyond retention") as caught:
+        target(influx, influx_db).write([b"m v=1 %d" % now, b"m v=2 %d" % (now - 9 * 86_400)])
+    assert caught.value.rest_written
+    assert [row["v"] for row in select(influx.url, influx_db, "SELECT v FROM m")] == [1]
+
+
+def test_a_full_cache_passes(start_influx: Starter) -> None:
+    """The server writes it to disk by and by."""
+    server = start_influx(DATA_CACHE_MAX_MEMORY_SIZE="2000", DATA_CACHE_SNAPSHOT_MEMORY_SIZE="100000000")
+    own = target(server, "d")
+    own.prepare()
+    with pytest.raises(Passing, match="cache-max-memory-size exceeded"):
+        write_much(own)
+
+
+def test_a_throttled_write_passes(start_influx: Starter) -> None:
+    """More at once than the server is set to take: 503."""
+    server = start_influx(
+        HTTP_MAX_CONCURRENT_WRITE_LIMIT="1", HTTP_MAX_ENQUEUED_WRITE_LIMIT="1", HTTP_ENQUEUED_WRITE_TIMEOUT="20000000"
+    )
+    target(server, "d").prepare()
+    with socket.create_connection(("127.0.0.1", server.port)) as slow:
+        # A write whose body does not come holds the only place.
+        slow.sendall(b"POST /write?db=d HTTP/1.1\r\nHost: d\r\nContent-Length: 100\r\n\r\nm v=1 1\n")
+        with pytest.raises(Passing, match="throttled"):
+            write_much(target(server, "d"))
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+@pytest.mark.parametrize(
+    ("answer", "expected", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n<html>Log in!</html>\n", Lasting, "answered 200"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", None, ""),
+        (b"", Passing, "closed connection without response"),
+        (b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n{", Passing, "does not answer"),
+        (b"HTTP/1.1 500 X\r\nContent-Length: 40\r\n\r\n{", Passing, "does not answer"),
+        (b"HTTP/1.1 502 X\r\nContent-Length: 1\r\n\r\n\xe9", Passing, "502|no text"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Passing, "does not answer"),
+        (b"HTTP/1.1 307 X\r\nLocation: http://x/write\r\nContent-Length: 0\r\n\r\n", Lasting, "http://x/write"),
+        (b"HTTP/1.1 429 X\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n", Passing, "429"),
+    ],
+    ids=["portal", "taken", "empty", "chunk cut", "body cut", "latin-1", "not HTTP", "redirect", "quota"],
+)
+def test_what_stands_between_is_told_apart(
+    api: Literal["v1", "v2"], answer: bytes, expected: type[TargetError] | None, words: str
+) -> None:
+    """Whatever answers at that port, word for word, to however many requests: only a 204 is a success."""
+    with Parrot(answer) as parrot:
+        own = TARGETS[api](Influx(parrot.url, api, "d", org="o"))
+        if expected is None:
+            own.write([point(0)])
+            return
+        with pytest.raises(expected, match=words) as caught:
+            own.write([point(0)])
+        assert "to do: " in str(caught.value)
+        if words == "429":
+            assert caught.value.retry_after == 9  # type: ignore[attr-defined]
 
 
 def test_users_and_passwords(start_influx: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
