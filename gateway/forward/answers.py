@@ -63,6 +63,7 @@ TABLE: Final = (
         "lasting",
         "give the database a default retention policy: `ganglion influx setup`",
     ),
+    Row(range(400, 500), "body too large", "halve", "nothing: it is sent in halves"),
     # The body was cut or damaged on the way; it is not the lines that are wrong.
     Row(_only(400), r"\A(unexpected EOF|EOF|gzip: |flate: |read tcp|http: )", "passing", "nothing: it is tried again"),
     # 1.x and 2.x: conflicting type, beyond the retention; 1.6.7 also when single lines cannot be parsed. 3 Core: any.
@@ -112,7 +113,7 @@ def server_words(headers: Mapping[str, str], body: bytes | str) -> str:
     """What the server says for people, on one line, at most 500 characters. Empty when it says nothing."""
     said = _said(body)
     if said is None:
-        text = _HTML.sub(" ", _text(body))
+        text = _HTML.sub(" ", _text(body)[:PAGE])
     else:
         text = str(said.get("error") or said.get("message") or _text(body))
         if data := said.get("data"):  # 3 Core names each refused line, up to a hundred
@@ -136,6 +137,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, wait.total_seconds())
 
 
+PAGE: Final = 8192
+"""Of a page that is no database's, so much is looked at."""
 _HTML: Final = re.compile(r"<(?:style|script).*?</(?:style|script)\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 

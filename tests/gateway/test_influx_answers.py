@@ -3,7 +3,10 @@
 import gzip
 import random
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import Lasting, Passing, Poison
 from gateway.forward.answers import TooLarge, judge, retry_after, server_words
@@ -33,6 +36,7 @@ PARTIAL_3 = (
         pytest.param(404, '{"code":"not found","message":"bucket \\"b\\" not found"}', Lasting, id="no bucket"),
         pytest.param(404, "404 page not found\n", Lasting, id="wrong path"),
         pytest.param(413, '{"code":"request too large","message":"too large"}', TooLarge, id="too large"),
+        pytest.param(400, '{"error":"http: request body too large"}', TooLarge, id="too large in other words"),
         pytest.param(429, "", Passing, id="cloud quota"),
         pytest.param(502, "<html>Bad Gateway</html>", Passing, id="proxy"),
         pytest.param(503, '{"code":"unavailable","message":"busy"}', Passing, id="busy"),
@@ -108,6 +112,18 @@ def test_the_servers_words_are_for_people() -> None:
     assert "no fields" in server_words({}, PARTIAL_3)
     assert server_words({"X-Influxdb-Error": "gone"}, "") == "gone"
     assert len(server_words({}, "x" * 10_000)) == 500
+
+
+@given(
+    status=st.integers(100, 999),
+    body=st.binary() | st.text() | st.just(b"<style" * 10_000),
+    headers=st.dictionaries(st.sampled_from(["Retry-After", "Date", "Location", "X-Influxdb-Error"]), st.text()),
+)
+def test_whatever_is_answered_has_a_meaning(status: int, body: bytes | str, headers: dict[str, str]) -> None:
+    """And what is not a database's own words condemns no line."""
+    error = judge("http://db", status, headers, body)
+    assert "to do: " in str(error)
+    assert not isinstance(error, Poison) or isinstance(msgspec.json.decode(body), dict)
 
 
 DATE = {"Date": "Tue, 24 Nov 2026 10:58:30 GMT"}

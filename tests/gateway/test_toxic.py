@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import pytest
 
@@ -17,7 +18,7 @@ from gateway.forward.target import make_target
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.records import Ledger
-from sim_hardware.servers import InfluxDB
+from sim_hardware.servers import InfluxDB, VictoriaMetrics
 from tests.gateway.conftest import NOW, make_pack
 from tests.gateway.databases import select
 from tests.gateway.toxic import HEALTHY, Ill, Toxic
@@ -122,12 +123,16 @@ def held(url: str, database: str) -> dict[str, list[int]]:
     return found
 
 
-def test_many_writes_share_a_connection(influx: InfluxDB, influx_db: str) -> None:
-    with Toxic(influx.port) as proxy:
-        target = TargetV1(Influx(proxy.url, "v1", influx_db))
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_many_writes_share_a_connection(
+    influx: InfluxDB, influx_db: str, victoria: VictoriaMetrics, api: Literal["v1", "v2"]
+) -> None:
+    """Of either dialect."""
+    with Toxic((influx if api == "v1" else victoria).port) as proxy:
+        target = make_target(Influx(proxy.url, api, influx_db, org="o"))
         target.prepare()
         for second in range(50):
-            target.write([b"m v=1 %d" % (NOW + second)])
+            target.write([b"shared v=1 %d" % (NOW + second)])
         assert proxy.connections == 1
 
 
