@@ -32,17 +32,28 @@ def quantities() -> str:
         "# Quantities",
         "What a pack may hold. The unit is written as SenML writes it. A value outside of the limits cannot be, and "
         "makes its pack a dead letter. A state is `true` or `false` (`vb`) and is stored as 1 or 0. "
-        "A value that is not known is left out; it is never 0.\n\n"
+        "A value that is not known is left out; it is never 0. "
+        "The last column is how [roll-ups](operating.md#retention-and-roll-ups) sum many windows up.\n\n"
         "How packs are built is told in [protocol.md](protocol.md).",
     ]
     for measurement in (*KINDS, "health", "*"):
         rows = [
-            (f"`{each.name}`", f"`{each.unit}`" if each.unit else "–", _limits(each), each.meaning)
+            (
+                f"`{each.name}`",
+                f"`{each.unit}`" if each.unit else "–",
+                _limits(each),
+                each.meaning,
+                ", ".join(each.rollup),
+            )
             for each in QUANTITIES
             if each.measurement == measurement
         ]
         title = "any kind" if measurement == "*" else measurement
-        parts += [f"## {title}", _INTRODUCTIONS[measurement], _table(("name", "unit", "limits", "meaning"), rows)]
+        parts += [
+            f"## {title}",
+            _INTRODUCTIONS[measurement],
+            _table(("name", "unit", "limits", "meaning", "roll-up"), rows),
+        ]
     return "\n\n".join(parts) + "\n"
 
 

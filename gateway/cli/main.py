@@ -18,7 +18,7 @@ def make_app() -> "typer.Typer":
 
     import typer
 
-    from gateway.cli import flash, pki, power, query, run, steer, tail, update, views
+    from gateway.cli import flash, influx, pki, power, query, run, steer, tail, update, views
 
     app = typer.Typer(
         help="Sensor nodes in the street, a gateway in the cabinet, a database for the people who run the place.",
@@ -42,6 +42,7 @@ def make_app() -> "typer.Typer":
         app.command(name)(command)
     app.add_typer(update.app, name="update")
     app.add_typer(pki.app, name="pki")
+    app.add_typer(influx.app, name="influx")
     for entry in entry_points(group=ENTRY_POINTS):
         app.command(entry.name)(entry.load())
     return app

@@ -12,7 +12,7 @@ import typer
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, show_json, show_table
 from gateway.config import Influx, load
 from gateway.query.client import ask, rows
-from gateway.query.influxql import Aggregate, By, QueryError, Question, only_reading, statement
+from gateway.query.influxql import Aggregate, By, QueryError, Question, Rollup, only_reading, statement
 
 
 class Format(StrEnum):
@@ -42,6 +42,9 @@ def query(
     every: Annotated[str, typer.Option(help="Aggregate over intervals of this length, such as 10m.")] = "",
     aggregate: Annotated[Aggregate | None, typer.Option(help="How; mean where only --every is given.")] = None,
     by: Annotated[By | None, typer.Option(help="What an aggregate keeps apart; node when not given.")] = None,
+    rollup: Annotated[
+        Rollup | None, typer.Option(help="Ask the sums and means of `ganglion influx setup` instead of readings.")
+    ] = None,
     influxql: Annotated[str, typer.Option(help="A statement of your own that reads, instead of all the above.")] = "",
     form: Annotated[Format, typer.Option("--format", help="json is one object a line.")] = Format.TABLE,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -54,15 +57,19 @@ def query(
 
     ganglion query speed --node traffic-0005 --channel lane1 --format csv
 
+    ganglion query volume --kind traffic --rollup 1h --last 90d
+
     ganglion query --influxql "select mean(pm2_5) from air group by time(10m)"
     """
     short = {"site": site, "node": node, "channel": channel, "kind": kind, "last": last}
     short |= {"begin": begin, "end": end, "every": every}
-    if influxql and (quantity or aggregate or by or any(short.values())):
+    if influxql and (quantity or aggregate or by or rollup or any(short.values())):
         raise QueryError("--influxql is a whole question: leave out the quantity and the options that narrow it")
     if not influxql and not quantity:
         raise QueryError("name a quantity, such as pm2_5, or give a statement with --influxql")
-    question = only_reading(influxql) or statement(Question(quantity=quantity, aggregate=aggregate, by=by, **short))
+    question = only_reading(influxql) or statement(
+        Question(quantity=quantity, aggregate=aggregate, by=by, rollup=rollup, **short)
+    )
     columns, found = rows(ask(where(config, url, database), question))
     if not found:
         typer.echo(f"nothing found by {question}", err=True)

@@ -36,6 +36,14 @@ class By(StrEnum):
     NONE = "none"
 
 
+class Rollup(StrEnum):
+    """Intervals that the database may hold sums and means of; also the names of the policies they are in."""
+
+    QUARTER = "15m"
+    HOUR = "1h"
+    DAY = "1d"
+
+
 # A node's name is unique within its site only, a channel's within its node.
 TAGS: Final = {By.NONE: (), By.SITE: ("site",), By.NODE: ("site", "node"), By.CHANNEL: ("site", "node", "channel")}
 
@@ -65,6 +73,8 @@ class Question(Struct, frozen=True, kw_only=True):
     """Length of the aggregate's intervals; without it, one for the whole time."""
     aggregate: Aggregate | None = None
     """Without it and `every`, the readings themselves; with `every` alone, the mean."""
+    rollup: Rollup | None = None
+    """Ask this roll-up instead of the readings."""
     by: By | None = None
     """Without it, aggregates by node, readings by all that there is."""
 
@@ -77,9 +87,10 @@ def statement(question: Question) -> str:
     every = f"time({seconds(question.every)}s)" if question.every else ""
     places = {"site": question.site, "node": question.node, "channel": question.channel}
     where = _times(question) + [f"{quote_name(tag)} = {quote_text(text)}" for tag, text in places.items() if text]
+    source = quote_name(measurement(question.quantity, question.kind))
     parts = [
         f"SELECT {f'{aggregate}({field})' if aggregate else field}",
-        f"FROM {quote_name(measurement(question.quantity, question.kind))}",
+        f"FROM {f'{quote_name(question.rollup)}.' if question.rollup else ''}{source}",
         f"WHERE {' AND '.join(where)}",
         f"GROUP BY {', '.join(filter(None, [every, *tags]))}" if every or tags else "",
         "fill(none)" if every else "",

@@ -17,7 +17,7 @@ def select(url: str, database: str, statement: str) -> list[dict[str, Any]]:
     return [
         {column: value for column, value in zip(series["columns"], row, strict=True) if value is not None}
         for series in result.get("series", [])
-        for row in series["values"]
+        for row in series.get("values", [])
     ]
 
 

@@ -1,0 +1,1 @@
+"""Setting a database up: how long it keeps what, and its roll-ups."""
