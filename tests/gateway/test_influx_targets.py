@@ -115,6 +115,18 @@ def test_a_dead_server_is_passing_and_the_same_target_goes_on_when_it_is_back(st
     assert value_at(server, "d") == {0: 1, 1: 1}
 
 
+def test_a_restart_between_two_writes_is_no_outage(start_influx: Starter) -> None:
+    """The server has closed the connection that was kept; the next write opens another."""
+    server = start_influx()
+    own = target(server, "d")
+    own.prepare()
+    for second in range(3):
+        own.write([point(second)])
+        server.stop()
+        server.start()
+    assert value_at(server, "d") == {0: 1, 1: 1, 2: 1}
+
+
 def test_limits_are_lasting_and_say_what_to_do(start_influx: Starter) -> None:
     """1.6.7 calls them "partial write", but these points are not bad: they wait until the limit is raised."""
     server = start_influx(DATA_MAX_SERIES_PER_DATABASE="2", DATA_MAX_VALUES_PER_TAG="1")
