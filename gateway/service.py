@@ -12,6 +12,7 @@ from gateway.detect.runner import Runner
 from gateway.errors import ConfigError, ungrouped
 from gateway.forward.forwarder import Forwarder
 from gateway.forward.target import make_target
+from gateway.hold import Hold
 from gateway.http import HttpServer, Metrics, journal_trouble, make_app
 from gateway.ingest.pipeline import Pipeline
 from gateway.ingest.receiver import Receiver
@@ -112,6 +113,7 @@ class Gateway:
         ]
         self._detector = Runner(journal)
         self._outlet = IncidentOutlet(journal, config.mqtt, config.sites[0])
+        self._hold = Hold(config.mqtt, config.sites, journal)
         self._steer = Steer(config.mqtt, config.sites, journal)
         self._updates = Updates(config.mqtt, config.sites, Path(config.data_dir))
         checks = {
@@ -154,6 +156,7 @@ class Gateway:
             *self._mirrors,
             self._detector,
             self._outlet,
+            self._hold,
             self._steer,
             self._updates,
             self._http,

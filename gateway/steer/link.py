@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import partial
 from random import Random
 from typing import Any, Final, NamedTuple
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.config import Mqtt, secret
@@ -40,7 +42,7 @@ def connect(settings: Mqtt, identifier: str | None = None, will: Will | None = N
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         session.SessionExpiryInterval = will.seconds + 60  # the end of a session would publish its will at once
     tls = aiomqtt.TLSParameters(settings.ca, settings.cert or None, settings.key or None) if settings.ca else None
-    return aiomqtt.Client(
+    client = aiomqtt.Client(
         settings.host,
         settings.port,
         identifier=identifier,
@@ -48,11 +50,16 @@ def connect(settings: Mqtt, identifier: str | None = None, will: Will | None = N
         password=secret(settings.password_env) or None,
         tls_params=tls,
         protocol=aiomqtt.ProtocolVersion.V5,
-        clean_start=True,
+        clean_start=will is None,  # a clean start would end the session before, and so publish its will
         will=last,
         properties=session,
         max_queued_incoming_messages=MOST_QUEUED,
     )
+    if will is not None:
+        # An orderly end is one too after which nobody may come back: the will waits for that as well.
+        goodbye = ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message")
+        client._client.disconnect = partial(client._client.disconnect, reasoncode=goodbye)  # type: ignore[method-assign]
+    return client
 
 
 async def stay_connected(
