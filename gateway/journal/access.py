@@ -80,13 +80,12 @@ class JournalAccess:
         While the journal is full the call waits here, for as long as it takes: whoever acknowledges after it
         acknowledges nothing meanwhile.
         """
-        loop = asyncio.get_running_loop()
         waited = False
         try:
             while True:
                 self._space.clear()
                 try:
-                    result = await loop.run_in_executor(self._executor, lambda: method(self._journal, *args, **kwargs))
+                    result = await self.attempt(method, *args, **kwargs)
                 except JournalFull as full:
                     if self.full is None:
                         log.warning("%s", full)
@@ -102,6 +101,12 @@ class JournalAccess:
         finally:
             if waited:  # also when cancelled: who waits still says so again at its next try
                 self.full = None
+        return result
+
+    async def attempt(self, method: Callable[Concatenate[Journal, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `call`, but raises JournalFull at once: for whoever can be told to come again."""
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(self._executor, lambda: method(self._journal, *args, **kwargs))
         news = WAKES.get(method, ())
         if "space" in news:
             self._space.set()
