@@ -37,6 +37,7 @@ REASONS: Final[Mapping[str, str]] = {
     "past": "from before 2020: the node had no clock",
     "sequence": "`boot` or `seq` is missing or is not a whole number",
     "status": "a birth or will that is not of the agreed form",
+    "line": "a line of an imported file that is neither a point nor a row of it",
     "influx": "the database refused it for good",
     "damaged": "the gateway's disk has spoilt it",
 }

@@ -1,0 +1,1 @@
+"""Files into packs: line protocol and CSV, checked like what a node sends."""
