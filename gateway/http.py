@@ -6,7 +6,7 @@ import socket
 import sqlite3
 import time
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from gateway.config import Http
 from gateway.errors import ConfigError, GanglionError
@@ -116,8 +116,10 @@ async def journal_trouble(journal: JournalAccess) -> str | None:
     return None
 
 
-def make_app(journal: JournalAccess, metrics: Metrics, checks: Mapping[str, Check]) -> Starlette:
-    """The application; `checks` by the name of the part they are about."""
+def make_app(
+    journal: JournalAccess, metrics: Metrics, checks: Mapping[str, Check], more: Sequence[BaseRoute] = ()
+) -> Starlette:
+    """The application; `checks` by the name of the part they are about, `more` routes beside its own."""
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -132,7 +134,7 @@ def make_app(journal: JournalAccess, metrics: Metrics, checks: Mapping[str, Chec
         return Response(metrics.render(await journal.call(Journal.figures)), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(
-        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics)],
+        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics), *more],
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from gateway import control
+from gateway.api import make_routes
 from gateway.config import Config, Mirror, load
 from gateway.detect.runner import Runner
 from gateway.errors import ConfigError, ungrouped
@@ -42,13 +44,14 @@ async def serve(path: Path) -> None:
     journal = await JournalAccess.open(Path(config.data_dir), config.journal.max_bytes)
     try:
         metrics = Metrics()
-        gateway = await Gateway.build(config, journal, metrics)
+        token = control.issue(Path(config.data_dir))
+        gateway = await Gateway.build(config, journal, metrics, token)
         while (changed := await gateway.run(next_config(path, config, stop))) is not None:
             try:
-                gateway = await Gateway.build(changed, journal, metrics)
+                gateway = await Gateway.build(changed, journal, metrics, token)
             except ConfigError as error:
                 log.error("the changed configuration is refused, the one before goes on: %s", error)
-                gateway = await Gateway.build(config, journal, metrics)
+                gateway = await Gateway.build(config, journal, metrics, token)
             else:
                 log.warning("the changed configuration of %s is taken", path)
                 config = changed
@@ -102,7 +105,9 @@ def consumer_of(mirror: Mirror) -> str:
 class Gateway:
     """The parts for one configuration. Built, then run once."""
 
-    def __init__(self, config: Config, journal: JournalAccess, metrics: Metrics, retired_sites: set[str]) -> None:
+    def __init__(
+        self, config: Config, journal: JournalAccess, metrics: Metrics, token: str, retired_sites: set[str]
+    ) -> None:
         """Raises ConfigError, holding nothing, when a part cannot work with the configuration."""
         self._journal = journal
         self._receiver = Receiver(config.mqtt, config.sites, sorted(retired_sites))
@@ -121,14 +126,14 @@ class Gateway:
             "journal": lambda: journal_trouble(journal),
             "database": self._database_trouble,
         }
-        self._http = HttpServer(config.http, make_app(journal, metrics, checks))
+        self._http = HttpServer(config.http, make_app(journal, metrics, checks, make_routes(journal, token)))
 
     @classmethod
-    async def build(cls, config: Config, journal: JournalAccess, metrics: Metrics) -> "Gateway":
+    async def build(cls, config: Config, journal: JournalAccess, metrics: Metrics, token: str) -> "Gateway":
         """Raises ConfigError like the constructor."""
         await journal.call(Journal.bound, config.journal.max_bytes)
         heard = {view.site for view in await journal.call(Journal.nodes)}
-        gateway = cls(config, journal, metrics, heard - set(config.sites))
+        gateway = cls(config, journal, metrics, token, heard - set(config.sites))
         # Last, as a mirror that goes loses its place: not for a configuration that cannot be used.
         await journal.call(Journal.mirrors, [consumer_of(mirror) for mirror in config.mirror])
         return gateway

@@ -5,8 +5,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from gateway.decode import decode_pack, parse_topic
 from gateway.errors import Refused
+from gateway.ingest.decode import decode_pack, parse_topic
 from gateway.quantities import KINDS, QUANTITIES
 from gateway.records import Pack, Stream
 

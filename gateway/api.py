@@ -1,0 +1,114 @@
+"""`/api/v1/`: what changes a running gateway. For whoever holds the token of `gateway.control`, and nobody else."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from gateway import control
+from gateway.config import refuse_unknown
+from gateway.errors import ConfigError, GanglionError, JournalFull
+from gateway.intake.reader import Imported, Kinds, Options, read
+from gateway.journal.access import JournalAccess
+from gateway.journal.store import Journal
+
+MAX_BODY: Final = 2**20
+"""Bytes of a request. Who has more sends it in parts."""
+RETRY_SECONDS: Final = 2
+"""Asked for while the journal is full."""
+
+
+class Replay(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which dead letters: those of these numbers or of this reason; all, when neither is given."""
+
+    numbers: tuple[int, ...] = ()
+    reason: str = ""
+
+
+Replayer = Callable[[Replay], Awaitable[Any]]
+"""Takes the letters in again; what it returns is the answer, as JSON. May raise JournalFull."""
+
+
+class Answer(Exception):
+    """Ends a request with an answer that is no success."""
+
+    def __init__(self, status: int, words: str, **headers: str) -> None:
+        super().__init__(words)
+        self.status = status
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def make_routes(journal: JournalAccess, token: str, replay: Replayer | None = None) -> list[BaseRoute]:
+    """`POST /api/v1/import`, and `POST /api/v1/dead-letters/replay` where there is somebody who does it."""
+
+    async def kinds() -> Kinds:
+        return {(view.site, view.node): view.kind for view in await journal.call(Journal.nodes)}
+
+    async def take_in(request: Request) -> Imported:
+        options = _options(request)
+        known = await kinds() if options.form == "csv" and not options.kind else {}
+        data = await _body(request)
+        now = time.time()
+        try:
+            part = await asyncio.to_thread(read, data, options, now, lambda: known)
+        except GanglionError as error:
+            raise Answer(400, str(error)) from error
+        if part.packs or part.letters:
+            await journal.attempt(Journal.take, part.packs, part.letters, now)
+        return Imported.of(part)
+
+    async def replay_letters(request: Request) -> Any:
+        assert replay is not None
+        try:
+            which = msgspec.json.decode(await _body(request) or b"{}", type=Replay)
+        except msgspec.DecodeError as error:
+            raise Answer(400, f"the body is not {{numbers, reason}}: {error}") from error
+        return await replay(which)
+
+    routes: list[BaseRoute] = [_post("/api/v1/import", token, take_in)]
+    if replay is not None:
+        routes.append(_post("/api/v1/dead-letters/replay", token, replay_letters))
+    return routes
+
+
+def _post(path: str, token: str, act: Callable[[Request], Awaitable[Any]]) -> Route:
+    async def answer(request: Request) -> Response:
+        try:
+            if not control.allows(token, request.headers.get("Authorization", "")):
+                words = f"the token is missing or old: it is in {control.TOKEN_FILE} in the gateway's data_dir"
+                raise Answer(401, words, WWW_Authenticate="Bearer")
+            return _json(200, await act(request))
+        except JournalFull as full:
+            return _json(503, {"error": str(full)}, {"Retry-After": str(RETRY_SECONDS)})
+        except Answer as error:
+            return _json(error.status, {"error": str(error)}, error.headers)
+
+    return Route(path, answer, methods=["POST"])
+
+
+def _json(status: int, value: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
+
+
+def _options(request: Request) -> Options:
+    given = dict(request.query_params)
+    try:
+        refuse_unknown(given, Options)
+        return msgspec.convert(given, Options, strict=False)
+    except (msgspec.ValidationError, ConfigError) as error:
+        raise Answer(400, f"the query: {error}") from error
+
+
+async def _body(request: Request) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY:
+            raise Answer(413, f"more than {MAX_BODY} bytes: send whole lines in parts, each with the header")
+    return bytes(data)
