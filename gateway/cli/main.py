@@ -18,7 +18,7 @@ def make_app() -> "typer.Typer":
 
     import typer
 
-    from gateway.cli import flash, influx, pki, power, query, run, steer, tail, update, views
+    from gateway.cli import backfill, flash, influx, intake, pki, power, query, run, steer, tail, update, views
 
     app = typer.Typer(
         help="Sensor nodes in the street, a gateway in the cabinet, a database for the people who run the place.",
@@ -37,6 +37,8 @@ def make_app() -> "typer.Typer":
         ("incidents", views.incidents),
         ("ledger", views.ledger),
         ("dead-letters", views.dead_letters),
+        ("import", intake.import_file),
+        ("backfill", backfill.backfill),
         ("power", power.power),
     ):
         app.command(name)(command)

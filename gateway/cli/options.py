@@ -1,5 +1,8 @@
 """Options and output that several commands share."""
 
+import contextlib
+import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -8,6 +11,9 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
+
+INTERRUPTED: Final = 130
+"""Exit code of a command that Ctrl-C or SIGTERM has ended."""
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", envvar="GANGLION_CONFIG", help="The gateway's configuration file.", metavar="FILE")
@@ -39,3 +45,18 @@ def show_json(values: list[Any]) -> None:
 def moment(seconds: float | None) -> str:
     """Unix seconds for a person: UTC to the second; `-` for never."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if seconds else "-"
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """In the block, Ctrl-C and SIGTERM raise KeyboardInterrupt, so that a long command can say how to go on."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

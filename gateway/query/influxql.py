@@ -143,14 +143,18 @@ def seconds(duration: str) -> int:
 
 
 def moment(text: str) -> str:
-    """ISO 8601 (UTC where it names no zone) or Unix seconds, as InfluxQL writes a time. Raises QueryError."""
+    """A time that a person gave (see `instant`), as InfluxQL writes it. Raises QueryError."""
+    return f"'{instant(text).isoformat().removesuffix('+00:00')}Z'"
+
+
+def instant(text: str) -> datetime:
+    """ISO 8601 (UTC where it names no zone) or Unix seconds. Raises QueryError."""
     try:
-        when = datetime.fromtimestamp(int(text), UTC) if re.fullmatch("[0-9]{1,11}", text) else _parse(text)
+        return datetime.fromtimestamp(int(text), UTC) if re.fullmatch("[0-9]{1,11}", text) else _parse(text)
     except (ValueError, OverflowError) as error:
         raise QueryError(
             f"{text!r} is no time: write ISO 8601 such as 2026-11-23T07:00:00Z (or without Z, in UTC), or Unix seconds"
         ) from error
-    return f"'{when.isoformat().removesuffix('+00:00')}Z'"
 
 
 def quote_name(name: str) -> str:
