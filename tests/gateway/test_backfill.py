@@ -257,11 +257,11 @@ def test_mirrors_of_the_configuration(tmp_path: Path) -> None:
     """Each has its name; what is wrong is told with its number."""
     start = 'sites = ["a"]\ndata_dir = "data"\n'
     for text, words in (
-        ('[[mirror]]\nname = "x"\n[[mirror]]\nname = "x"\n', "x stands twice"),
+        ('[[mirror]]\nname = "x"\n[[mirror]]\nname = "x"\n', "'x' is there twice"),
         ('[[mirror]]\nurl = "http://a"\n', "missing required field `name`"),
-        ('[[mirror]]\nname = "x"\nulr = "http://a"\n', r"mirror\[0\]\.ulr: there is no such key; the nearest is"),
-        ('[[mirror]]\nname = "x"\nurl = "a"\n', r"mirror\[0\]\.url: 'a' is not http"),
-        ('[[mirror]]\nname = "x"\ntoken_env = "NO_TOKEN"\n', r"mirror\[0\]\.token_env: .*NO_TOKEN is not set"),
+        ('[[mirror]]\nname = "x"\nulr = "http://a"\n', r"mirror\.ulr: there is no such key; the nearest is"),
+        ('[[mirror]]\nname = "x"\nurl = "a"\n', r"mirror\.x\.url: 'a' is not http"),
+        ('[[mirror]]\nname = "x"\ntoken_env = "NO_TOKEN"\n', r"mirror\.x\.token_env: .*NO_TOKEN is not set"),
     ):
         file = tmp_path / "ganglion.toml"
         file.write_text(start + text)

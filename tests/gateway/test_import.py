@@ -6,9 +6,11 @@ import gzip
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ from hypothesis import strategies as st
 from gateway import control
 from gateway.api import MAX_BODY, Replay, make_routes
 from gateway.config import Http, load
-from gateway.errors import JournalFull, Refused
+from gateway.errors import ConfigError, JournalFull, Refused
 from gateway.forward.lines import line, pack_lines
 from gateway.http import HttpServer, Metrics, make_app
 from gateway.intake import lineprotocol, reader
@@ -30,8 +32,8 @@ from gateway.intake.reader import Options, Part, cut, read
 from gateway.intake.table import IntakeError
 from gateway.intake.ways import ByGateway
 from gateway.journal.access import JournalAccess
-from gateway.journal.store import Journal
-from gateway.records import Pack
+from gateway.journal.store import DATABASE, Journal
+from gateway.records import Ledger, Pack
 from sim_hardware.servers import InfluxDB, Mosquitto, free_port
 from tests.gateway.commandline import CommandLine, sentence
 from tests.gateway.conftest import NOW, make_pack
@@ -270,8 +272,9 @@ def test_a_file_cannot_make_a_pack_without_end() -> None:
     assert sum(len(one.readings) for one in part.packs) == 2000
 
 
-def test_the_journal_takes_what_no_node_numbered(journal: Journal) -> None:
-    """Twice is twice, and no duplicate; the ledger balances, the registry knows of no node."""
+def test_the_journal_takes_what_no_node_numbered(open_journal: Callable[..., Journal], tmp_path: Path) -> None:
+    """Twice is twice, and no duplicate; the ledger balances, the registry knows of no node. Nor after a power cut."""
+    journal = open_journal()
     part = lp(f"air,site=a,node=b co2=1 {NOW}", "nonsense")
     journal.commit([make_pack(0)], NOW)
     for _ in range(2):
@@ -279,8 +282,13 @@ def test_the_journal_takes_what_no_node_numbered(journal: Journal) -> None:
     ledger = journal.ledger()
     assert (ledger.received, ledger.waiting, ledger.dead_letters, ledger.duplicates) == (5, 3, 2, 0)
     assert ledger.balanced
-    assert [view.node for view in journal.nodes()] == ["air-0007"]
-    assert [each.boot for _, each in journal.read("forward", 10)] == [1, -1, -1]
+    shutil.copytree(tmp_path / "journal", tmp_path / "cut")  # as it is on disk now
+    after = Journal.open(tmp_path / "cut", 2**20)
+    for each in (journal, after):
+        assert [view.node for view in each.nodes()] == ["air-0007"]
+        assert each.ledger() == ledger
+    after.close()
+    assert [each.boot for each in journal.read(DATABASE, 10).packs] == [1, -1, -1]
 
 
 # The command line
@@ -384,7 +392,7 @@ class Running:
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     folder = tmp_path / "data"
-    journal = await JournalAccess.open(folder, 20_000)
+    journal = await JournalAccess.open(folder, 5000)
     port = free_port()
     own = Running(folder, journal, port)
     routes = make_routes(journal, control.issue(folder), own.replay)
@@ -402,6 +410,7 @@ BODY = f"air,site=a,node=b co2=1 {NOW}\nnonsense\n".encode()
 async def test_the_route_takes_a_part_and_says_what_became_of_it(running: Running, monkeypatch: Any) -> None:
     """Whole lines of either form; what is wrong with the question is told."""
     monkeypatch.setattr("gateway.api.time.time", lambda: float(LATER))
+    forwarder = running.journal.listen("packs")
     answer = await asyncio.to_thread(running.post, "import?form=lp&precision=s&file=x.lp&offset=7", BODY)
     assert answer.status == 200
     said = answer.json()
@@ -410,7 +419,7 @@ async def test_the_route_takes_a_part_and_says_what_became_of_it(running: Runnin
     ledger = await running.journal.call(Journal.ledger)
     assert (ledger.received, ledger.waiting, ledger.dead_letters) == (2, 1, 1)
     async with asyncio.timeout(10):
-        await running.journal.wait_for_more("forward")  # the forwarder was told
+        await forwarder.wait()  # it was told
     for query, body, status, words in (
         ("form=lp&precison=s", BODY, 400, "the nearest is precision"),
         ("precision=s", BODY, 400, "form"),
@@ -464,7 +473,8 @@ async def test_a_full_journal_asks_to_come_again_and_the_command_does(running: R
     async with asyncio.timeout(60):
         await waited.wait()
         await running.journal.call(Journal.detected, 300, b"")
-        await running.journal.call(Journal.forwarded, 300, 300)
+        await running.journal.call(Journal.forwarded, DATABASE, 300, 300)
+        await running.journal.call(Journal.checkpoint)
         assert (await taking).packs == 50
     assert (await running.journal.call(Journal.ledger)).received == 350
 
@@ -479,75 +489,138 @@ async def test_a_gateway_that_does_not_answer_is_told(running: Running) -> None:
         await asyncio.to_thread(way.take, reader.Cut(BODY, 0))
 
 
-@pytest.fixture
-def gateway(broker: Mosquitto, influx: InfluxDB, influx_db: str, tmp_path: Path) -> Iterator[Callable[[], Path]]:
-    """Starts a gateway as a program of its own; its configuration."""
-    config = tmp_path / "ganglion.toml"
-    config.write_text(
-        f'sites = ["riverside"]\ndata_dir = "data"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
-        f'[influx]\nurl = "{influx.url}"\ndatabase = "{influx_db}"\nflush_ms = 10\n'
-        f'[http]\nlisten = "127.0.0.1:{free_port()}"\n'
-    )
-    started: list[subprocess.Popen[bytes]] = []
+class Program:
+    """A gateway as a program of its own, on real servers."""
 
-    def start() -> Path:
-        command = [sys.executable, "-m", "gateway.cli.main", "gateway", "--config", str(config)]
-        with (tmp_path / "gateway.log").open("wb") as log:
-            started.append(subprocess.Popen(command, stderr=log))
-        address = f"http://{load(config).http.listen}/healthz"
+    def __init__(self, folder: Path, broker: Mosquitto, influx: InfluxDB, database: str) -> None:
+        self.folder, self.influx, self.database = folder, influx, database
+        self.config = folder / "ganglion.toml"
+        self.config.write_text(
+            f'sites = ["riverside"]\ndata_dir = "data"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
+            f'[influx]\nurl = "{influx.url}"\ndatabase = "{database}"\nflush_ms = 10\n'
+            f'[http]\nlisten = "127.0.0.1:{free_port()}"\n'
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Return when it answers."""
+        command = [sys.executable, "-m", "gateway.cli.main", "gateway", "--config", str(self.config)]
+        with (self.folder / "gateway.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stderr=log)
+        address = f"http://{load(self.config).http.listen}/healthz"
         with urllib3.PoolManager() as pool:
-            pool.request("GET", address, retries=urllib3.Retry(20, backoff_factor=0.1, backoff_max=1.0))
-        return config
+            pool.request("GET", address, retries=urllib3.Retry(50, backoff_factor=0.1, backoff_max=0.5))
 
-    yield start
-    for process in started:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+    def end(self, how: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(30)
+        self.process = None
 
+    def ledger(self) -> Ledger | None:
+        return ledger_in(self.folder / "data")
 
-def imported(config: Path, file: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gateway.cli.main", "import", str(file), "--config", str(config), "--json", *more]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-
-
-def wait_for_points(influx: InfluxDB, database: str, number: int) -> None:
-    deadline = time.monotonic() + 60
-    found = -1
-    while found != number:
-        rows = select(influx.url, database, "SELECT count(co2) FROM air")
-        found = rows[0]["count"] if rows else 0
-        assert time.monotonic() < deadline, f"{found} points of {number}"
-        time.sleep(0.05)
+    def points(self) -> int:
+        rows = select(self.influx.url, self.database, "SELECT count(co2) FROM air")
+        return int(rows[0]["count"]) if rows else 0
 
 
-def test_a_file_goes_through_the_running_gateway_into_the_database(
-    gateway: Callable[[], Path], influx: InfluxDB, influx_db: str, tmp_path: Path
-) -> None:
-    """Twice is the same points; the ledger counts both and balances."""
-    config = gateway()
-    file = good_file(tmp_path, 20_000)
-    with file.open("a") as more:
-        more.write("1,riverside,air-1,5\n")
-    for times in (1, 2):
-        result = imported(config, file)
-        assert result.returncode == 1, result.stderr
-        assert json.loads(result.stdout)["packs"] == 20_000
-        assert f"{file}:20002: past" in result.stderr
-        wait_for_points(influx, influx_db, 20_000)
-        journal = Journal.open(tmp_path / "data", 2**30, read_only=True)
-        assert journal.ledger().received == 20_001 * times
-        assert journal.ledger().balanced
+def ledger_in(folder: Path) -> Ledger | None:
+    """None before there is a journal."""
+    try:
+        journal = Journal.open(folder, 2**30, read_only=True)
+    except ConfigError:
+        return None
+    try:
+        return journal.ledger()
+    finally:
         journal.close()
 
 
-def test_what_was_imported_without_a_gateway_is_forwarded_by_the_next(
-    gateway: Callable[[], Path], influx: InfluxDB, influx_db: str, tmp_path: Path
-) -> None:
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def gateway(broker: Mosquitto, influx: InfluxDB, influx_db: str, tmp_path: Path) -> Iterator[Program]:
+    """Configured, not started."""
+    program = Program(tmp_path, broker, influx, influx_db)
+    yield program
+    program.end(signal.SIGTERM)
+
+
+def importing(config: Path, file: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "gateway.cli.main", "import", str(file), "--config", str(config), "--json"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_file_goes_through_the_running_gateway_into_the_database(gateway: Program) -> None:
+    """Twice is the same points; the ledger counts both and balances."""
+    gateway.start()
+    file = good_file(gateway.folder, 20_000)
+    with file.open("a") as more:
+        more.write("1,riverside,air-1,5\n")
+    for times in (1, 2):
+        process = importing(gateway.config, file)
+        said, errors = process.communicate(timeout=100)
+        assert process.returncode == 1, errors
+        assert json.loads(said)["packs"] == 20_000
+        assert f"{file}:20002: past" in errors
+        until(lambda: (ledger := gateway.ledger()) is not None and ledger.waiting == 0)
+        ledger = gateway.ledger()
+        assert ledger is not None
+        assert (ledger.received, ledger.written, ledger.dead_letters) == (20_001 * times, 20_000 * times, times)
+        assert ledger.balanced
+        assert gateway.points() == 20_000
+
+
+def test_what_was_imported_without_a_gateway_is_forwarded_by_the_next(gateway: Program) -> None:
     """The journal is the way."""
-    config = tmp_path / "ganglion.toml"
-    assert imported(config, good_file(tmp_path, 500)).returncode == 0
-    gateway()
-    wait_for_points(influx, influx_db, 500)
+    process = importing(gateway.config, good_file(gateway.folder, 500))
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    gateway.start()
+    until(lambda: gateway.points() == 500)
+
+
+ROW = "air,site=riverside,node=air-1 co2=1 {}\n"
+
+
+DAY_AGO = int(time.time()) - 86_400
+
+
+def rows_of(numbers: range) -> str:
+    return "".join(ROW.format((DAY_AGO + n) * 10**9) for n in numbers)
+
+
+def test_a_gateway_that_is_killed_in_the_middle_costs_nothing(gateway: Program) -> None:
+    """The command waits for the next one, and learns its token. The file is a pipe, so the middle is certain."""
+    gateway.start()
+    pipe = gateway.folder / "a.lp"
+    os.mkfifo(pipe)
+    process = importing(gateway.config, pipe)
+    writing = pipe.open("w")
+    writing.write(rows_of(range(10_000)))
+    writing.flush()
+    until(lambda: (ledger := gateway.ledger()) is not None and ledger.received > 0)
+    gateway.end(signal.SIGKILL)
+
+    def write_the_rest() -> None:
+        with writing:  # more than the pipe and the command hold, so it comes to wait
+            writing.write(rows_of(range(10_000, 20_000)))
+
+    thread = threading.Thread(target=write_the_rest)
+    thread.start()
+    gateway.start()
+    thread.join(100)
+    said, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    assert json.loads(said)["packs"] == 20_000
+    until(lambda: gateway.points() == 20_000)
 
 
 def test_ctrl_c_ends_with_the_line_and_all_before_it_is_kept(tmp_path: Path) -> None:
@@ -556,24 +629,11 @@ def test_ctrl_c_ends_with_the_line_and_all_before_it_is_kept(tmp_path: Path) -> 
     config.write_text('sites = ["riverside"]\ndata_dir = "data"\n')
     pipe = tmp_path / "a.lp"
     os.mkfifo(pipe)
-    command = [sys.executable, "-m", "gateway.cli.main", "import", str(pipe), "--config", str(config)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = importing(config, pipe)
     with pipe.open("w") as writing:
-        row = f"air,site=riverside,node=air-1 co2=1 {(int(time.time()) - 60) * 10**9}\n"
-        writing.write(row * 10_000)
+        writing.write(rows_of(range(10_000)))
         writing.flush()
-        deadline = time.monotonic() + 60
-        journal = tmp_path / "data" / "journal.sqlite3"
-        while True:
-            with contextlib.suppress(Exception):
-                if journal.exists():
-                    looking = Journal.open(tmp_path / "data", 2**30, read_only=True)
-                    received = looking.ledger().received
-                    looking.close()
-                    if received:
-                        break
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: (ledger := ledger_in(tmp_path / "data")) is not None and ledger.received > 0)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130, said
