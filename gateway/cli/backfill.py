@@ -20,7 +20,7 @@ def backfill(
     *,
     begin: Annotated[str, typer.Option("--from", help="From this time on: ISO 8601 or Unix seconds.")],
     end: Annotated[str, typer.Option("--to", help="Up to this time, without it.")],
-    target: Annotated[str, typer.Option(help="A [[mirror]] of the configuration, or a URL.", metavar="NAME|URL")],
+    target: Annotated[str, typer.Option(help="The name of a configured mirror, or a URL.", metavar="NAME|URL")],
     site: Annotated[str, typer.Option(help="Only this site.")] = "",
     kind: Annotated[str, typer.Option(help="Only this measurement, such as air or incident.")] = "",
     api: Annotated[str, typer.Option(help="Of a URL: v1, v2, or auto, which asks.")] = "auto",
@@ -29,7 +29,7 @@ def backfill(
     json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Copy a time range of [influx] into another database: all measurements, tags and fields. Again changes nothing.
+    """Copy a time range of the gateway's database into another: all measurements, tags, fields. Again changes nothing.
 
     Ends with 1 when the target refused a point, or when --verify finds other counts.
 
