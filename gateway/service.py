@@ -7,9 +7,9 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from gateway import control
-from gateway.api import make_routes
 from gateway.config import Config, Mirror, load
+from gateway.control import token as tokens
+from gateway.control.api import make_routes
 from gateway.detect.runner import Runner
 from gateway.errors import ConfigError, ungrouped
 from gateway.forward.forwarder import Forwarder
@@ -44,7 +44,7 @@ async def serve(path: Path) -> None:
     journal = await JournalAccess.open(Path(config.data_dir), config.journal.max_bytes)
     try:
         metrics = Metrics()
-        token = control.issue(Path(config.data_dir))
+        token = tokens.issue(Path(config.data_dir))
         gateway = await Gateway.build(config, journal, metrics, token)
         while (changed := await gateway.run(next_config(path, config, stop))) is not None:
             try:

@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gateway import control
 from gateway.cli.options import DEFAULT_CONFIG, INTERRUPTED, ConfigOption, interruptible, show_json
 from gateway.config import Config, load
+from gateway.control import token as tokens
 from gateway.errors import GanglionError
 from gateway.intake.reader import Form, Imported, Options, cut
 from gateway.intake.table import IntakeError
@@ -129,7 +129,7 @@ def _way(settings: Config, options: Options, bar: "_Bar", dry_run: bool) -> Iter
     folder = Path(settings.data_dir)
     if dry_run:
         yield Nowhere(settings, options)
-    elif control.is_held(folder):
+    elif tokens.is_held(folder):
         yield ByGateway(settings, options, bar.wait)
     else:
         journal = Journal.open(folder, settings.journal.max_bytes)

@@ -18,7 +18,7 @@ def make_app() -> "typer.Typer":
 
     import typer
 
-    from gateway.cli import backfill, flash, influx, intake, pki, power, query, run, steer, tail, update, views
+    from gateway.cli import backfill, flash, influx, intake, letters, pki, power, query, run, steer, tail, update, views
 
     app = typer.Typer(
         help="Sensor nodes in the street, a gateway in the cabinet, a database for the people who run the place.",
@@ -36,12 +36,12 @@ def make_app() -> "typer.Typer":
         ("flash", flash.flash),
         ("incidents", views.incidents),
         ("ledger", views.ledger),
-        ("dead-letters", views.dead_letters),
         ("import", intake.import_file),
         ("backfill", backfill.backfill),
         ("power", power.power),
     ):
         app.command(name)(command)
+    app.add_typer(letters.app, name="dead-letters")
     app.add_typer(update.app, name="update")
     app.add_typer(pki.app, name="pki")
     app.add_typer(influx.app, name="influx")

@@ -1,4 +1,4 @@
-"""`ganglion nodes`, `incidents`, `ledger`, `dead-letters`: what the journal knows, with or without a gateway."""
+"""`ganglion nodes`, `incidents`, `ledger`: what the journal knows, with or without a gateway."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,8 @@ from gateway.records import NodeView
 
 
 @contextmanager
-def _journal(config: Path) -> Iterator[Journal]:
+def open_journal(config: Path) -> Iterator[Journal]:
+    """To look into, beside a running gateway or without one."""
     settings = load(config, None)
     journal = Journal.open(Path(settings.data_dir), settings.journal.max_bytes, read_only=True)
     try:
@@ -33,7 +34,7 @@ def nodes(
 
     Example: ganglion nodes --site riverside
     """
-    with _journal(config) as journal:
+    with open_journal(config) as journal:
         views = [view for view in journal.nodes() if site in ("", view.site)]
     if json:
         show_json(views)
@@ -67,7 +68,7 @@ def incidents(
 
     Example: ganglion incidents --open
     """
-    with _journal(config) as journal:
+    with open_journal(config) as journal:
         found = journal.incidents(open_only=open_only)
     if json:
         show_json(found)
@@ -94,7 +95,7 @@ def ledger(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> N
 
     Example: ganglion ledger --json
     """
-    with _journal(config) as journal:
+    with open_journal(config) as journal:
         count = journal.ledger()
     if json:
         show_json([msgspec.structs.asdict(count) | {"balanced": count.balanced}])
@@ -103,36 +104,3 @@ def ledger(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> N
         show_table(["packs", "number"], [*rows, ["balanced", "yes" if count.balanced else "NO"]], "")
     if not count.balanced:
         raise typer.Exit(1)
-
-
-def dead_letters(
-    config: ConfigOption = DEFAULT_CONFIG,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
-    json: JsonOption = False,
-) -> None:
-    """Packs that were refused, the newest first, each with its reason; --json shows their bytes too.
-
-    Example: ganglion dead-letters --limit 5
-    """
-    with _journal(config) as journal:
-        letters = journal.dead_letters(limit)
-    if json:
-        show_json(
-            [
-                {
-                    "number": number,
-                    **msgspec.structs.asdict(letter),
-                    "payload": letter.payload.decode("utf-8", "backslashreplace"),
-                }
-                for number, letter in letters
-            ]
-        )
-        return
-    show_table(
-        ["number", "received", "topic", "bytes", "reason", "detail"],
-        [
-            [str(number), moment(each.received), each.topic, str(len(each.payload)), each.reason, each.detail]
-            for number, each in letters
-        ],
-        "no dead letter",
-    )

@@ -107,13 +107,16 @@ class JournalAccess:
         """Like `call`, but raises JournalFull at once: for whoever can be told to come again."""
         loop = asyncio.get_running_loop()
         result = await loop.run_in_executor(self._executor, lambda: method(self._journal, *args, **kwargs))
-        news = WAKES.get(method, ())
+        self.tell(*WAKES.get(method, ()))
+        return result
+
+    def tell(self, *news: News) -> None:
+        """Wake whoever waits for such news."""
         if "space" in news:
             self._space.set()
         for listener in self._listeners:
             if not listener.news.isdisjoint(news):
                 listener.tell()
-        return result
 
     def listen(self, *news: News) -> Listener:
         """For a consumer, which keeps it as long as it runs."""

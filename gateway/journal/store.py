@@ -148,27 +148,31 @@ class Journal:
             letters.bury(self._db, self._count, refused)
         self._spool.hold(held)
 
-    def revive(self, number: int, arrivals: Sequence[Pack | DeadLetter], received: float) -> bool:
-        """A dead letter has become these: it is taken back, and they come in. False when it has gone meanwhile.
+    def revive(self, reborn: Sequence[tuple[int, Sequence[Pack | DeadLetter]]], received: float) -> int:
+        """Dead letters, by their numbers, have become these: they are taken back, and these come in.
 
         Packs that only the database had refused were heard when they came, so they are no duplicates now.
-        Raises JournalFull like `commit`.
+        Returns how many letters there still were. Raises JournalFull like `commit`.
         """
         self._make_room()
+        count, revived, fresh, again = self._count, 0, [], []
         with self._transaction():
-            letter = letters.take(self._db, self._count, number)
-            if letter is None:
-                return False
-            refused = [each for each in arrivals if isinstance(each, DeadLetter)]
-            packs = [each for each in arrivals if isinstance(each, Pack)]
-            fresh = packs if letter.reason == "influx" else self._registry.take(packs, (), received)
-            self._count["received"] += len(arrivals) - 1
-            self._count["dead_letters"] += len(refused) - 1
-            self._count["duplicates"] += len(packs) - len(fresh)
+            for number, arrivals in reborn:
+                letter = letters.take(self._db, count, number)
+                if letter is None:
+                    continue
+                revived += 1
+                packs = [each for each in arrivals if isinstance(each, Pack)]
+                again += [each for each in arrivals if isinstance(each, DeadLetter)]
+                new = packs if letter.reason == "influx" else self._registry.take(packs, (), received)
+                fresh += new
+                count["received"] += len(arrivals) - 1
+                count["duplicates"] += len(packs) - len(new)
+            count["dead_letters"] += len(again) - revived
             held = self._append(fresh, (), received)
-            letters.bury(self._db, self._count, refused)
+            letters.bury(self._db, count, again)
         self._spool.hold(held)
-        return True
+        return revived
 
     def _append(self, packs: Sequence[Pack], words: Sequence[Word], received: float) -> Held | None:
         held = self._spool.append(packs, words, received)

@@ -21,9 +21,9 @@ import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import control
-from gateway.api import MAX_BODY, Replay, make_routes
 from gateway.config import Http, load
+from gateway.control import token as tokens
+from gateway.control.api import MAX_BODY, Replay, make_routes
 from gateway.errors import ConfigError, JournalFull, Refused
 from gateway.forward.lines import line, pack_lines
 from gateway.http import HttpServer, Metrics, make_app
@@ -383,7 +383,7 @@ class Running:
         return {"packs": 1}
 
     def post(self, path: str, body: bytes, token: str | None = None) -> urllib3.BaseHTTPResponse:
-        given = control.token(self.folder) if token is None else token
+        given = tokens.token(self.folder) if token is None else token
         with urllib3.PoolManager(retries=False) as pool:
             headers = {"Authorization": f"Bearer {given}"} if given else {}
             return pool.request("POST", f"http://127.0.0.1:{self.port}/api/v1/{path}", body=body, headers=headers)
@@ -395,7 +395,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     journal = await JournalAccess.open(folder, 5000)
     port = free_port()
     own = Running(folder, journal, port)
-    routes = make_routes(journal, control.issue(folder), own.replay)
+    routes = make_routes(journal, tokens.issue(folder), own.replay)
     server = HttpServer(Http(f"127.0.0.1:{port}"), make_app(journal, Metrics(), {}, routes))
     serving = asyncio.create_task(server.run())
     yield own
@@ -409,7 +409,7 @@ BODY = f"air,site=a,node=b co2=1 {NOW}\nnonsense\n".encode()
 
 async def test_the_route_takes_a_part_and_says_what_became_of_it(running: Running, monkeypatch: Any) -> None:
     """Whole lines of either form; what is wrong with the question is told."""
-    monkeypatch.setattr("gateway.api.time.time", lambda: float(LATER))
+    monkeypatch.setattr("gateway.control.api.time.time", lambda: float(LATER))
     forwarder = running.journal.listen("packs")
     answer = await asyncio.to_thread(running.post, "import?form=lp&precision=s&file=x.lp&offset=7", BODY)
     assert answer.status == 200
@@ -433,16 +433,16 @@ async def test_the_route_takes_a_part_and_says_what_became_of_it(running: Runnin
 
 async def test_only_who_reads_the_token_may(running: Running) -> None:
     """It is the owner's alone, and new at each start."""
-    path = running.folder / control.TOKEN_FILE
+    path = running.folder / tokens.TOKEN_FILE
     assert path.stat().st_mode & 0o777 == 0o600
-    before = control.token(running.folder)
+    before = tokens.token(running.folder)
     for wrong in ("", "x", before[:-1]):
         for route in ("import?form=lp", "dead-letters/replay"):
             answer = await asyncio.to_thread(running.post, route, BODY, wrong)
             assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert (await running.journal.call(Journal.ledger)).received == 0
     assert running.replayed == []
-    assert control.issue(running.folder) != before
+    assert tokens.issue(running.folder) != before
 
 
 async def test_replay_is_handed_on(running: Running) -> None:
@@ -483,7 +483,7 @@ async def test_a_gateway_that_does_not_answer_is_told(running: Running) -> None:
     """Its lock is held, but nobody is at the port that the configuration names."""
     config = running.folder.parent / "ganglion.toml"
     config.write_text(f'sites = ["a"]\ndata_dir = "data"\n[http]\nlisten = "127.0.0.1:{free_port()}"\n')
-    assert control.is_held(running.folder)
+    assert tokens.is_held(running.folder)
     way = ByGateway(load(config), LP, lambda words: None, patience=0.0)
     with pytest.raises(IntakeError, match=r"does not answer at .*check http.listen"):
         await asyncio.to_thread(way.take, reader.Cut(BODY, 0))

@@ -136,10 +136,8 @@ def test_a_dead_letter_comes_to_life(journal: Journal) -> None:
     journal.commit([make_letter(b"unit"), make_pack(1), make_letter(b"known")], NOW)
     journal.forwarded(DATABASE, 1, 0, [make_letter(b"line", "influx")])
     assert journal.ledger() == Ledger(received=3, written=0, waiting=0, dead_letters=3, duplicates=0, gaps=1)
-    assert journal.revive(1, [make_pack(0)], NOW)
-    assert journal.revive(3, [make_pack(1)], NOW)
-    assert journal.revive(2, [make_pack(0), make_letter(b"part")], NOW)
-    assert not journal.revive(1, [make_pack(0)], NOW)
+    assert journal.revive([(1, [make_pack(0)]), (3, [make_pack(1)])], NOW) == 2
+    assert journal.revive([(2, [make_pack(0), make_letter(b"part")]), (1, [make_pack(0)])], NOW) == 1
     assert journal.ledger() == Ledger(received=4, written=0, waiting=2, dead_letters=1, duplicates=1, gaps=0)
     assert journal.dead_letters(9) == [(4, make_letter(b"part"))]
     assert [pack.seq for pack in journal.read(DATABASE, 9).packs] == [0, 1]

@@ -1,4 +1,4 @@
-"""`/api/v1/`: what changes a running gateway. For whoever holds the token of `gateway.control`, and nobody else."""
+"""`/api/v1/`: what changes a running gateway. For who holds the token (`gateway.control.token`), and nobody else."""
 
 import asyncio
 import time
@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from gateway import control
 from gateway.config import refuse_unknown
+from gateway.control import token as tokens
+from gateway.control.replay import Replay, Replayed, replay
 from gateway.errors import ConfigError, GanglionError, JournalFull
 from gateway.intake.reader import Imported, Kinds, Options, read
 from gateway.journal.access import JournalAccess
@@ -24,17 +24,6 @@ RETRY_SECONDS: Final = 2
 """Asked for while the journal is full."""
 
 
-class Replay(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which dead letters: those of these numbers or of this reason; all, when neither is given."""
-
-    numbers: tuple[int, ...] = ()
-    reason: str = ""
-
-
-Replayer = Callable[[Replay], Awaitable[Any]]
-"""Takes the letters in again; what it returns is the answer, as JSON. May raise JournalFull."""
-
-
 class Answer(Exception):
     """Ends a request with an answer that is no success."""
 
@@ -44,8 +33,8 @@ class Answer(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def make_routes(journal: JournalAccess, token: str, replay: Replayer | None = None) -> list[BaseRoute]:
-    """`POST /api/v1/import`, and `POST /api/v1/dead-letters/replay` where there is somebody who does it."""
+def make_routes(journal: JournalAccess, token: str) -> list[BaseRoute]:
+    """`POST /api/v1/import` and `POST /api/v1/dead-letters/replay`."""
 
     async def kinds() -> Kinds:
         return {(view.site, view.node): view.kind for view in await journal.call(Journal.nodes)}
@@ -63,25 +52,27 @@ def make_routes(journal: JournalAccess, token: str, replay: Replayer | None = No
             await journal.attempt(Journal.take, part.packs, part.letters, now)
         return Imported.of(part)
 
-    async def replay_letters(request: Request) -> Any:
-        assert replay is not None
+    async def replay_letters(request: Request) -> Replayed:
         try:
             which = msgspec.json.decode(await _body(request) or b"{}", type=Replay)
         except msgspec.DecodeError as error:
-            raise Answer(400, f"the body is not {{numbers, reason}}: {error}") from error
-        return await replay(which)
+            raise Answer(400, f"the body is not {{numbers, reason, after, upto}}: {error}") from error
+        replayed = await journal.attempt(replay, which, time.time())
+        if replayed.taken:
+            journal.tell("packs")
+        return replayed
 
-    routes: list[BaseRoute] = [_post("/api/v1/import", token, take_in)]
-    if replay is not None:
-        routes.append(_post("/api/v1/dead-letters/replay", token, replay_letters))
-    return routes
+    return [
+        _post("/api/v1/import", token, take_in),
+        _post("/api/v1/dead-letters/replay", token, replay_letters),
+    ]
 
 
 def _post(path: str, token: str, act: Callable[[Request], Awaitable[Any]]) -> Route:
     async def answer(request: Request) -> Response:
         try:
-            if not control.allows(token, request.headers.get("Authorization", "")):
-                words = f"the token is missing or old: it is in {control.TOKEN_FILE} in the gateway's data_dir"
+            if not tokens.allows(token, request.headers.get("Authorization", "")):
+                words = f"the token is missing or old: it is in {tokens.TOKEN_FILE} in the gateway's data_dir"
                 raise Answer(401, words, WWW_Authenticate="Bearer")
             return _json(200, await act(request))
         except JournalFull as full:

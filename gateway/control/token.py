@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.errors import ConfigError
 
-TOKEN_FILE: Final = "control.token"
+TOKEN_FILE: Final = "tokens.token"
 LOCK_FILE: Final = "journal.lock"
 
 

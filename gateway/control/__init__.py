@@ -1,0 +1,1 @@
+"""What changes a running gateway, asked for by its operator's commands."""
