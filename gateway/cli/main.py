@@ -18,7 +18,22 @@ def make_app() -> "typer.Typer":
 
     import typer
 
-    from gateway.cli import backfill, flash, influx, intake, letters, pki, power, query, run, steer, tail, update, views
+    from gateway.cli import (
+        backfill,
+        doctor,
+        flash,
+        influx,
+        intake,
+        letters,
+        pki,
+        power,
+        query,
+        run,
+        steer,
+        tail,
+        update,
+        views,
+    )
 
     app = typer.Typer(
         help="Sensor nodes in the street, a gateway in the cabinet, a database for the people who run the place.",
@@ -39,6 +54,7 @@ def make_app() -> "typer.Typer":
         ("import", intake.import_file),
         ("backfill", backfill.backfill),
         ("power", power.power),
+        ("doctor", doctor.doctor),
     ):
         app.command(name)(command)
     app.add_typer(letters.app, name="dead-letters")

@@ -1,0 +1,180 @@
+"""The database: who answers, whether the token opens it, and whether it keeps what is written."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+import urllib3
+
+from gateway.config import secret
+from gateway.doctor.context import Context
+from gateway.doctor.finding import NotAsked, Said, fault, ok, parted, span, warning
+from gateway.errors import ConfigError, Lasting, Poison
+from gateway.forward.answers import judge, server_words, unreachable
+from gateway.forward.server import authorization, detect_api
+from gateway.query.client import ask
+from gateway.query.influxql import QueryError
+
+SECONDS: Final = 2.5
+"""For one answer."""
+UNITS: Final = {"h": 3600, "m": 60, "s": 1}
+REFUSED_LINE: Final = b"ganglion_doctor"
+"""No line protocol, since it has no field: every server refuses it whole, once it has looked at token and database."""
+
+
+def server(context: Context) -> Iterator[Said]:
+    """Somebody answers, and takes the dialect of the configuration."""
+    influx = context.config.influx
+    try:
+        speaks = detect_api(influx.url, secret(influx.token_env))
+    except Lasting as error:
+        if influx.api == "auto":
+            raise
+        speaks = influx.api
+        yield ok(f"{influx.url} answers, but not as an InfluxDB ({error}); influx.api decides: {influx.api}")
+    if influx.api == "v1" and speaks == "v2":
+        yield fault(f'{influx.url} is an InfluxDB 2 or 3, influx.api is "v1"', 'set influx.api to "v2" or "auto"')
+    elif influx.api == "v2" and _get(context, "/api/v2/write").status == 404:
+        yield fault(f'{influx.url} does not know /api/v2/write, influx.api is "v2"', 'set influx.api to "v1" or "auto"')
+    else:
+        yield ok(f"{influx.url} answers and takes writes of {speaks}")
+
+
+def place(context: Context) -> Iterator[Said]:
+    """The database or bucket: there, open to the token, with long enough a retention."""
+    yield from (_bucket if _api(context) == "v2" else _database)(context)
+
+
+def write(context: Context) -> Iterator[Said]:
+    """The right to write, by a line that is always refused; only when asked for."""
+    if not context.write:
+        raise NotAsked("--write is not given: the right to write is seen by the running gateway alone")
+    influx = context.config.influx
+    v2 = _api(context) == "v2"
+    path = "/api/v2/write" if v2 else "/write"
+    fields = {"org": influx.org, "bucket": influx.database} if v2 else {"db": influx.database}
+    answer = _request(context, "POST", path, fields | {"precision": "s"}, REFUSED_LINE)
+    if answer.status < 300:
+        yield warning(f"{influx.url} has taken a line that is none", "check influx.url: no InfluxDB does that")
+        return
+    error = judge(f"{influx.url}{path}", answer.status, answer.headers, answer.data)
+    if isinstance(error, Poison):
+        yield ok("the token may write (a line that is none was refused as such, nothing is left of it)")
+    else:
+        yield fault(*parted(str(error)))
+
+
+def _api(context: Context) -> str:
+    influx = context.config.influx
+    return detect_api(influx.url, secret(influx.token_env)) if influx.api == "auto" else influx.api
+
+
+def _database(context: Context) -> Iterator[Said]:
+    influx = context.config.influx
+    try:
+        there = [row[0] for series in ask(influx, "SHOW DATABASES", SECONDS) for row in series.values]
+    except QueryError as error:
+        yield fault(*parted(str(error), "check influx.url and influx.api"))
+        return
+    if influx.database not in there:
+        said = fault if context.used else warning
+        yield said(
+            f"{influx.url} shows no database {influx.database}",
+            f'have the gateway make it at its start, or make it by hand: CREATE DATABASE "{influx.database}"',
+        )
+        return
+    name = influx.database.replace("\\", "\\\\").replace('"', '\\"')
+    try:
+        series = ask(influx, f'SHOW RETENTION POLICIES ON "{name}"', SECONDS)
+    except QueryError as error:
+        yield warning(f"its retention cannot be seen: {error}", "none needed, if the gateway may write")
+        return
+    policies = [dict(zip(each.columns, row, strict=True)) for each in series for row in each.values]
+    kept = next((seconds(policy["duration"]) for policy in policies if policy.get("default")), None)
+    if kept is None:
+        yield fault(
+            f"database {influx.database} has no default retention policy", "make one with CREATE RETENTION POLICY"
+        )
+        return
+    yield _retention(context, kept)
+
+
+def _bucket(context: Context) -> Iterator[Said]:
+    influx = context.config.influx
+    answer = _get(context, "/api/v2/buckets", {"org": influx.org, "name": influx.database})
+    if answer.status == 401:
+        yield fault(f"{influx.url} does not know the token", "check influx.token_env and the token that it names")
+        return
+    said = _json(answer.data)
+    buckets = said.get("buckets") if isinstance(said, dict) and answer.status == 200 else None
+    if not isinstance(buckets, list):
+        words = server_words(answer.headers, answer.data)
+        yield warning(
+            f"{influx.url} does not show its buckets ({answer.status}: {words:.200})",
+            "none needed for 3 Core or a token for writing alone; see `readiness` of the running gateway, or --write",
+        )
+        return
+    if not buckets:
+        yield fault(
+            f"{influx.url} shows no bucket {influx.database} in organisation {influx.org or '(none)'}",
+            "create it, check influx.org, or let the token see it",
+        )
+        return
+    rules = buckets[0].get("retentionRules") or [{}]
+    yield _retention(context, float(rules[0].get("everySeconds") or 0))
+    mapping = _get(context, "/query", {"db": influx.database, "q": "SHOW MEASUREMENTS"})
+    if mapping.status != 200:
+        yield warning(
+            f"no InfluxQL for bucket {influx.database} ({mapping.status}): `ganglion query` will not work",
+            f"map it: influx v1 dbrp create --db {influx.database} --rp autogen --default --bucket-id "
+            f"{buckets[0].get('id', 'ID')}",
+        )
+
+
+def _retention(context: Context, kept: float) -> Said:
+    """`kept` in seconds; 0 is for ever."""
+    influx = context.config.influx
+    oldest = context.journal.figures.oldest_received if context.used else None
+    age = 0.0 if oldest is None else context.clock() - oldest
+    if kept and age > kept:
+        return fault(
+            f"{influx.database} keeps {span(kept)}, but packs wait that came {span(age)} ago: it will refuse them",
+            "lengthen the retention before the gateway writes them, or they become dead letters",
+        )
+    return ok(f"{influx.database} keeps {span(kept) if kept else 'everything'}")
+
+
+def seconds(duration: str) -> float:
+    """An InfluxQL duration such as `168h0m0s`; `0s` is for ever."""
+    return float(sum(int(number) * UNITS[unit] for number, unit in re.findall(r"(\d+)([hms])", duration)))
+
+
+def _get(context: Context, path: str, fields: dict[str, str] | None = None) -> urllib3.BaseHTTPResponse:
+    return _request(context, "GET", path, fields or {})
+
+
+def _request(
+    context: Context, method: str, path: str, fields: dict[str, str], body: bytes | None = None
+) -> urllib3.BaseHTTPResponse:
+    influx = context.config.influx
+    headers = authorization(secret(influx.token_env))
+    query = urlencode({key: value for key, value in fields.items() if value})
+    with urllib3.PoolManager(retries=False, timeout=SECONDS) as pool:
+        try:
+            return pool.request(method, f"{influx.url.rstrip('/')}{path}?{query}", body=body, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise unreachable(influx.url, error) from error
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"the server does not answer as InfluxDB 2 does ({error}): check influx.url") from error
+
+
+def server_date(context: Context) -> str:
+    """The Date header of its answer; empty when it has none."""
+    return _get(context, "/ping").headers.get("Date", "")

@@ -1,0 +1,207 @@
+"""`ganglion doctor` and databases that have something wrong: InfluxDB 1.6.7, and what 2.x says by a stand-in.
+
+InfluxDB 2 cannot be had here; the stand-in gives the answers of its API reference, "Buckets" and "Query with InfluxQL".
+"""
+
+import http.server
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from gateway.doctor.database import seconds
+from sim_hardware.servers import InfluxDB, VictoriaMetrics
+from tests.gateway.conftest import make_pack
+from tests.gateway.databases import select
+from tests.gateway.faulty import Installation
+from tests.system.gateway_process import NOBODY
+
+Starter = Callable[..., InfluxDB]
+WEEK = 7 * 86_400
+
+
+def installation(folder: Path, url: str, **influx: object) -> Installation:
+    return Installation(folder / "gateway", influx={"url": url} | influx)
+
+
+def ask(server: InfluxDB, statement: str, who: str | None = None) -> None:
+    with urllib3.PoolManager() as pool:
+        headers = urllib3.make_headers(basic_auth=who)
+        answer = pool.request("POST", f"{server.url}/query", fields={"q": statement}, headers=headers)
+    assert answer.status == 200, answer.data
+    assert b"error" not in answer.data, answer.data
+
+
+def test_a_sound_database(tmp_path: Path, influx: InfluxDB, influx_db: str) -> None:
+    """Also with the probe, which leaves nothing."""
+    own = installation(tmp_path, influx.url, database=influx_db)
+    for check in ("database", "database place", "database clock"):
+        assert own.says(check)[0] == "ok", own.doctor(check)
+    assert own.says("database write")[0] == "not asked"
+    assert own.says("database write", own.context(write=True))[0] == "ok"
+    assert select(influx.url, influx_db, "SHOW SERIES") == []
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    own = installation(tmp_path, f"http://127.0.0.1:{NOBODY}")
+    level, words = own.says("database")
+    assert (level, "does not answer: Connection refused -> start it" in words) == ("fault", True), words
+    assert own.says("database clock") == ("not asked", "`database` has a fault -> ")
+
+
+def test_no_such_database(tmp_path: Path, influx: InfluxDB) -> None:
+    """Which the gateway makes at its first start; later somebody has dropped it."""
+    own = installation(tmp_path, influx.url, database="nowhere")
+    level, words = own.says("database place")
+    assert (level, "shows no database nowhere" in words) == ("warning", True), words
+    own.journal().close()
+    assert own.says("database place")[0] == "fault"
+    level, words = own.says("database write", own.context(write=True))
+    assert (level, "create the database" in words) == ("fault", True), words
+
+
+def test_tokens(tmp_path: Path, start_influx: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong, without the right to write, and right."""
+    server = start_influx(HTTP_AUTH_ENABLED="true")
+    ask(server, "CREATE USER root WITH PASSWORD 'x' WITH ALL PRIVILEGES")
+    rights = (
+        "CREATE USER r WITH PASSWORD 'y'; GRANT READ ON d TO r; CREATE USER w WITH PASSWORD 'z'; GRANT ALL ON d TO w"
+    )
+    ask(server, f"CREATE DATABASE d; {rights}", "root:x")
+    own = installation(tmp_path, server.url, database="d", token_env="TOKEN")
+    monkeypatch.delenv("TOKEN", raising=False)
+    level, words = own.says("database token")
+    assert (level, "names TOKEN, which is not set" in words) == ("fault", True), words
+    monkeypatch.setenv("TOKEN", "w:wrong")
+    level, words = own.says("database place")
+    assert (level, "401" in words, "influx.token_env" in words, "wrong" in words) == ("fault", True, True, False), words
+    monkeypatch.setenv("TOKEN", "r:y")
+    level, words = own.says("database write", own.context(write=True))
+    assert (level, "the right to write" in words) == ("fault", True), words
+    monkeypatch.setenv("TOKEN", "w:z")
+    assert own.says("database write", own.context(write=True))[0] == "ok"
+
+
+@pytest.fixture
+def start_influx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
+    """Starts an InfluxDB of the test's own, with settings by environment as InfluxDB takes them."""
+    started: list[InfluxDB] = []
+
+    def start(**settings: str) -> InfluxDB:
+        with monkeypatch.context() as environ:
+            for name, value in settings.items():
+                environ.setenv(f"INFLUXDB_{name}", value)
+            started.append(InfluxDB(tmp_path / "own").start())
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def test_retention_shorter_than_what_waits(tmp_path: Path, influx: InfluxDB, influx_db: str) -> None:
+    """Infinite at first; then a week, and a pack that waits for longer."""
+    own = installation(tmp_path, influx.url, database=influx_db)
+    journal = own.journal()
+    journal.commit([make_pack(0)], time.time() - WEEK - 3600)
+    journal.close()
+    assert own.says("database place")[0] == "ok"
+    ask(influx, f'ALTER RETENTION POLICY autogen ON "{influx_db}" DURATION 7d DEFAULT')
+    level, words = own.says("database place")
+    assert (level, "keeps 7 d, but packs wait that came 7 d ago" in words) == ("fault", True), words
+
+
+@pytest.mark.parametrize(("text", "number"), [("0s", 0), ("168h0m0s", WEEK), ("1h30m0s", 5400)])
+def test_durations_of_influxdb(text: str, number: float) -> None:
+    assert seconds(text) == number
+
+
+def test_the_wrong_api(tmp_path: Path, influx: InfluxDB, victoria: VictoriaMetrics) -> None:
+    """1.6 has no v2; and a server that is no InfluxDB, taken at the configuration's word or not."""
+    level, words = installation(tmp_path, influx.url, api="v2").says("database")
+    assert (level, "does not know /api/v2/write" in words) == ("fault", True), words
+    level, words = installation(tmp_path, victoria.url).says("database")
+    assert (level, "does not say which InfluxDB it is" in words) == ("fault", True), words
+    assert installation(tmp_path, victoria.url, api="v2").says("database")[0] == "ok"
+
+
+def test_clocks_apart(tmp_path: Path, influx: InfluxDB, influx_db: str) -> None:
+    """A few seconds are told, minutes are a fault."""
+    own = installation(tmp_path, influx.url, database=influx_db)
+    for off, level, says in ((60, "warning", "ahead of the database's"), (-900, "fault", "behind the database's")):
+        said, words = own.says("database clock", own.context(clock=lambda off=off: time.time() + off))
+        assert (said, says in words) == (level, True), words
+
+
+class Two:
+    """What InfluxDB 2.7 answers, as far as doctor asks."""
+
+    def __init__(self) -> None:
+        self.buckets: list[dict[str, Any]] = []
+        self.token = "right"
+        self.mapped = True
+        two = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, body = two.answer(self.path.partition("?")[0], self.headers.get("Authorization", ""))
+                self.send_response(status)
+                self.send_header("X-Influxdb-Version", "v2.7.11")
+                self.end_headers()
+                self.wfile.write(json.dumps(body).encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def answer(self, path: str, token: str) -> tuple[int, dict[str, Any]]:
+        if path == "/ping":
+            return 204, {}
+        if token != f"Token {self.token}":
+            return 401, {"code": "unauthorized", "message": "unauthorized access"}
+        if path == "/api/v2/buckets":
+            return 200, {"buckets": self.buckets}
+        if path == "/query":
+            return (200, {"results": [{}]}) if self.mapped else (404, {"error": "database not found"})
+        return 405, {}
+
+
+@pytest.fixture
+def two() -> Iterator[Two]:
+    stand_in = Two()
+    threading.Thread(target=stand_in.server.serve_forever, daemon=True).start()
+    yield stand_in
+    stand_in.server.shutdown()
+    stand_in.server.server_close()
+
+
+def test_influxdb_2(tmp_path: Path, two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One fault after the other, and then none."""
+    own = installation(tmp_path, two.url, api="v1", token_env="TOKEN", org="city")
+    monkeypatch.setenv("TOKEN", "wrong")
+    level, words = own.says("database")
+    assert (level, 'is an InfluxDB 2 or 3, influx.api is "v1"' in words) == ("fault", True), words
+    own = installation(tmp_path, two.url, token_env="TOKEN", org="city")
+    assert own.says("database")[0] == "ok"
+    level, words = own.says("database place")
+    assert (level, "does not know the token" in words) == ("fault", True), words
+    monkeypatch.setenv("TOKEN", "right")
+    level, words = own.says("database place")
+    assert (level, "shows no bucket ganglion in organisation city" in words) == ("fault", True), words
+    two.buckets = [{"id": "0123", "retentionRules": [{"type": "expire", "everySeconds": WEEK}]}]
+    two.mapped = False
+    level, words = own.says("database place")
+    assert (level, "dbrp create" in words, "0123" in words) == ("warning", True, True), words
+    two.mapped = True
+    assert own.says("database place")[0] == "ok"
+    journal = own.journal()
+    journal.commit([make_pack(0)], time.time() - 2 * WEEK)
+    journal.close()
+    assert own.says("database place")[0] == "fault"
