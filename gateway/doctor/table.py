@@ -20,7 +20,7 @@ CHECKS: Final = (
     Check("configuration", installation.configuration),
     Check("data_dir", installation.data_dir, ("configuration",)),
     Check("gateway", running.gateway, ("configuration",)),
-    Check("http", running.http, ("configuration",), network=True),
+    Check("http", running.http, ("configuration",), network=True, seconds=5.0),
     Check("readiness", running.readiness, ("http",), network=True, seconds=6.0),
     Check("journal", journal.journal, ("configuration",), seconds=5.0, cure=JOURNAL_CURE),
     Check("ledger", journal.ledger, ("journal",)),

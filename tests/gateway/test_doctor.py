@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from gateway.decode import REASONS
+from paho.mqtt import publish
+from paho.mqtt.client import MQTTv5
 from typer.testing import CliRunner
 
 from gateway.cli.main import make_app
-from gateway.decode import REASONS
 from gateway.doctor.finding import Check, ok
 from gateway.doctor.installation import file_system, room
 from gateway.doctor.journal import CURES
@@ -259,15 +261,31 @@ def test_births(tmp_path: Path, broker: Mosquitto) -> None:
     level, words = own.says("births")
     assert (level, "gives no birth of any of 1 nodes" in words) == ("warning", True), words
     for boot, level in ((7, "ok"), (8, "ok"), (2, "warning")):
-        with Publisher(broker) as publisher:
-            publisher._client.publish(
-                "ganglion/v1/riverside/air-0007/status",
-                json.dumps({"online": True, "kind": "air", "boot": boot}),
-                1,
-                retain=True,
-            ).wait_for_publish(SECONDS)
+        retain_birth(broker, boot)
         assert own.says("births")[0] == level, boot
     assert "two boards" in own.says("births")[1]
+
+
+def test_births_that_may_not_be_read(tmp_path: Path) -> None:
+    """Mosquitto grants the subscription and sends nothing."""
+    rules = tmp_path / "acl"
+    for rights, level in (("readwrite", "ok"), ("write", "warning")):
+        rules.write_text(f"topic {rights} ganglion/v1/#\n")
+        with Mosquitto(tmp_path / rights, settings=f"allow_anonymous true\nacl_file {rules}") as broker:
+            own = Installation(tmp_path / "gateway", mqtt={"host": "127.0.0.1", "port": broker.port})
+            if not own.data.exists():
+                journal = own.journal()
+                journal.commit([], time.time(), [("riverside", "air-0007", Status(True, "air", 7))])
+                journal.close()
+            retain_birth(broker, 7)
+            assert own.says("broker rights")[0] == "ok"
+            assert own.says("births")[0] == level, rights
+
+
+def retain_birth(broker: Mosquitto, boot: int) -> None:
+    birth = json.dumps({"online": True, "kind": "air", "boot": boot})
+    single = {"hostname": "127.0.0.1", "port": broker.port, "protocol": MQTTv5}
+    publish.single("ganglion/v1/riverside/air-0007/status", birth, 1, retain=True, **single)
 
 
 def test_clocks(tmp_path: Path) -> None:
@@ -375,6 +393,18 @@ def test_a_check_that_hangs(tmp_path: Path) -> None:
     said = examine(Installation(tmp_path).context(), checks)
     never.set()
     assert [(each.check, each.level) for each in said] == [("hangs", "fault"), ("after", "not asked"), ("beside", "ok")]
+
+
+def test_servers_that_say_nothing(tmp_path: Path) -> None:
+    """Whoever connects is let in, and never answered."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        port = silent.getsockname()[1]
+        influx = {"url": f"http://127.0.0.1:{port}"}
+        own = Installation(tmp_path, mqtt={"host": "127.0.0.1", "port": port}, influx=influx)
+        level, words = own.says("broker login")
+        assert (level, "no CONNACK" in words) == ("fault", True), words
+        level, words = own.says("database")
+        assert (level, "no answer in time" in words) == ("fault", True), words
 
 
 def test_the_table_of_checks() -> None:

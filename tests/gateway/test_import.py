@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from gateway.config import Http, load
 from gateway.control import token as tokens
-from gateway.control.api import MAX_BODY, Replay, make_routes
-from gateway.errors import ConfigError, JournalFull, Refused
+from gateway.control.api import MAX_BODY, make_routes
+from gateway.errors import ConfigError, Refused
 from gateway.forward.lines import line, pack_lines
 from gateway.http import HttpServer, Metrics, make_app
 from gateway.intake import lineprotocol, reader
@@ -374,13 +374,6 @@ class Running:
 
     def __init__(self, folder: Path, journal: JournalAccess, port: int) -> None:
         self.folder, self.journal, self.port = folder, journal, port
-        self.replayed: list[Replay] = []
-
-    async def replay(self, which: Replay) -> Any:
-        self.replayed.append(which)
-        if which.reason == "full":
-            raise JournalFull("no room")
-        return {"packs": 1}
 
     def post(self, path: str, body: bytes, token: str | None = None) -> urllib3.BaseHTTPResponse:
         given = tokens.token(self.folder) if token is None else token
@@ -395,7 +388,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     journal = await JournalAccess.open(folder, 5000)
     port = free_port()
     own = Running(folder, journal, port)
-    routes = make_routes(journal, tokens.issue(folder), own.replay)
+    routes = make_routes(journal, tokens.issue(folder))
     server = HttpServer(Http(f"127.0.0.1:{port}"), make_app(journal, Metrics(), {}, routes))
     serving = asyncio.create_task(server.run())
     yield own
@@ -441,15 +434,7 @@ async def test_only_who_reads_the_token_may(running: Running) -> None:
             answer = await asyncio.to_thread(running.post, route, BODY, wrong)
             assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert (await running.journal.call(Journal.ledger)).received == 0
-    assert running.replayed == []
     assert tokens.issue(running.folder) != before
-
-
-async def test_replay_is_handed_on(running: Running) -> None:
-    for body, status in ((b"", 200), (b'{"numbers":[3,4]}', 200), (b'{"reason":"full"}', 503), (b'{"x":1}', 400)):
-        answer = await asyncio.to_thread(running.post, "dead-letters/replay", body)
-        assert answer.status == status, answer.data
-    assert running.replayed == [Replay(), Replay((3, 4)), Replay(reason="full")]
 
 
 async def test_a_full_journal_asks_to_come_again_and_the_command_does(running: Running) -> None:
