@@ -4,7 +4,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from cryptography import x509
@@ -36,37 +36,33 @@ EXPIRED, NOT_YET, WRONG_NAME = 10, 9, (62, 64)
 HELLO: Final = bytes((0x10, 13, 0, 4)) + b"MQTT" + bytes((5, 2, 0, 10, 0, 0, 0))
 
 
-def _below(least: int) -> Callable[[int], bool]:
-    return lambda value: value < least
-
-
 LIMITS: Final = (
     (
         "MaximumQoS",
-        _below(1),
+        1,
         "allows QoS {} only: packs are lost",
         "allow QoS 1 (max_qos) at the broker",
     ),
     (
         "RetainAvailable",
-        _below(1),
+        1,
         "keeps no retained messages: births and open incidents get lost",
         "set retain_available true at the broker",
     ),
     (
         "WildcardSubscriptionAvailable",
-        _below(1),
+        1,
         "takes no subscriptions with +",
         "use a broker that does",
     ),
     (
         "MaximumPacketSize",
-        _below(LEAST_PACKET),
+        LEAST_PACKET,
         "takes packets of at most {} bytes",
         f"set max_packet_size to at least {MAXIMUM_PACKET_SIZE} at the broker",
     ),
 )
-"""Property of CONNACK (MQTT 5 §3.2.2.3), what of it is bad, in words, and the cure."""
+"""Property of CONNACK (MQTT 5 §3.2.2.3), the least it must be, what it means if it is less, and the cure."""
 
 
 def address(context: Context) -> Iterator[Said]:
@@ -136,10 +132,9 @@ def login(context: Context) -> Iterator[Said]:
         return
     told = ", ".join(f"{name} {value}" for name, value in limits.items())
     yield ok(f"the broker takes {config.mqtt.username or 'the gateway'}; its limits: {told or 'none'}")
-    for key, bad, seen, cure in LIMITS:
-        value = limits.get(key)
-        if value is not None and bad(value):
-            yield fault(f"the broker {seen.format(value)}", cure)
+    for key, least, seen, cure in LIMITS:
+        if limits.get(key, least) < least:
+            yield fault(f"the broker {seen.format(limits[key])}", cure)
     expiry = limits.get("SessionExpiryInterval", SESSION_EXPIRY_SECONDS)
     if expiry < SESSION_EXPIRY_SECONDS:
         yield warning(
@@ -235,7 +230,7 @@ def _no_tls(mqtt: Mqtt, error: OSError, now: float) -> Said:
 
 def _not_believed(mqtt: Mqtt, error: ssl.SSLCertVerificationError, now: float) -> Said:
     shown = _unchecked(mqtt)
-    if shown is not None and error.verify_code == EXPIRED:
+    if shown is not None and error.verify_code == EXPIRED and shown.not_valid_after_utc.timestamp() < now:
         return ends("the broker's certificate", shown.not_valid_after_utc, now, "`ganglion pki server --renew`")
     if shown is not None and error.verify_code in WRONG_NAME:
         names = ", ".join(hosts_of(shown)) or common_name(shown)
@@ -246,6 +241,6 @@ def _not_believed(mqtt: Mqtt, error: ssl.SSLCertVerificationError, now: float) -
     if error.verify_code == NOT_YET:
         return fault("the broker's certificate is not valid yet", "set this machine's clock right")
     return fault(
-        f"mqtt.ca did not sign the broker's certificate: {error.verify_message}",
+        f"the broker's certificate does not hold by mqtt.ca: {error.verify_message}",
         "set mqtt.ca to the ca.pem of the authority that signed it",
     )

@@ -76,8 +76,10 @@ class Context:
                 return Snapshot(journal.ledger(), journal.figures(), journal.nodes(), letters)
             finally:
                 journal.close()
-        except (sqlite3.Error, ValueError) as error:  # ValueError: a record that is none (msgspec)
+        except sqlite3.OperationalError as error:
             raise ConfigError(f"the journal in {self.folder} cannot be read: {error}") from error
+        except (sqlite3.Error, ValueError) as error:  # ValueError: a record that is none (msgspec)
+            raise ConfigError(f"the journal in {self.folder} is damaged: {error}") from error
 
     @cached_property
     def holder(self) -> int | None:

@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 import msgspec
 import urllib3
 
-from gateway.config import secret
+from gateway.config import Influx, secret
 from gateway.doctor.context import Context
 from gateway.doctor.finding import NotAsked, Said, fault, ok, parted, span, warning
-from gateway.errors import ConfigError, Lasting, Poison
+from gateway.errors import ConfigError, GanglionError, Lasting, Poison
 from gateway.forward.answers import judge, server_words, unreachable
 from gateway.forward.server import authorization, detect_api
 from gateway.query.client import ask
@@ -26,7 +26,10 @@ REFUSED_LINE: Final = b"ganglion_doctor"
 
 def server(context: Context) -> Iterator[Said]:
     """Somebody answers, and takes the dialect of the configuration."""
-    influx = context.config.influx
+    yield from _server(context.config.influx)
+
+
+def _server(influx: Influx) -> Iterator[Said]:
     try:
         speaks = detect_api(influx.url, secret(influx.token_env))
     except Lasting as error:
@@ -36,7 +39,7 @@ def server(context: Context) -> Iterator[Said]:
         yield ok(f"{influx.url} answers, but not as an InfluxDB ({error}); influx.api decides: {influx.api}")
     if influx.api == "v1" and speaks == "v2":
         yield fault(f'{influx.url} is an InfluxDB 2 or 3, influx.api is "v1"', 'set influx.api to "v2" or "auto"')
-    elif influx.api == "v2" and _get(context, "/api/v2/write").status == 404:
+    elif influx.api == "v2" and _get(influx, "/api/v2/write").status == 404:
         yield fault(f'{influx.url} does not know /api/v2/write, influx.api is "v2"', 'set influx.api to "v1" or "auto"')
     else:
         yield ok(f"{influx.url} answers and takes writes of {speaks}")
@@ -44,7 +47,26 @@ def server(context: Context) -> Iterator[Said]:
 
 def place(context: Context) -> Iterator[Said]:
     """The database or bucket: there, open to the token, with long enough a retention."""
-    yield from (_bucket if _api(context) == "v2" else _database)(context)
+    yield from _place(context.config.influx, context)
+
+
+def _place(influx: Influx, context: Context) -> Iterator[Said]:
+    return (_bucket if _api(influx) == "v2" else _database)(influx, context)
+
+
+def mirrors(context: Context) -> Iterator[Said]:
+    """The same of each further database."""
+    for mirror in context.config.mirror:
+        said: list[Said] = []
+        try:
+            said += _server(mirror)
+            if all(each.level != "fault" for each in said):
+                said += _place(mirror, context)
+        except GanglionError as error:
+            said.append(fault(*parted(str(error), f"correct mirror {mirror.name} in {context.path}")))
+        yield from (each._replace(seen=f"mirror {mirror.name}: {each.seen}") for each in said)
+    if not context.config.mirror:
+        yield ok("there is none")
 
 
 def write(context: Context) -> Iterator[Said]:
@@ -52,10 +74,10 @@ def write(context: Context) -> Iterator[Said]:
     if not context.write:
         raise NotAsked("--write is not given: the right to write is seen by the running gateway alone")
     influx = context.config.influx
-    v2 = _api(context) == "v2"
+    v2 = _api(influx) == "v2"
     path = "/api/v2/write" if v2 else "/write"
     fields = {"org": influx.org, "bucket": influx.database} if v2 else {"db": influx.database}
-    answer = _request(context, "POST", path, fields | {"precision": "s"}, REFUSED_LINE)
+    answer = _request(influx, "POST", path, fields | {"precision": "s"}, REFUSED_LINE)
     if answer.status < 300:
         yield warning(f"{influx.url} has taken a line that is none", "check influx.url: no InfluxDB does that")
         return
@@ -66,13 +88,11 @@ def write(context: Context) -> Iterator[Said]:
         yield fault(*parted(str(error)))
 
 
-def _api(context: Context) -> str:
-    influx = context.config.influx
+def _api(influx: Influx) -> str:
     return detect_api(influx.url, secret(influx.token_env)) if influx.api == "auto" else influx.api
 
 
-def _database(context: Context) -> Iterator[Said]:
-    influx = context.config.influx
+def _database(influx: Influx, context: Context) -> Iterator[Said]:
     try:
         there = [row[0] for series in ask(influx, "SHOW DATABASES", SECONDS) for row in series.values]
     except QueryError as error:
@@ -98,12 +118,11 @@ def _database(context: Context) -> Iterator[Said]:
             f"database {influx.database} has no default retention policy", "make one with CREATE RETENTION POLICY"
         )
         return
-    yield _retention(context, kept)
+    yield _retention(influx, context, kept)
 
 
-def _bucket(context: Context) -> Iterator[Said]:
-    influx = context.config.influx
-    answer = _get(context, "/api/v2/buckets", {"org": influx.org, "name": influx.database})
+def _bucket(influx: Influx, context: Context) -> Iterator[Said]:
+    answer = _get(influx, "/api/v2/buckets", {"org": influx.org, "name": influx.database})
     if answer.status == 401:
         yield fault(f"{influx.url} does not know the token", "check influx.token_env and the token that it names")
         return
@@ -123,8 +142,8 @@ def _bucket(context: Context) -> Iterator[Said]:
         )
         return
     rules = buckets[0].get("retentionRules") or [{}]
-    yield _retention(context, float(rules[0].get("everySeconds") or 0))
-    mapping = _get(context, "/query", {"db": influx.database, "q": "SHOW MEASUREMENTS"})
+    yield _retention(influx, context, float(rules[0].get("everySeconds") or 0))
+    mapping = _get(influx, "/query", {"db": influx.database, "q": "SHOW MEASUREMENTS"})
     if mapping.status != 200:
         yield warning(
             f"no InfluxQL for bucket {influx.database} ({mapping.status}): `ganglion query` will not work",
@@ -133,10 +152,10 @@ def _bucket(context: Context) -> Iterator[Said]:
         )
 
 
-def _retention(context: Context, kept: float) -> Said:
-    """`kept` in seconds; 0 is for ever."""
-    influx = context.config.influx
-    oldest = context.journal.figures.oldest_received if context.used else None
+def _retention(influx: Influx, context: Context, kept: float) -> Said:
+    """`kept` in seconds; 0 is for ever. What waits is known of the first database only."""
+    first = influx == context.config.influx and context.used
+    oldest = context.journal.figures.oldest_received if first else None
     age = 0.0 if oldest is None else context.clock() - oldest
     if kept and age > kept:
         return fault(
@@ -151,14 +170,13 @@ def seconds(duration: str) -> float:
     return float(sum(int(number) * UNITS[unit] for number, unit in re.findall(r"(\d+)([hms])", duration)))
 
 
-def _get(context: Context, path: str, fields: dict[str, str] | None = None) -> urllib3.BaseHTTPResponse:
-    return _request(context, "GET", path, fields or {})
+def _get(influx: Influx, path: str, fields: dict[str, str] | None = None) -> urllib3.BaseHTTPResponse:
+    return _request(influx, "GET", path, fields or {})
 
 
 def _request(
-    context: Context, method: str, path: str, fields: dict[str, str], body: bytes | None = None
+    influx: Influx, method: str, path: str, fields: dict[str, str], body: bytes | None = None
 ) -> urllib3.BaseHTTPResponse:
-    influx = context.config.influx
     headers = authorization(secret(influx.token_env))
     query = urlencode({key: value for key, value in fields.items() if value})
     with urllib3.PoolManager(retries=False, timeout=SECONDS) as pool:
@@ -177,4 +195,4 @@ def _json(body: bytes) -> Any:
 
 def server_date(context: Context) -> str:
     """The Date header of its answer; empty when it has none."""
-    return _get(context, "/ping").headers.get("Date", "")
+    return _get(context.config.influx, "/ping").headers.get("Date", "")

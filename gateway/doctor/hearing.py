@@ -39,8 +39,8 @@ def listen(config: Config) -> Hearing:
     others = [f"ganglion/v1/{site}/+/{stream}" for site in config.sites for stream in HEARD]
     to_say = [f"ganglion/v1/{site}/{what}" for site in config.sites for what in SAID]
     with Link(config) as link:
-        options = {topic: SubscribeOptions(qos=1) for topic in statuses} | {DROPPED: SubscribeOptions(qos=0)}
-        # Live packs are none of ours: what a broker sends at QoS 0 it need not keep for us, nor what is retained.
+        # At QoS 0, as nothing is acknowledged here: a broker would stop at so many in flight.
+        options = {topic: SubscribeOptions(qos=0) for topic in (*statuses, DROPPED)}
         options |= {topic: SubscribeOptions(qos=0, retainHandling=2) for topic in others}
         reasons = link.wait("suback", _mid(link.client.subscribe(list(options.items())))).reasons
         denied = [topic for topic, reason in zip(options, reasons, strict=True) if reason.is_failure]

@@ -58,11 +58,12 @@ def own_certificate(context: Context) -> Iterator[Said]:
         return
     now = context.clock()
     authorities = _certificates("mqtt.ca", mqtt.ca)
-    yield _dates("mqtt.ca", min(authorities, key=lambda each: each.not_valid_after_utc), now)
+    end = min(each.not_valid_after_utc for each in authorities)
+    yield ends("the certificate of mqtt.ca", end, now, "`ganglion pki init` makes another authority")
     if not mqtt.cert:
         return
     own = _certificates("mqtt.cert", mqtt.cert)[0]
-    yield _dates("mqtt.cert", own, now)
+    yield ends("the certificate of mqtt.cert", own.not_valid_after_utc, now, "`ganglion pki gateway --renew`")
     try:
         key = load_pem_private_key(Path(mqtt.key).read_bytes(), None)
     except (OSError, ValueError, TypeError) as error:
@@ -82,10 +83,6 @@ def _certificates(key: str, path: str) -> list[x509.Certificate]:
         raise ConfigError(
             f"{key}: {path} is no readable PEM certificate: {error}; check path, owner and form"
         ) from error
-
-
-def _dates(key: str, certificate: x509.Certificate, now: float) -> Said:
-    return ends(f"the certificate of {key}", certificate.not_valid_after_utc, now, "`ganglion pki gateway --renew`")
 
 
 def ends(what: str, end: datetime, now: float, how: str) -> Said:
@@ -121,7 +118,7 @@ def data_dir(context: Context) -> Iterator[Said]:
     if there != folder:
         yield warning(f"{folder} is not there yet", "start the gateway, which makes it; or correct data_dir")
     else:
-        yield ok(f"{folder} can be written by {user}")
+        yield ok(f"{folder} belongs to {_owner(folder)}, and {user} can write there")
     yield from _disk(there, _file_system(there))
     yield _room(context, there)
 

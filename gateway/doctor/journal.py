@@ -35,6 +35,7 @@ CURES: Final = {
     "past": "give the node the time: `ntp` in its config.json, or let the gateway set it",
     "sequence": "mend the sender: each pack needs `boot` and `seq`",
     "status": "bring node and gateway to versions that know the same protocol: `ganglion update`",
+    "damaged": "look at the disk below data_dir and at its cable or card: it has spoilt what was on it",
     "influx": "mend the database: type of the field, or retention; the detail says which",
 }
 """What to do about each reason for which a message is refused."""
@@ -120,8 +121,8 @@ def dead_letters(context: Context) -> Iterator[Said]:
     for reason, number in Counter(letter.reason for letter in recent).most_common():
         last = next(letter for letter in recent if letter.reason == reason)  # the newest come first
         yield warning(
-            f"{number} of the newest messages were refused as `{reason}` within a day, such as {last.topic}: "
-            f"{last.detail:.200}",
+            f"{number} of the newest messages were refused as `{reason}` within a day, such as "
+            f"{last.topic or 'packs in the journal'}: {last.detail:.200}",
             CURES.get(reason, "see docs/reasons.md"),
         )
     if not recent:

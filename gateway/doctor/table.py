@@ -37,6 +37,7 @@ CHECKS: Final = (
     Check("database", database.server, ("database token",), network=True, seconds=4.0, cure=DATABASE_CURE),
     Check("database place", database.place, ("database",), network=True, seconds=4.0),
     Check("database write", database.write, ("database",), network=True, seconds=4.0),
+    Check("mirrors", database.mirrors, ("configuration",), network=True, seconds=6.0),
     Check("time service", clocks.time_service),
     Check("clock", clocks.clock, ("journal",)),
     Check("database clock", clocks.database_clock, ("database",), network=True, seconds=4.0),

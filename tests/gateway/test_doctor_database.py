@@ -130,6 +130,19 @@ def test_the_wrong_api(tmp_path: Path, influx: InfluxDB, victoria: VictoriaMetri
     assert installation(tmp_path, victoria.url, api="v2").says("database")[0] == "ok"
 
 
+def test_mirrors(tmp_path: Path, influx: InfluxDB, influx_db: str) -> None:
+    """One that is well, and one that is not there; each by its name."""
+    own = installation(tmp_path, influx.url, database=influx_db)
+    assert own.says("mirrors")[0] == "ok"
+    with own.file.open("a") as file:
+        file.write(f'[[mirror]]\nname = "near"\nurl = "{influx.url}"\ndatabase = "{influx_db}"\n')
+    assert own.says("mirrors")[0] == "ok"
+    with own.file.open("a") as file:
+        file.write(f'[[mirror]]\nname = "far"\nurl = "http://127.0.0.1:{NOBODY}"\n')
+    levels = {each.seen.partition(":")[0]: each.level for each in own.doctor("mirrors")}
+    assert levels == {"mirror near": "ok", "mirror far": "fault"}
+
+
 def test_clocks_apart(tmp_path: Path, influx: InfluxDB, influx_db: str) -> None:
     """A few seconds are told, minutes are a fault."""
     own = installation(tmp_path, influx.url, database=influx_db)
