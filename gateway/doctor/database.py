@@ -102,7 +102,7 @@ def _database(influx: Influx, context: Context) -> Iterator[Said]:
         said = fault if context.used else warning
         yield said(
             f"{influx.url} shows no database {influx.database}",
-            f'have the gateway make it at its start, or make it by hand: CREATE DATABASE "{influx.database}"',
+            "have the gateway make it at its start, or `ganglion influx setup`, as a user who may",
         )
         return
     name = influx.database.replace("\\", "\\\\").replace('"', '\\"')
@@ -127,9 +127,11 @@ def _bucket(influx: Influx, context: Context) -> Iterator[Said]:
         yield fault(f"{influx.url} does not know the token", "check influx.token_env and the token that it names")
         return
     said = _json(answer.data)
+    words = server_words(answer.headers, answer.data)
     buckets = said.get("buckets") if isinstance(said, dict) and answer.status == 200 else None
+    if answer.status == 404 and "bucket" in words:
+        buckets = []
     if not isinstance(buckets, list):
-        words = server_words(answer.headers, answer.data)
         yield warning(
             f"{influx.url} does not show its buckets ({answer.status}: {words:.200})",
             "none needed for 3 Core or a token for writing alone; see `readiness` of the running gateway, or --write",
@@ -138,7 +140,7 @@ def _bucket(influx: Influx, context: Context) -> Iterator[Said]:
     if not buckets:
         yield fault(
             f"{influx.url} shows no bucket {influx.database} in organisation {influx.org or '(none)'}",
-            "create it, check influx.org, or let the token see it",
+            "make it with `ganglion influx setup`, check influx.org, or let the token see it",
         )
         return
     rules = buckets[0].get("retentionRules") or [{}]
@@ -147,8 +149,7 @@ def _bucket(influx: Influx, context: Context) -> Iterator[Said]:
     if mapping.status != 200:
         yield warning(
             f"no InfluxQL for bucket {influx.database} ({mapping.status}): `ganglion query` will not work",
-            f"map it: influx v1 dbrp create --db {influx.database} --rp autogen --default --bucket-id "
-            f"{buckets[0].get('id', 'ID')}",
+            "map it with `ganglion influx setup`, with a token that may",
         )
 
 
@@ -160,7 +161,7 @@ def _retention(influx: Influx, context: Context, kept: float) -> Said:
     if kept and age > kept:
         return fault(
             f"{influx.database} keeps {span(kept)}, but packs wait that came {span(age)} ago: it will refuse them",
-            "lengthen the retention before the gateway writes them, or they become dead letters",
+            "lengthen the retention (`ganglion influx setup`) before they are written, or they become dead letters",
         )
     return ok(f"{influx.database} keeps {span(kept) if kept else 'everything'}")
 
