@@ -109,7 +109,10 @@ def replay_letters(
             typer.echo("ended; what was taken in is in, the same command again goes on", err=True)
             raise typer.Exit(INTERRUPTED) from None
     _show(answers, json)
-    if any(answer.refused for answer in answers):
+    seen = {number for answer in answers for number in answer.numbers}
+    for number in sorted(set(which.numbers) - seen):
+        typer.echo(f"{number} is not among them: it was taken in, or has made room for newer ones", err=True)
+    if any(answer.refused for answer in answers) or not seen.issuperset(which.numbers):
         raise typer.Exit(1)
 
 

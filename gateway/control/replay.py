@@ -30,6 +30,7 @@ class Replay(Struct, frozen=True, forbid_unknown_fields=True):
 class Replayed(Struct, frozen=True):
     """What became of the next letters, at most `AT_ONCE`."""
 
+    numbers: list[int]
     taken: int
     """Became packs, at least in part."""
     refused: list[tuple[int, str, str]]
@@ -48,7 +49,9 @@ def replay(journal: Journal, which: Replay, now: float) -> Replayed:
     reborn, refused = sort(chosen, kinds, now)
     taken = journal.revive(reborn, now) if reborn else 0
     after = found[-1][0] if found else newest
-    return Replayed(taken, refused, after, newest, more=len(found) == AT_ONCE and after < newest)
+    return Replayed(
+        [number for number, _ in chosen], taken, refused, after, newest, more=len(found) == AT_ONCE and after < newest
+    )
 
 
 def sort(

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from gateway.decode import REASONS
 from paho.mqtt import publish
 from paho.mqtt.client import MQTTv5
 from typer.testing import CliRunner

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from gateway.config import Http, load
 from gateway.control import token as tokens
 from gateway.control.api import MAX_BODY, make_routes
+from gateway.control.caller import ControlError
 from gateway.errors import ConfigError, Refused
 from gateway.forward.lines import line, pack_lines
 from gateway.http import HttpServer, Metrics, make_app
@@ -470,7 +471,7 @@ async def test_a_gateway_that_does_not_answer_is_told(running: Running) -> None:
     config.write_text(f'sites = ["a"]\ndata_dir = "data"\n[http]\nlisten = "127.0.0.1:{free_port()}"\n')
     assert tokens.is_held(running.folder)
     way = ByGateway(load(config), LP, lambda words: None, patience=0.0)
-    with pytest.raises(IntakeError, match=r"does not answer at .*check http.listen"):
+    with pytest.raises(ControlError, match=r"does not answer at .*check http.listen"):
         await asyncio.to_thread(way.take, reader.Cut(BODY, 0))
 
 
