@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TypeVar
 
 import aiomqtt
 import pytest
@@ -20,10 +19,9 @@ from gateway.outlet import IncidentOutlet
 from gateway.records import Incident, Ledger
 from sim_hardware.servers import Mosquitto
 from tests.gateway.conftest import NOW, merged, payload_of
+from tests.gateway.receiving import SECONDS, trouble, until
 
 TOPIC = "ganglion/v1/riverside/air-0007/telemetry"
-SECONDS = 60.0
-T = TypeVar("T")
 
 
 class Bench:
@@ -71,29 +69,11 @@ class Bench:
             await self.journal.call(Journal.forwarded, DATABASE, place, len(packs))
 
 
-async def until(condition: Callable[[], Awaitable[T]]) -> T:
-    """Wait for something that another thread or process does; what it came to."""
-    async with asyncio.timeout(SECONDS):
-        while not (found := await condition()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    return found
-
-
 async def full(bench: Bench, *, is_full: bool = True) -> None:
     async def as_wanted() -> bool:
         return bool(bench.journal.full) == is_full
 
     await until(as_wanted)
-
-
-async def trouble(receiver: Receiver, about: str | None) -> str:
-    """Wait until the receiver has a trouble with `about` in it; None: until it has none."""
-
-    async def as_wanted() -> str | None:
-        said = receiver.trouble
-        return ("fine" if said is None else None) if about is None else (said if about in (said or "") else None)
-
-    return await until(as_wanted) or ""
 
 
 async def publish(bench: Bench, *messages: tuple[str, bytes], retain: bool = False) -> None:
