@@ -1,6 +1,5 @@
 # The node's clock: Unix time in integers only (a float32 is off by minutes), and whether it can be believed.
 
-import asyncio
 import struct
 import time
 
@@ -13,8 +12,6 @@ _EPOCH = 946_684_800 if time.gmtime(0)[0] == 2000 else 0
 BELIEVABLE = 1_735_689_600  # 2025-01-01: no board with this firmware is older, so a clock before it is not set
 _LAST = const(4_102_444_800)  # 2100-01-01: nor does any live longer
 
-_RESYNC_S = const(6 * 3600)  # a crystal of 20 ppm is off by less than half a second after six hours
-_RETRY_S = const(30)
 _LEAST_MS = const(100)  # a smaller correction is within what the way there and back may hide
 _HOLD_MS = const(120_000)  # a clock that is ahead by no more stands still until it is right
 _DRIFT_AFTER_MS = const(3_600_000)  # between two corrections, for the drift to be told from the way's jitter
@@ -109,16 +106,9 @@ class Clock:
 
     async def run(self):
         """Keep the clock right by NTP. Where no server is configured the gateway may tell: see `correct`."""
-        from node.sntp import offset_ms
+        from node import sntp
 
-        while True:
-            wait = _RESYNC_S
-            try:
-                self.correct(await offset_ms(self._server, rtc_ms))
-            except (OSError, ValueError) as error:
-                self._log("clock", "no time from %s: %s" % (self._server, error))
-                wait = _RETRY_S
-            await asyncio.sleep_ms(wait * 1000)
+        await sntp.keep(self, self._server, self._log)
 
 
 def rtc_ms():

@@ -26,7 +26,7 @@ import asyncio
 time.lose_rtc()
 from node import sntp
 from node.clock import Clock
-sntp._WAIT_MS = 20_000
+sntp._WAIT_MS = sntp._WAY_MS = 20_000
 clock = Clock({address(server)!r}, lambda *words: print("log", *words))
 print("unknown", clock.known(), clock.error_ms, clock.offset, clock.unix_ms() // 86_400_000)
 clock.on_known = lambda offset: print("told", offset, clock.known())
@@ -63,7 +63,7 @@ def test_a_known_clock_tells_how_wrong_it_was(server: socket.socket, tmp_path: P
     program = f"""
 import asyncio
 from node import clock as module, sntp
-sntp._WAIT_MS = 6_000
+sntp._WAIT_MS = sntp._WAY_MS = 6_000
 clock = module.Clock({address(server)!r}, lambda name, text: print("log", text))
 clock.on_known = lambda offset: print("log told", offset)
 async def main():
@@ -289,7 +289,7 @@ print(clock.era, clock.offset, clock.known())
 ASKED = """
 import asyncio
 from node import clock, sntp
-sntp._WAIT_MS = PATIENCE
+sntp._WAIT_MS, sntp._WAY_MS = PATIENCE, WAY
 def unix_ms():
     return clock.Clock().unix_ms()
 try:
@@ -299,9 +299,10 @@ except (OSError, ValueError) as error:
 """
 
 
-def asking(server: socket.socket, folder: Path, wait_ms: int = 10_000) -> Board:
+def asking(server: socket.socket, folder: Path, wait_ms: int = 10_000, way_ms: int = 10_000) -> Board:
     """A board that asks once."""
-    return Board(ASKED.replace("SERVER", repr(address(server))).replace("PATIENCE", str(wait_ms)), folder)
+    program = ASKED.replace("SERVER", repr(address(server))).replace("PATIENCE", str(wait_ms))
+    return Board(program.replace(", WAY", f", {way_ms}"), folder)
 
 
 @pytest.mark.parametrize(
@@ -335,6 +336,14 @@ def test_the_same_bytes_unspoilt_are_taken(server: socket.socket, tmp_path: Path
         assert abs(offset_ms) <= 1000 * max(served.at - served.asked, time.time() - served.at) + 10
 
 
+def test_an_answer_that_took_too_long_is_refused(server: socket.socket, tmp_path: Path) -> None:
+    """It would be wrong by up to half of that. A board looks for an answer no sooner than after 20 ms."""
+    with asking(server, tmp_path, way_ms=10) as board:
+        serve_time(server)
+        text = board.line("ValueError the answer took")
+        assert int(text.removesuffix(" ms")) > 10
+
+
 def test_silence_is_an_os_error(server: socket.socket, tmp_path: Path) -> None:
     """The question was heard, nobody answers."""
     with asking(server, tmp_path, wait_ms=300) as board:
@@ -350,7 +359,7 @@ def test_the_clock_asks_again_after_half_a_minute(server: socket.socket, tmp_pat
 import asyncio
 time.lose_rtc()
 from node import clock as module, sntp
-sntp._WAIT_MS = 20_000
+sntp._WAIT_MS = sntp._WAY_MS = 20_000
 clock = module.Clock({address(server)!r}, lambda name, text: print("log", clock.uptime_ms(), text))
 async def main():
     asyncio.create_task(clock.run())
