@@ -45,6 +45,19 @@ def merge(table, quantity, offset, gain, version, kind=None):
     return check(given, kind)
 
 
+def command(kind, quantity, offset, gain, version):
+    """The table with one correction more, kept on flash. Raises ConfigError, OSError."""
+    if files.read(files.WANTED).get("calibration", files.read(files.CONFIG).get("calibration")):
+        raise ConfigError("calibration is set by config: change it there")
+    try:
+        table = kept(kind)
+    except (OSError, ValueError):
+        table = {}
+    table = merge(table, quantity, offset, gain, version, kind)
+    files.write(files.CALIBRATION, table)
+    return table
+
+
 def _entry(name, given, kind):
     where = "calibration." + name
     known = [each[0] for each in QUANTITIES if kind is None or kind in each[1]]

@@ -9,7 +9,6 @@ import machine
 from micropython import const
 
 from node.clock import Clock
-from node.files import CALIBRATION, CONFIG, WANTED, ConfigError, read, write
 from node.later import START, Later, forget
 from node.net import Wifi, wire_ms, wire_sleep_ms
 from node.outbox import Outbox
@@ -229,16 +228,10 @@ class Node:
         """Take a correction at once, and keep it. Raises ConfigError, OSError."""
         from node import calibration
 
-        if read(WANTED).get("calibration", read(CONFIG).get("calibration")):
-            raise ConfigError("calibration is set by config: change it there")
-        kind = self.config["kind"]
         try:
-            table = calibration.kept(kind)
-        except (OSError, ValueError):
-            table = {}
-        self.config["calibration"] = calibration.merge(table, quantity, offset, gain, version, kind)
-        write(CALIBRATION, self.config["calibration"])
-        forget(START)
+            self.config["calibration"] = calibration.command(self.config["kind"], quantity, offset, gain, version)
+        finally:
+            forget(START)
 
     # The end of a boot.
 
