@@ -51,7 +51,8 @@ class Client:
     """One connection at a time: `connect`, publish while `broken` is not set, `close`, and again.
 
     `on_ack(packet_id)` and `on_message(topic, payload)` are plain functions, called from the reading task; they must
-    not raise. `will` is (topic, payload), published retained at QoS 1 when the link dies.
+    not raise. A payload may be empty at QoS 0 only.
+    `will` is (topic, payload), published retained at QoS 1 when the link dies.
     """
 
     def __init__(
@@ -132,10 +133,10 @@ class Client:
         await self._send(_packet(kind, *parts))
 
     async def subscribe(self, topics, packet_id):
-        """Ask for topics at QoS 1; `on_ack(packet_id)` follows when the broker has granted them."""
+        """Ask for (topic, QoS) pairs; `on_ack(packet_id)` follows when the broker has granted them."""
         parts = [struct.pack(">H", packet_id)]
-        for topic in topics:
-            parts.append(_string(topic) + b"\x01")
+        for topic, qos in topics:
+            parts.append(_string(topic) + bytes((qos,)))
         await self._send(_packet(_SUBSCRIBE, *parts))
 
     async def close(self):
@@ -243,7 +244,8 @@ class Client:
             packet_id = body[end : end + 2] if kind & 0x06 else b""
             if len(body) < end + len(packet_id) or (kind & 0x06 and len(packet_id) < 2):
                 raise OSError(errno.EINVAL, "malformed message from the broker")
-            if len(body) > end + len(packet_id):
+            # An empty one takes back what was retained; but at QoS 1 it may also be one that was read past.
+            if len(body) > end + len(packet_id) or not packet_id:
                 self.on_message(str(body[2:end], "utf-8"), body[end + len(packet_id) :])
             if packet_id:
                 await self._send(_packet(_PUBACK, packet_id))

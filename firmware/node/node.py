@@ -204,8 +204,8 @@ class Node:
             self.outbox.keep()
             self.uplink.wake()
             updater = self._later.part("update")
-            if updater and self.outbox.acked and self.uplink.connected:
-                updater.confirm()  # it measures, and it is heard
+            if updater and self.uplink.connected and (self.outbox.acked or self.uplink.held and self.outbox.seq):
+                updater.confirm()  # it measures, and it is heard, or has heard that it must wait
             uptime = self.clock.uptime_ms()
             if not self.crumbs.safe and uptime > _WELL_MS:
                 self.crumbs.well()

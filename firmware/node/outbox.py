@@ -98,6 +98,10 @@ class Outbox:
         """Whether all is acknowledged, and has lingered."""
         return not self._sent and not len(self)
 
+    def resting(self):
+        """Whether nothing is under way or lingers, whatever waits."""
+        return not self._sent
+
     def put(self, time, stream, body):
         """Keep a pack. `body` is text."""
         self._fresh.append(Pack(self.seq, time, stream, body.encode()))

@@ -126,7 +126,10 @@ class Reporter(Node):
     # The report.
 
     async def _stay(self):
-        """Until everything is said and heard, or nothing comes further; whether it was the former."""
+        """Until everything is said and heard, or must wait, or nothing comes further; whether it was the first.
+
+        A site that is held is tried again as after a failure: how long the gateway has no room nobody knows.
+        """
         uplink, outbox = self.uplink, self.outbox
         before, quiet, told = None, 0, False
         while True:
@@ -142,16 +145,17 @@ class Reporter(Node):
                 continue
             quiet += _LOOK_MS
             updater = self._later.part("update")
-            said = uplink.connected and told and self._asked and outbox.empty()
+            held = uplink.held and outbox.resting()
+            said = uplink.connected and told and self._asked and (held or outbox.empty())
             enough = quiet >= (_LISTEN_MS if self.clock.known() else _CLOCK_MS)
             if said and enough and not (updater and updater.busy()):
-                return True
+                return outbox.empty()
             if quiet >= _PATIENCE_MS and not (updater and updater.on_trial()):
                 return False
 
     async def _leave(self, reported):
         """Say goodbye, and sleep."""
-        state = self._state
+        state, held = self._state, self.uplink.connected and self.uplink.held
         await self.uplink.leave()
         await wire_sleep_ms(_FLUSH_MS)
         self._end_window()
@@ -165,5 +169,5 @@ class Reporter(Node):
         state.seq = self.outbox.seq
         state.report = battery.next_report(state, self.config, now)
         state.flags &= ~wake.WANTED
-        self.log("battery", "%s, sleeps" % ("reported" if reported else "report failed"))
+        self.log("battery", "%s, sleeps" % ("reported" if reported else "held" if held else "report failed"))
         wake.sleep(self.scratch, state, Register(self.scratch, esp32.NVS("meter")).contacts[1])

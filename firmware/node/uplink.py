@@ -15,6 +15,7 @@ _LONGEST_MS = 60_000
 _LOOK_MS = const(5_000)
 _BACKLOG = const(8)  # packs waiting at a connection; with more the node is recovering from an outage
 _RECOVERY_MS = 1_000  # from message to message then: a city of nodes that come back must not drown its gateway
+_RELEASE_MS = 20_000  # half to one and a half times that, after a hold: all nodes of the site hear its end at once
 _STATUS_ID = FIRST_FREE_ID
 _SUBSCRIBE_ID = FIRST_FREE_ID + 1
 _FIRST_SAY_ID = FIRST_FREE_ID + 2
@@ -25,13 +26,15 @@ class Uplink:
     """`birth()` gives the content of the retained status message; `link` joins the network.
 
     `hear` before `run`. `on_connect` are functions called when a connection is up; `on_progress` is called whenever
-    sending has come further, or honestly tried.
+    sending has come further, or honestly tried. While `held` the gateway has no room, and packs stay in the
+    outbox; None: not known yet.
     """
 
     def __init__(self, config, link, outbox, birth, log, ssl=None):
         self._site, self._node = config["site"], config["node"]
         self._root = "ganglion/v1/%s/%s/" % (self._site, self._node)
         mqtt = config["mqtt"]
+        self.held = None
         self._link, self._outbox = link, outbox
         self._birth = birth
         self._log = log
@@ -81,13 +84,26 @@ class Uplink:
         self._more.set()
 
     def _on_ack(self, packet_id):
+        if packet_id == _STATUS_ID and self.held is None:
+            self.held = False  # the broker answers in order: a hold would have come before
         self._outbox.acknowledged(packet_id)
         self.on_progress()
         self._more.set()
 
     def _on_message(self, topic, payload):
-        if topic.startswith(self._root):
+        if not topic.startswith(self._root):
+            self._on_hold(payload)  # the only one that is not below the node's own name
+        elif payload:
             self.take(topic[len(self._root) :], payload)
+
+    def _on_hold(self, payload):
+        try:
+            held = json.loads(payload)["hold"] is True
+        except (ValueError, KeyError, TypeError, RuntimeError, MemoryError):
+            held = False  # the last two when it is nested deep
+        self._log("mqtt", "packs held: %s" % held)
+        self.held = held
+        self._more.set()
 
     def take(self, level, payload):
         """Hand a message to who hears this level."""
@@ -101,6 +117,7 @@ class Uplink:
             self.on_progress()
             try:
                 await self._link.join()
+                self.held = None
                 resumed = await self._client.connect()
                 self.connections += 1
                 wait = _FIRST_MS
@@ -121,10 +138,14 @@ class Uplink:
 
     async def _talk(self):
         client, outbox = self._client, self._outbox
+        # Who sees the birth may send a command at once: it must not be missed. The hold's state is retained: queued for
+        # a node that is away, each change of it would only fill the broker.
+        topics = [("ganglion/v1/%s/hold" % self._site, 0)]
+        for level in self._handlers:
+            topics.append((self._root + level, 1))
+        await client.subscribe(topics, _SUBSCRIBE_ID)
         birth = json.dumps(self._birth()).encode()
         await client.publish(self._root + "status", birth, _STATUS_ID, retain=True)
-        if self._handlers:
-            await client.subscribe([self._root + level for level in self._handlers], _SUBSCRIBE_ID)
         self.connected = outbox.online = True
         self._recovering = len(outbox) > _BACKLOG
         for tell in self.on_connect:
@@ -135,6 +156,8 @@ class Uplink:
                 try:
                     await asyncio.wait_for_ms(client.broken.wait(), wire_ms(_LOOK_MS))
                 except asyncio.TimeoutError:
+                    if self.held is None:
+                        self.held = False  # a birth that is not acknowledged must not keep packs for ever
                     if outbox.stalled():
                         client.give_up(OSError(110, "packs are not acknowledged"))
                     else:
@@ -145,6 +168,14 @@ class Uplink:
 
     async def _send(self):
         while True:
+            if self.held is not False:
+                held = self.held
+                self._more.clear()
+                await self._more.wait()
+                if held and not self.held:
+                    await wire_sleep_ms(jittered(_RELEASE_MS))
+                    self._recovering = len(self._outbox) > _BACKLOG
+                continue
             found = self._outbox.next(self._recovering and self._merge)
             if found is None:
                 self._recovering = self._recovering and len(self._outbox) > _BACKLOG

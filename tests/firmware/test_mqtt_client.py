@@ -73,7 +73,7 @@ def test_pings_keep_an_idle_link(broker: Mosquitto, tmp_path: Path) -> None:
 
 SUBSCRIBED = """
     print("session", await client.connect())
-    await client.subscribe(["t/in", "t/two/+"], 60_001)
+    await client.subscribe([("t/in", 1), ("t/two/+", 1)], 60_001)
     await until(lambda: 60_001 in acked)
     print("listening")
     await until(lambda: exists("leave"))

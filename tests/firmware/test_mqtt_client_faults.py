@@ -294,7 +294,7 @@ def test_a_publication_says_what_it_is(tmp_path: Path) -> None:
         await client.publish("t", b"c", 1)
         await client.publish("t", b"d", 60_000, dup=True)
         await client.publish("t", bytes(20_000), 2)
-        await client.subscribe(["a/+", "b"], 60_001)
+        await client.subscribe([("a/+", 1), ("b", 1)], 60_001)
         await until(lambda: False)
         """
     with Listener() as listener, Board(client_program(listener.port, body), tmp_path):

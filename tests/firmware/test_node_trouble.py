@@ -1,55 +1,25 @@
 """A whole node on a real littlefs: losses of power, resets and outages in one another's way; what hangs."""
 
-import json
 import signal
 from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
-from pathlib import Path
 
 import pytest
 
 from gateway.records import Pack
 from sim_hardware.servers import Mosquitto
 from tests.firmware.board import Board
-from tests.firmware.nodes import BEGIN, FOREVER, HARD, POWER_ON, WATCHDOG, node_program, split
-from tests.firmware.peers import CONNACK_RESUMED, Listener
+from tests.firmware.nodes import BEGIN, FOREVER, HARD, POWER_ON, WATCHDOG, split
+from tests.firmware.peers import Listener
 from tests.firmware.test_node_life import CONNECTED, HOUR, RESET, Gateway
+from tests.firmware.test_uplink import birth_of_a_connection
 
 Switch = Callable[..., Board]
-
-_MOUNT = """
-import flash, os
-world.folder = os.getcwd()
-config = open("config.json").read()
-chip, _ = flash.mount(world.folder + "/flash.bin", 64)
-with open("config.json", "w") as f:
-    f.write(config)
-hardware.line(board.POWER_FAIL).drive(1)
-"""
 
 QUICK = """
     from node import uplink
     uplink._FIRST_MS, uplink._LONGEST_MS, uplink._RECOVERY_MS = 20, 100, 20
 """
-
-
-@pytest.fixture
-def on_flash(tmp_path: Path, image: Path) -> Switch:
-    """As `switch_on`, but a node whose root is a littlefs in `flash.bin`."""
-
-    def switch(
-        port: int, begin: int | None = BEGIN, life: str = FOREVER, cause: int = POWER_ON, **config: object
-    ) -> Board:
-        if cause == POWER_ON:
-            (tmp_path / "rtc.bin").unlink(missing_ok=True)
-        given = {"kind": "water", "site": "riverside", "node": "water-1", "mqtt": {"host": "127.0.0.1", "port": port}}
-        (tmp_path / "config.json").write_text(json.dumps({**given, **config}))
-        program = node_program(tmp_path, "water", begin, life, cause)
-        assert "\nimport main\n" in program
-        program = program.replace("\nimport main\n", f"{_MOUNT}\nimport main\n")
-        return Board(f"import sys\nsys.path.insert(0, {str(image)!r})\n{program}", tmp_path)
-
-    return switch
 
 
 def offline(packs: int) -> str:
@@ -184,7 +154,7 @@ def test_a_planned_restart_keeps_what_is_in_ram(broker: Mosquitto, on_flash: Swi
     await node.restart("test")
 """
     with Listener() as silent, on_flash(silent.port, BEGIN, life) as board:
-        silent.accept().session(CONNACK_RESUMED)
+        birth_of_a_connection(silent.accept())
         fresh, made = (int(word) for word in board.line("fresh").split())
         assert fresh >= 4
         assert board.ended() == RESET

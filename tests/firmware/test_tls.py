@@ -126,15 +126,16 @@ def program(port: int, settings: dict[str, Any], *parts: str, options: str = "")
 def test_a_node_is_who_its_certificate_says(city: City, secure: Broker, tmp_path: Path) -> None:
     """It speaks and hears in its own branch alone, and what it may do there is no more than a node must."""
     other = ROOT_TOPIC.replace("air-1", "air-2")
+    hold = "ganglion/v1/riverside/hold"
     body = f"""
         print(await client.connect(), client._writer.s.cipher())
-        await client.subscribe([{ROOT_TOPIC + "command"!r}, {other + "command"!r}], 60_001)
+        await client.subscribe([({ROOT_TOPIC + "command"!r}, 1), ({other + "command"!r}, 1), ({hold!r}, 0)], 60_001)
         await until(lambda: 60_001 in acked)
-        topics = {other + "telemetry"!r}, {ROOT_TOPIC + "config"!r}, {ROOT_TOPIC + "telemetry"!r}
+        topics = {other + "telemetry"!r}, {ROOT_TOPIC + "config"!r}, {hold!r}, {ROOT_TOPIC + "telemetry"!r}
         for number, topic in enumerate(topics):
             await client.publish(topic, b"x", 1 + number)
             await until(lambda: 1 + number in acked)
-            if number < 2:
+            if number < 3:
                 await client.broken.wait()  # Mosquitto acknowledges what it denies, and hangs up
                 await client.close()
                 await client.connect()
@@ -151,6 +152,8 @@ def test_a_node_is_who_its_certificate_says(city: City, secure: Broker, tmp_path
         gateway.publish(other + "command", b"for another")
         gateway.publish(ROOT_TOPIC + "command", b"for you")
         assert board.line("message") == f"{ROOT_TOPIC}command 7 for you"
+        gateway.publish(hold, b'{"hold":true}', retain=True)
+        assert board.line("message") == hold + ' 13 {"hold":true}'
         tell(tmp_path, "end")
         board.line("end")
 
@@ -332,7 +335,7 @@ def test_messages_of_all_lengths_both_ways(city: City, secure: Broker, tmp_path:
                 print("took", len(payload), payload[0], sum(payload) == payload[0] * len(payload))
         client.on_message = take
         await client.connect()
-        await client.subscribe([{topic!r}], 60_001)
+        await client.subscribe([({topic!r}, 1)], 60_001)
         await until(lambda: 60_001 in acked)
         print("listening")
         await until(lambda: count == 160)

@@ -43,24 +43,24 @@ FORGETS = """
 def birth_of_a_connection(link: Link) -> tuple[Packet, Packet]:
     """What comes before all packs: (the subscription, the birth)."""
     link.session(CONNACK_RESUMED)
-    birth, subscription = link.packet(), link.packet()
+    subscription, birth = link.packet(), link.packet()
     link.acknowledge(birth)
     return subscription, birth
 
 
-def test_a_connection_begins_with_the_birth_and_what_is_wanted(switch_on: Switch) -> None:
-    """The node says that it is there before it hears what is wanted, and answers; the birth is retained."""
+def test_a_connection_begins_with_what_is_wanted_and_the_birth(switch_on: Switch) -> None:
+    """Who sees the birth may say what is wanted: it is heard. The birth is retained; the hold is heard at QoS 0."""
     root = b"ganglion/v1/riverside/water-1/"
     with Listener() as broker, switch_on("water", broker.port):
         subscription, birth = birth_of_a_connection(broker.accept())
     assert subscription.kind == SUBSCRIBE
-    topics, rest = [], subscription.body[2:]
+    topics, rest = {}, subscription.body[2:]
     while rest:
         size = int.from_bytes(rest[:2], "big")
-        topics.append(rest[2 : 2 + size])
-        assert rest[2 + size] == 1, "not at QoS 1"
+        topics[rest[2 : 2 + size]] = rest[2 + size]
         rest = rest[3 + size :]
-    assert sorted(topics) == [root + level for level in (b"command", b"config", b"update", b"update/piece")]
+    own = {root + level: 1 for level in (b"command", b"config", b"update", b"update/piece")}
+    assert topics == {b"ganglion/v1/riverside/hold": 0, **own}
     assert birth.first == PUBLISH | 2 | 1, "at QoS 1, retained"
     assert birth.topic.encode() == root + b"status"
     assert decode_status(birth.payload).kind == "water"
