@@ -2,10 +2,11 @@
 
 Emulated boards run the real firmware and cost some 20 to 60 µs of a processor for each second of their life; a month of
 300 of them is 778 million seconds. Modelled nodes are for months: the same city, topics, packs, births and counts at a
-small part of that. What they are *not*: there is no outbox that fills while a broker is away (the city's time stands
-still instead, so nothing is dropped), no reset but by loss of power, no answer to a command, a configuration or an
-update; a broker tells of their end only what they tell it themselves. Figures of a board's memory in `health` are
-constants. `firmware` and `board` of a birth, and `firmware` of a report, say `modelled`.
+small part of that. What they are *not*: there is no outbox that fills while a broker is away or the site is held (the
+city's time stands still instead, so nothing is dropped, and nothing is late when it goes on), no reset but by loss of
+power, no answer to a command, a configuration or an update; a broker tells of their end only what they tell it
+themselves. Figures of a board's memory in `health` are constants. `firmware` and `board` of a birth, and `firmware` of
+a report, say `modelled`.
 """
 
 import asyncio
@@ -95,7 +96,7 @@ class Modelled:
         self._mains = Mains(settings.nodes, self.supply)
         self._made, self._acked = ([0] * settings.nodes for _ in range(2))
         name = f"ganglion-{NAME}-{scenario.site}-{settings.seed}"
-        self._lines = [Line(settings.broker, f"{name}-{n}", self._acked) for n in range(LINES)]
+        self._lines = [Line(settings.broker, f"{name}-{n}", scenario.site, self._acked) for n in range(LINES)]
 
     @contextlib.asynccontextmanager
     async def running(self, *others: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator["Modelled"]:
@@ -183,7 +184,7 @@ class Modelled:
 
     def behind(self) -> bool:
         """Whether something is yet to be calculated up to the city's present second, and nobody is waited for."""
-        return self._due() and not self._ahead() and not any(line.waiting for line in self._lines)
+        return self._due() and not self._ahead() and not any(line.waiting or line.held for line in self._lines)
 
     def _ahead(self) -> bool:
         """Whether he who is to keep up is to be waited for."""
@@ -247,13 +248,15 @@ class Modelled:
             await asyncio.sleep(min(0.2, max(0.001, left / self.settings.speed)))
 
     async def _send(self, messages: Sequence[Message], retain: bool = False) -> None:
-        """In order for each node; waits while there is no room."""
+        """In order for each node; waits while there is no room, or the site is held."""
         for begin in range(0, len(messages), _WITHIN):
             shares: list[list[Message]] = [[] for _ in self._lines]
             for message in messages[begin : begin + _WITHIN]:
                 shares[message[0] % LINES].append(message)
             for line, share in zip(self._lines, shares, strict=True):
                 await line.room()
+                if not retain:
+                    await line.released()
                 line.publish(share, retain)
 
 

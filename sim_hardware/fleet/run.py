@@ -86,7 +86,10 @@ def _why(fleet: Nodes, heard: Heard | None, *, stopped: bool) -> str:
         return "not every node came to the city's end in time: this machine is too slow for so many at this speed"
     if unsent := fleet.counts().waiting:
         where = fleet.settings.broker
-        return f"{unsent} packs did not leave the nodes: is {where.host}:{where.port} reachable?"
+        return (
+            f"{unsent} packs did not leave the nodes: is {where.host}:{where.port} reachable? "
+            "Does a gateway without room hold the site (its retained topic `hold`)?"
+        )
     if not heard:
         return "not all packs arrived in time"
     ledger = heard.ledger

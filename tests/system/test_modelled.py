@@ -101,7 +101,7 @@ class Ear:
         self._client.on_message = self._hear
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.connect("127.0.0.1", broker.port)
-        self._client.subscribe("ganglion/v1/#", 1)
+        self._client.subscribe("ganglion/v1/+/+/+", 1)
         self._client.loop_start()
         assert self._ready.wait(SECONDS)
 
