@@ -25,6 +25,7 @@ from gateway.update.service import Want
 from sim_hardware.city.layout import lay_out
 from sim_hardware.city.scenario import parse, places
 from sim_hardware.fleet.faults import parse as parse_faults
+from sim_hardware.fleet.line import holds
 from tests.firmware.importer import load as firmware
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,8 +135,9 @@ def test_the_protocols_examples_hold() -> None:
     found = decode_packs("riverside", "air-0007", "telemetry", several, now=1_795_430_400)
     assert [each.seq for each in found if isinstance(each, Pack)] == [1234, 1235]
     assert decode_status(birth) == Status(True, "air", 3, "0.1.0", "esp32-devkit", "power_on", clock=True)
-    wanted, reported, command, reply, *time, want = map(json.loads, down)
+    wanted, reported, hold, command, reply, *time, want = map(json.loads, down)
     assert wanted.keys() == reported["taken"].keys() | reported["refused"].keys()
+    assert holds(json.dumps(hold).encode())
     assert (command["id"], command["op"] in OPS, len(command["id"]) <= 32) == (reply["id"], True, True)
     assert all(0 < len(each["id"]) <= 32 for each in time)
     assert msgspec.convert(want, Want).at == 4096
