@@ -7,7 +7,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from gateway.config import Config, Mirror, load
+from gateway.config import Config, Mirror
+from gateway.configfile import ConfigFile
 from gateway.control import token as tokens
 from gateway.control.api import make_routes
 from gateway.detect.runner import Runner
@@ -22,12 +23,11 @@ from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.outlet import IncidentOutlet
 from gateway.steer.service import Steer
+from gateway.systemd import Notifier, Watchdog
 from gateway.update.service import Updates
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS: Final = 1.0
-"""How often the configuration file is looked at."""
 CANCEL_SECONDS: Final = 3.0
 """After which a part is told again to end; longer than any of them takes to end in order."""
 DRAIN_SECONDS: Final = 5.0
@@ -40,13 +40,24 @@ async def serve(path: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    config = load(path)
+    file = ConfigFile(path)
+    config = file.load()
+    notifier = Notifier()
+
+    async def until() -> Config | None:
+        changed = await file.next(config, stop)
+        if changed is None:
+            notifier.tell("STOPPING=1")
+        else:
+            notifier.reloading()
+        return changed
+
     journal = await JournalAccess.open(Path(config.data_dir), config.journal.max_bytes)
     try:
         metrics = Metrics()
         token = tokens.issue(Path(config.data_dir))
         gateway = await Gateway.build(config, journal, metrics, token)
-        while (changed := await gateway.run(next_config(path, config, stop))) is not None:
+        while (changed := await gateway.run(until())) is not None:
             try:
                 gateway = await Gateway.build(changed, journal, metrics, token)
             except ConfigError as error:
@@ -57,39 +68,6 @@ async def serve(path: Path) -> None:
                 config = changed
     finally:
         await journal.close()
-
-
-async def next_config(path: Path, running: Config, stop: asyncio.Event) -> Config | None:
-    """The next configuration that can be used and differs from the one running; None when `stop` is set first."""
-    seen = _stamp(path)
-    while True:
-        try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                await stop.wait()
-            return None
-        except TimeoutError:
-            stamp = _stamp(path)
-        if stamp in (seen, None):
-            continue
-        seen = stamp
-        try:
-            changed = load(path)
-            if changed.data_dir != running.data_dir:
-                raise ConfigError(f"{path}: data_dir: cannot change while the gateway runs; restart it")
-        except ConfigError as error:
-            log.error("the changed configuration is refused, the one before goes on: %s", error)
-        else:
-            if changed != running:
-                return changed
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file does; None while an editor is between removing and renaming."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 class Part(Protocol):
@@ -126,6 +104,7 @@ class Gateway:
             "journal": lambda: journal_trouble(journal),
             "database": self._database_trouble,
         }
+        self._watchdog = Watchdog(Notifier(), journal, checks)
         self._http = HttpServer(config.http, make_app(journal, metrics, checks, make_routes(journal, token)))
 
     @classmethod
@@ -165,6 +144,7 @@ class Gateway:
             self._steer,
             self._updates,
             self._http,
+            self._watchdog,
         )
         watching = asyncio.create_task(until)
         tasks = [watching, *(asyncio.create_task(part.run(), name=type(part).__name__) for part in parts)]

@@ -1,0 +1,57 @@
+"""The configuration file of a running gateway: read, and watched for changes."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Final
+
+from gateway.config import Config, load
+from gateway.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+"""How often the file is looked at."""
+
+
+class ConfigFile:
+    """Lives as long as the process: what has been read is remembered over reloads, so that a change made during one is
+    found after it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._read: tuple[int, int, int] | None = None
+
+    def load(self) -> Config:
+        """Raises ConfigError when it cannot be used."""
+        # First the stamp: a change while it is being read is one that has not been seen.
+        self._read = self._stamp()
+        return load(self.path)
+
+    async def next(self, running: Config, stop: asyncio.Event) -> Config | None:
+        """The next configuration that can be used and differs from `running`; None when `stop` is set first."""
+        while not stop.is_set():
+            if self._stamp() not in (self._read, None):
+                try:
+                    changed = self.load()
+                    if changed.data_dir != running.data_dir:
+                        raise ConfigError(f"{self.path}: data_dir: cannot change while the gateway runs; restart it")
+                except ConfigError as error:
+                    log.error("the changed configuration is refused, the one before goes on: %s", error)
+                else:
+                    if changed != running:
+                        return changed
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+        return None
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        """What changes when the file does; None while an editor is between removing and renaming."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
