@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh Debian 12: `make demo` runs the system, `make test` passes the tests.
 # `make demo ARGS="--duration 60 --report r.json"` hands options on.
+# `make deb` builds the Debian package of the gateway and its tools.
 # `make bench` prints figures of this machine, `make bench ARGS=firmware` those of one part; `make soak` hurts a city.
 
 ARGS ?=
@@ -7,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := mosquitto influxdb influxdb-client victoria-metrics
 
-.PHONY: demo test lint bench soak packages clean
+.PHONY: demo test lint bench soak deb packages clean
 
 demo: .venv/ready packages
 	@$(BIN)/ganglion demo $(ARGS)
@@ -27,6 +28,10 @@ soak: .venv/ready packages
 	@$(BIN)/python -m tests.bench.soak $(ARGS)
 	@$(BIN)/python -m tests.bench.update_soak
 	@$(BIN)/pytest -q -m soak
+
+# The Debian package, in dist/.
+deb: .venv/ready
+	@gateway/setup/deb/build
 
 # What is installed is looked for first, so that all of this works offline from the second time on.
 .venv/ready: pyproject.toml constraints.txt
