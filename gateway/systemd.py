@@ -83,7 +83,7 @@ class Watchdog:
             except TimeoutError:
                 self._notifier.tell(await self._status("its disk does not answer"))
                 continue
-            self._notifier.tell(*signs, await self._status(trouble))
+            self._notifier.tell(*signs, await self._status(trouble or self._journal.full))
             signs = ("WATCHDOG=1",)
             await asyncio.sleep(self._notifier.beat_seconds)
 

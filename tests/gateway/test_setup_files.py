@@ -35,14 +35,15 @@ def test_the_configuration_can_be_used_as_it_is(tmp_path: Path) -> None:
     path.write_text(text)
     config = load(path)
     assert config == Config(sites=("riverside",), data_dir="/var/lib/ganglion")
-    said = tomllib.loads(re.sub(r"^#(\w+ = )", r"\1", text, flags=re.MULTILINE))
+    said = tomllib.loads(re.sub(r"^#(\w+ = |\[\[)", r"\1", text, flags=re.MULTILINE))
+    assert said.pop("mirror") == [{"name": "archive", "url": "https://archive.example:8086"}]
     tables = {"mqtt": Mqtt(), "influx": Influx(), "journal": JournalSettings(), "http": Http()}
     assert said == {
         "sites": ["riverside"],
         "data_dir": "/var/lib/ganglion",
         **{name: msgspec.to_builtins(table) for name, table in tables.items()},
     }
-    assert {*said, "notify"} == {field.name for field in msgspec.structs.fields(Config)}
+    assert {*said, "mirror", "notify"} == {field.name for field in msgspec.structs.fields(Config)}
 
 
 def test_the_service_is_shut_in(tmp_path: Path) -> None:
