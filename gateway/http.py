@@ -84,6 +84,7 @@ class Metrics(Collector):
             ("nodes", "Nodes heard of", figures.nodes),
             ("nodes_online", "Nodes whose last word was a birth", figures.nodes_online),
             ("nodes_safe_mode", "Nodes whose newest birth told of safe mode", figures.nodes_safe),
+            ("nodes_silent", "Nodes online that say nothing", figures.nodes_silent),
             ("nodes_without_time", "Nodes online that do not know the time", figures.nodes_without_time),
         ):
             yield GaugeMetricFamily(f"ganglion_{name}", meaning, value=level)

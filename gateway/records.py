@@ -222,5 +222,7 @@ class Figures(Struct, frozen=True):
     """Nodes in safe mode."""
     nodes_without_time: int = 0
     """Nodes online that do not know the time."""
+    nodes_silent: int = 0
+    """Nodes online that have said nothing for longer than their kind ever does."""
     mirrors: dict[str, Mirrored] = {}
     """By name."""

@@ -1,5 +1,7 @@
 """`ganglion nodes`, `incidents`, `ledger`: what the journal knows, with or without a gateway."""
 
+import difflib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,9 @@ import typer
 
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, show_json, show_table
 from gateway.config import load
+from gateway.errors import ConfigError
 from gateway.journal.store import Journal
+from gateway.liveness import silent
 from gateway.records import NodeView
 
 
@@ -26,37 +30,78 @@ def open_journal(config: Path) -> Iterator[Journal]:
 
 
 def nodes(
+    node: Annotated[str, typer.Argument(help="Only this one, with every gap; also as SITE/NODE.", metavar="NODE")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     site: Annotated[str, typer.Option(help="Only this site.")] = "",
     json: JsonOption = False,
 ) -> None:
     """Every node heard of: is it there, how far is it, what is missing.
 
-    Example: ganglion nodes --site riverside
+    Examples: ganglion nodes --site riverside
+
+    ganglion nodes air-0007
     """
+    given, _, name = node.rpartition("/")
+    site = given or site
     with open_journal(config) as journal:
-        views = [view for view in journal.nodes() if site in ("", view.site)]
+        views = [view for view in journal.nodes() if site in ("", view.site) and name in ("", view.node)]
+        gaps = [(view, gap) for view in views for gap in journal.gaps(view.site, view.node)] if name else []
+    if name and not views:
+        near = difflib.get_close_matches(name, _names(config), n=1, cutoff=0.0)
+        raise ConfigError(f"no node {node} was heard of{f'; the nearest is {near[0]}' if near else ''}")
+    now = time.time()
     if json:
-        show_json(views)
+        missing = {(view.site, view.node): [each for of, each in gaps if of is view] for view in views}
+        show_json(
+            [
+                msgspec.structs.asdict(view)
+                | {"silent": silent(view, now) is not None}
+                | ({"missing": missing[view.site, view.node]} if name else {})
+                for view in views
+            ]
+        )
         return
     online = {True: "yes", False: "no", None: "?"}
     counts = ["boot", "seq", "packs", "gaps"]
     show_table(
         ["node", "kind", "online", "trouble", *counts, "last pack", "last heard", "firmware", "board"],
         [
-            [f"{view.site}/{view.node}", view.kind or "?", online[view.online], _trouble(view)]
+            [f"{view.site}/{view.node}", view.kind or "?", online[view.online], _trouble(view, now)]
             + [str(number) if number >= 0 else "-" for number in (view.boot, view.seq, view.packs, view.gaps)]
             + [moment(view.time), moment(view.received), view.firmware, view.board]
             for view in views
         ],
         "no node was heard yet",
     )
+    if name:
+        show_table(
+            ["boot", "first missing", "last missing", "packs"],
+            [[str(number) for number in (gap.boot, gap.first, gap.last, gap.last - gap.first + 1)] for _, gap in gaps],
+            "no pack is missing",
+        )
 
 
-def _trouble(view: NodeView) -> str:
+def _names(config: Path) -> list[str]:
+    with open_journal(config) as journal:
+        return [view.node for view in journal.nodes()]
+
+
+def _trouble(view: NodeView, now: float) -> str:
     """What a person should look at, in one cell."""
-    safe = f"SAFE MODE: {view.safe}" if view.safe else ""
-    return ", ".join(filter(None, [safe, "NO TIME" if view.clock is False else ""])) or "-"
+    hours = silent(view, now)
+    return (
+        ", ".join(
+            filter(
+                None,
+                [
+                    f"SAFE MODE: {view.safe}" if view.safe else "",
+                    "NO TIME" if view.clock is False else "",
+                    f"SILENT for {hours / 3600:.0f} h" if hours is not None else "",
+                ],
+            )
+        )
+        or "-"
+    )
 
 
 def incidents(

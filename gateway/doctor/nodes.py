@@ -9,10 +9,9 @@ import msgspec
 
 from gateway.doctor.context import Context
 from gateway.doctor.finding import Said, ok, some, span, warning
+from gateway.liveness import silent
 from gateway.records import NodeView, Status
 
-SILENT_SECONDS: Final = {"traffic": 7800.0, "air": 7800.0, "water": 180_000.0}
-"""Twice the longest window and ten minutes; of a water meter, which may sleep a day between reports, twice that."""
 MANY_GAPS: Final = (10, 0.01)
 """Gaps of a node are many from this number and this part of its packs on."""
 
@@ -24,14 +23,9 @@ def nodes(context: Context) -> Iterator[Said]:
         yield warning("no node was heard of yet", "check broker, site and name in the config.json of a node")
         return
     now = context.clock() if context.holder is not None else max(view.received for view in views)
-    silent = [
-        view
-        for view in views
-        if view.online and now - view.received > SILENT_SECONDS.get(view.kind, max(SILENT_SECONDS.values()))
-    ]
     rows = (
         (
-            [_name(view, span(now - view.received)) for view in silent],
+            [_name(view, span(time)) for view in views if (time := silent(view, now)) is not None],
             "say nothing although online",
             "look at sensor and clock of the node: `ganglion command NODE logs`",
         ),

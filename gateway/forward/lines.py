@@ -41,8 +41,8 @@ def pack_lines(pack: Pack) -> list[bytes]:
     A pack without readings has none.
     """
     if not pack.times:
-        form, picked = _form(pack.shape, pack.site, pack.node)
-        return (form % picked((*pack.values, pack.time))).encode().splitlines()
+        form, picked = _form(pack.shape)
+        return (form % picked((*pack.values, pack.time, _owner(pack.site, pack.node)))).encode().splitlines()
     points: dict[tuple[int, str], list[str]] = {}
     for time, (channel, quantity), value in zip(pack.times, pack.shape.places, pack.values, strict=True):
         points.setdefault((time, channel), []).append(f"{_field(quantity)}={value!r}")
@@ -77,22 +77,27 @@ def _series(measurement: str, tags: Mapping[str, str]) -> str:
     return head
 
 
-@lru_cache(65_536)
-def _form(shape: Shape, site: str, node: str) -> tuple[str, Callable[[tuple[float, ...]], tuple[float, ...]]]:
-    """The lines of a pack whose values are all of its time, with a gap for each, and what fills the gaps in turn.
-
-    Picked from the values and, behind them, the time. The same for every pack of a node, so it is made once.
+@lru_cache(1024)
+def _form(shape: Shape) -> tuple[str, Callable[[tuple[float | str, ...]], tuple[float | str, ...]]]:
+    """The lines of a pack whose values are all of its time, with gaps, and what fills the gaps in turn: picked from
+    the values and, behind them, time and owner. The same for every pack of a shape, so it is made once.
     """
     lines: dict[str, list[int]] = {}
     for at, (channel, _) in enumerate(shape.places):
         lines.setdefault(channel, []).append(at)
     text = "\n".join(
-        f"{_percent(_series(shape.measurement, _tags(site, node, channel)))} "
+        f"{_percent(_series(shape.measurement, {'channel': channel}))}%s "
         f"{','.join([f'{_percent(_field(shape.places[at][1]))}=%r' for at in places])} %d"
         for channel, places in lines.items()
     )
-    gaps = [at for places in lines.values() for at in (*places, -1)]
+    gaps = [at for places in lines.values() for at in (-1, *places, -2)]
     return text, itemgetter(*gaps) if gaps else lambda values: ()
+
+
+@lru_cache(16_384)
+def _owner(site: str, node: str) -> str:
+    """The tags that come after the channel's."""
+    return _series("", {"node": node, "site": site})
 
 
 def _tags(site: str, node: str, channel: str) -> dict[str, str]:

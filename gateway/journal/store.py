@@ -21,6 +21,7 @@ from gateway.journal import cases, letters, schema
 from gateway.journal.batches import Word
 from gateway.journal.registry import Registry
 from gateway.journal.spool import Held, Span, Spoilt, Spool
+from gateway.liveness import silent
 from gateway.records import Committed, DeadLetter, Figures, Gap, Incident, Ledger, Mirrored, NodeView, Pack
 
 log = logging.getLogger(__name__)
@@ -342,8 +343,9 @@ class Journal:
             self._outlets.values()
         ) == {self._count["changes"]}
 
-    def figures(self) -> Figures:
-        """Everything `/metrics` shows, cheap enough to be asked every second."""
+    def figures(self, now: float | None = None) -> Figures:
+        """Everything `/metrics` shows, cheap enough to be asked every second. `now` in Unix seconds: the machine's."""
+        now = time.time() if now is None else now
         nodes = self._registry
         return Figures(
             ledger=self.ledger(),
@@ -354,6 +356,7 @@ class Journal:
             nodes_online=nodes.count(lambda node: node.online is True),
             nodes_safe=nodes.count(lambda node: node.safe != ""),
             nodes_without_time=nodes.count(lambda node: node.online is True and node.clock is False),
+            nodes_silent=sum(silent(view, now) is not None for view in nodes.views()),
             incidents_open=dict(Counter(incident.kind for incident in self.incidents(open_only=True))),
             mirrors={
                 name: Mirrored(self._count["last"] - each.place, each.refused, each.skipped)
