@@ -93,6 +93,11 @@ class Server:
     def log(self) -> Path:
         return self.folder / f"{self.program}.log"
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs; 0 when none does."""
+        return self._process.pid if self._process is not None else 0
+
     def start(self, look: Callable[[], None] = lambda: None) -> Self:
         """Start and wait until it answers. The port stays the same over `stop` and `kill`.
 
