@@ -27,6 +27,7 @@ bench: .venv/ready packages
 soak: .venv/ready packages
 	@$(BIN)/python -m tests.bench.soak $(ARGS)
 	@$(BIN)/python -m tests.bench.update_soak
+	@$(BIN)/python -m tests.bench.fuzz
 	@$(BIN)/pytest -q -m soak
 
 # The Debian package, in dist/.

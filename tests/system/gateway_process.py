@@ -132,7 +132,8 @@ class GatewayProcess:
         )
 
     def cli_json(self, *arguments: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.cli(*arguments, "--json").stdout.splitlines()]
+        # Not `splitlines`: it takes what may stand within a JSON string, such as U+2028, for the end of a line.
+        return [json.loads(line) for line in self.cli(*arguments, "--json").stdout.split("\n") if line]
 
 
 class Publisher:
