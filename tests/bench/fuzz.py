@@ -34,7 +34,7 @@ from tests.gateway.databases import select
 from tests.system.gateway_process import GatewayProcess
 
 MESSAGES, THROUGH, SEED = 1_000_000, 50_000, 1
-GROWTH_MIB = 24.0
+GROWTH_MIB = 8.0
 """By which the decoder's memory may be more at the end than after a tenth. Its own caches are full by then; that of the
 lines' forms, which is bounded too, still fills with new channels. 28 bytes kept of each message are noticed."""
 GATEWAY_GROWTH_MIB = 48.0
