@@ -62,19 +62,22 @@ class Forwarder:
         span = await self._journal.call(Journal.read, self._consumer, self._batch_lines)
         if not span.more:
             return False
-        # Batches are cut by lines, of which a pack has one or more.
+        more = len(span.packs) == self._batch_lines
         place = span.last - len(span.packs)
-        for batch in await asyncio.to_thread(self._cut, span.packs):
+        batches = await asyncio.to_thread(self._cut, span.packs)
+        if more and len(batches) > 1:
+            batches.pop()  # it is not full: what comes next goes along
+        for batch in batches:
             refused = await self._write(batch)
             letters = [_dead_letter(pack, words) for pack, words in refused]
             if letters:
                 log.warning("%d packs refused; of %s: %s", len(letters), letters[0].topic, letters[0].detail)
             place += len(batch)
             await self._journal.call(Journal.forwarded, self._consumer, place, len(batch) - len(letters), letters)
-        return len(span.packs) == self._batch_lines
+        return more
 
     def _cut(self, packs: Sequence[Pack]) -> list[list[tuple[list[bytes], Pack]]]:
-        """The packs with their lines, in batches."""
+        """The packs with their lines, in batches: of so many lines, of which a pack has one or more."""
         batches: list[list[tuple[list[bytes], Pack]]] = [[]]
         room = self._batch_lines
         for pack in packs:
