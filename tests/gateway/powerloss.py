@@ -1,4 +1,4 @@
-"""What a disk may hold when the power fails, made from what it was told: `images`; and what must be right then: `check`.
+"""What a disk may hold when the power fails, made from what it was told (`images`), and what must hold then (`check`).
 
 A file's sectors are on disk as they were at its last sync, or as they became at any time since, each sector for itself:
 writes are lost, cut at a sector and out of order. The same holds for its size, and for files made or removed since the
