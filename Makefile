@@ -6,7 +6,7 @@
 ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := mosquitto influxdb influxdb-client victoria-metrics
+PACKAGES := mosquitto influxdb influxdb-client victoria-metrics libfaketime
 
 .PHONY: demo test lint bench soak deb packages clean
 
@@ -28,6 +28,7 @@ soak: .venv/ready packages
 	@$(BIN)/python -m tests.bench.soak $(ARGS)
 	@$(BIN)/python -m tests.bench.update_soak
 	@$(BIN)/python -m tests.bench.fuzz
+	@$(BIN)/python -m tests.bench.gateway_soak
 	@$(BIN)/pytest -q -m soak
 
 # The Debian package, in dist/.

@@ -6,6 +6,7 @@ The seed gives the same order of blows, not the same run: they meet the gateway 
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -232,7 +233,10 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(words, style="red", markup=False)
     if found.faults:
         console.print(f"What there is lies in {folder}", markup=False)
-    return 1 if found.faults else 0
+        return 1
+    if given.data is None:
+        shutil.rmtree(folder)
+    return 0
 
 
 def tell(found: Outcome, **on: str | int | float) -> None:

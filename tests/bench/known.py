@@ -1,6 +1,7 @@
 """Packs whose every value is known beforehand, and the nodes that send them: to count what a gateway made of them."""
 
 import asyncio
+import contextlib
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
@@ -122,6 +123,8 @@ class Load(threading.Thread):
         except Exception as error:  # noqa: BLE001 - told to the one who waits
             self.failed = error
             self.sent.set()
+        finally:
+            self._loop.close()
 
     def begin(self) -> None:
         """Send packs: somebody has subscribed to them, else a broker takes them for nobody."""
@@ -132,9 +135,9 @@ class Load(threading.Thread):
         self._loop.call_soon_threadsafe(self._finish.set)
 
     def end(self) -> None:
-        if self.is_alive():
+        with contextlib.suppress(RuntimeError):  # it has ended by itself, and its loop is closed
             self._loop.call_soon_threadsafe(self._quit.set)
-            self.join(30)
+        self.join(30)
 
     async def _run(self) -> None:
         async with AsyncExitStack() as stack:

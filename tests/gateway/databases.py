@@ -31,3 +31,10 @@ def exported(url: str, name: str) -> list[dict[str, Any]]:
 
 def csv_rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
+
+
+def write(url: str, database: str, lines: list[str]) -> None:
+    """Points as line protocol, with times in Unix seconds."""
+    with urllib3.PoolManager() as pool:
+        answer = pool.request("POST", f"{url}/write?db={database}&precision=s", body="\n".join(lines).encode())
+    assert answer.status == 204, answer.data
