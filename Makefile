@@ -6,7 +6,7 @@
 ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := mosquitto influxdb influxdb-client victoria-metrics libfaketime
+PACKAGES := mosquitto influxdb influxdb-client victoria-metrics
 
 .PHONY: demo test lint bench soak deb packages clean
 

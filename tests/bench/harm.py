@@ -15,8 +15,8 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from sim_hardware.servers import InfluxDB, Mosquitto, ServerError, spawn, wait_until
-from tests.bench.known import library
 from tests.bench.relay import Relay
+from tests.bench.wrong_clock import set_clock
 from tests.system.gateway_process import SECONDS, GatewayProcess
 
 Kind = Literal[
@@ -47,7 +47,9 @@ HARMS: Final[dict[Kind, Harm]] = {
     "link_cut": Harm(30, (0, 0)),
     "reload": Harm(30, (1, 10)),
 }
-JUMPS: Final = ("+3h", "-3h", "+40d", "-400d", "+20y", "-20y")
+_HOUR, _DAY = 3600.0, 86_400.0
+JUMPS: Final = (3 * _HOUR, -3 * _HOUR, 40 * _DAY, -400 * _DAY, 20 * 365 * _DAY, -20 * 365 * _DAY)
+"""Of the wall clock, seconds. The packs are older than the lesser of those back, and newer than the others."""
 LIFE_S: Final = ((0.0, 1.0), (0.5, 3.0))
 """Between two kills: while it starts, and while it works."""
 PEACE_S: Final = (20.0, 60.0)
@@ -61,17 +63,18 @@ class Blow(Struct, frozen=True, order=True):
     number: int
     kind: Kind
     ends: bool
-    detail: str = ""
+    which: int
+    """Of its kind."""
 
 
 def plan(kills: int, seed: int, without: frozenset[Kind]) -> list[Blow]:
     """Every blow of a run in order of time; what lasts has two."""
     dice, at, scale = random.Random(seed), 0.0, min(1.0, kills / 300)
-    moments: list[tuple[float, Kind, bool, str]] = []
+    moments: list[tuple[float, Kind, bool, int]] = []
     for number in range(kills):
         peace = dice.random() < PEACE_SHARE or number == kills // 2
         at += dice.uniform(*PEACE_S) * max(scale, 0.1) if peace else dice.uniform(*dice.choice(LIFE_S))
-        moments.append((at, "kill", False, ""))
+        moments.append((at, "kill", False, number))
     for kind, harm in HARMS.items():
         if kind in without:
             continue
@@ -79,8 +82,7 @@ def plan(kills: int, seed: int, without: frozenset[Kind]) -> list[Blow]:
             least, most = harm.lasts_s
             lasts = dice.uniform(least, least + (most - least) * max(scale, 0.05) * dice.random())
             begin = dice.uniform(0.0, at)
-            detail = JUMPS[(number + seed) % len(JUMPS)] if kind == "clock_jump" else str(number)
-            moments += [(begin, kind, False, detail), (begin + lasts, kind, True, detail)]
+            moments += [(begin, kind, False, number), (begin + lasts, kind, True, number)]
     return [Blow(at, number, *rest) for number, (at, *rest) in enumerate(sorted(moments))]
 
 
@@ -91,7 +93,7 @@ class HarmedGateway(GatewayProcess):
         super().__init__(folder, relay, influx_url, database, **journal)  # type: ignore[arg-type]
         self._plain = self.config.read_text()
         self._clock = folder / "clock"
-        self._clock.write_text("+0\n")
+        set_clock(self._clock, 0.0)
         self._begun = 0
         self.died: list[str] = []
         """The last words of those that ended by themselves."""
@@ -101,12 +103,8 @@ class HarmedGateway(GatewayProcess):
         self.kills = 0
 
     def start(self, *, ready: bool = True) -> "HarmedGateway":
-        faketime = library("faketime/libfaketime.so.1")
-        if faketime is None:
-            raise ServerError("libfaketime is not installed: `apt-get install libfaketime` brings it")
-        clock = [f"LD_PRELOAD={faketime}", f"FAKETIME_TIMESTAMP_FILE={self._clock}", "FAKETIME_NO_CACHE=1"]
-        command = ["env", *clock, "DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_RESET=1", sys.executable]
-        command += ["-m", "gateway.cli.main", "gateway", "--verbose", "--config", str(self.config)]
+        command = [sys.executable, "-m", "tests.bench.wrong_clock", str(self._clock)]
+        command += ["gateway", "--verbose", "--config", str(self.config)]
         log = self.folder / "gateway.log"
         self._begun = log.stat().st_size if log.exists() else 0
         self.process = spawn(command, log, cwd=Path.cwd())
@@ -130,11 +128,9 @@ class HarmedGateway(GatewayProcess):
                 self.died.append(f"ended with {code}: {said[-3000:]}")
             self.start(ready=False)
 
-    def set_clock(self, jump: str) -> None:
-        """All at once: it is read at every look at the clock."""
-        new = self._clock.with_suffix(".new")
-        new.write_text(f"{jump}\n")
-        new.replace(self._clock)
+    def set_clock(self, seconds: float) -> None:
+        """Let its wall clock be wrong by so much, at once."""
+        set_clock(self._clock, seconds)
 
     def reload(self, number: int) -> None:
         """Now a configuration that can be used, now one that cannot."""
@@ -235,13 +231,13 @@ class Harmer:
                 self._gateway.full = True
                 self._disk.fill()
             case "clock_jump":
-                self._gateway.set_clock(blow.detail)
+                self._gateway.set_clock(JUMPS[blow.which % len(JUMPS)])
             case "link_hang":
-                self._relay.hang(new_too=int(blow.detail) % 2 == 1)
+                self._relay.hang(new_too=blow.which % 2 == 1)
             case "link_cut":
                 self._relay.cut()
             case "reload":
-                self._gateway.reload(int(blow.detail))
+                self._gateway.reload(blow.which)
 
     def _end(self, kind: Kind) -> None:
         match kind:
@@ -256,7 +252,7 @@ class Harmer:
                 self._disk.free()
                 self._gateway.full = False
             case "clock_jump":
-                self._gateway.set_clock("+0")
+                self._gateway.set_clock(0.0)
             case "link_hang":
                 self._relay.heal()
             case "reload":

@@ -6,7 +6,6 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -184,8 +183,3 @@ def found(row: dict[str, object]) -> tuple[int, Values]:
     """(time, fields) of a row that a database gave for one of these nodes."""
     fields = {name: value for name, value in row.items() if name not in ("time", "site", "node", "channel")}
     return int(str(row["time"])), {name: float(str(value)) for name, value in fields.items()}
-
-
-def library(name: str) -> Path | None:
-    """A shared library of Debian's, wherever the processor's folder is."""
-    return next(iter(sorted(Path("/usr/lib").glob(f"*/{name}"))), None)
