@@ -7,6 +7,7 @@ The seed gives the same order of blows, not the same run: they meet the gateway 
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -210,7 +211,7 @@ def _comes(condition: Callable[[], bool], gateway: HarmedGateway) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 when all that is promised held, 1 when something did not, 2 when it could not be tried."""
+    """0 when all that is promised held, 1 when something did not, 2 when it could not be tried, 130 at Ctrl-C."""
     options = argparse.ArgumentParser(prog="make soak", description=__doc__.partition("\n")[0])
     options.add_argument("--kills", type=int, default=1000, help="of the gateway; other harm in proportion")
     options.add_argument("--nodes", type=int, default=120)
@@ -225,6 +226,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
             found = soak(folder, given.nodes, given.per_second, given.kills, given.seed, frozenset(given.without), bar)
+    except KeyboardInterrupt:
+        console.print(f"Ended before its time; what there is lies in {folder}", markup=False)
+        return 130
     except (GanglionError, TimeoutError) as error:
         console.print(f"{error}; what there is lies in {folder}", style="red", markup=False)
         return 2
@@ -263,4 +267,5 @@ def tell(found: Outcome, **on: str | int | float) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # all that was started and mounted ends with us
     sys.exit(main())
