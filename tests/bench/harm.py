@@ -41,7 +41,7 @@ HARMS: Final[dict[Kind, Harm]] = {
     "broker_death": Harm(30, (0.1, 20)),
     "database_death": Harm(20, (0.1, 120)),
     "database_hang": Harm(20, (0.5, 120)),
-    "disk_full": Harm(20, (0.5, 40)),
+    "disk_full": Harm(20, (1.5, 40)),
     "clock_jump": Harm(40, (0.5, 30)),
     "link_hang": Harm(25, (0.5, 60)),
     "link_cut": Harm(30, (0, 0)),
@@ -52,6 +52,8 @@ JUMPS: Final = (3 * _HOUR, -3 * _HOUR, 40 * _DAY, -400 * _DAY, 20 * 365 * _DAY, 
 """Of the wall clock, seconds. The packs are older than the lesser of those back, and newer than the others."""
 LIFE_S: Final = ((0.0, 1.0), (0.5, 3.0))
 """Between two kills: while it starts, and while it works."""
+AT_WORK_S: Final = 2.0
+"""After which one that was started is at work."""
 PEACE_S: Final = (20.0, 60.0)
 """And now and then, so that it meets the other harm alive."""
 PEACE_SHARE: Final = 0.02
@@ -71,17 +73,23 @@ def plan(kills: int, seed: int, without: frozenset[Kind]) -> list[Blow]:
     """Every blow of a run in order of time; what lasts has two."""
     dice, at, scale = random.Random(seed), 0.0, min(1.0, kills / 300)
     moments: list[tuple[float, Kind, bool, int]] = []
+    at_work: list[float] = []
     for number in range(kills):
+        before = at
         peace = dice.random() < PEACE_SHARE or number == kills // 2
         at += dice.uniform(*PEACE_S) * max(scale, 0.1) if peace else dice.uniform(*dice.choice(LIFE_S))
         moments.append((at, "kill", False, number))
+        if at - before > AT_WORK_S:
+            at_work.append(at)
+    at_work = at_work or [at]
     for kind, harm in HARMS.items():
         if kind in without:
             continue
         for number in range(max(1, harm.often * kills // 1000)):
             least, most = harm.lasts_s
             lasts = dice.uniform(least, least + (most - least) * max(scale, 0.05) * dice.random())
-            begin = dice.uniform(0.0, at)
+            # Into a batch that waits for room: who acknowledges too early is sure to be caught there.
+            begin = dice.choice(at_work) - lasts / 2 if kind == "disk_full" else dice.uniform(0.0, at)
             moments += [(begin, kind, False, number), (begin + lasts, kind, True, number)]
     return [Blow(at, number, *rest) for number, (at, *rest) in enumerate(sorted(moments))]
 

@@ -119,7 +119,7 @@ async def _pump(pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.Strea
             if pair.gone == len(pair.ends):
                 pair.over.set()
             await pair.over.wait()
-        if not data:
+        if not data or writer.is_closing():
             return
         writer.write(data)
         with contextlib.suppress(OSError):
