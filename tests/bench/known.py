@@ -123,6 +123,7 @@ class Load(threading.Thread):
             self.failed = error
             self.sent.set()
         finally:
+            self._loop.run_until_complete(_wind_up())
             self._loop.close()
 
     def begin(self) -> None:
@@ -177,6 +178,16 @@ class Load(threading.Thread):
             if number % 8 == 0:
                 await asyncio.sleep(0)  # others on this thread
         await line.room(0)
+
+
+async def _wind_up() -> None:
+    """End what still runs on this loop, and let connections that were cut say so to their owners, in turns of theirs."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    for _ in range(4):
+        await asyncio.sleep(0)
 
 
 def found(row: dict[str, object]) -> tuple[int, Values]:

@@ -47,6 +47,7 @@ class Relay:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await server.wait_closed()
 
     def hang(self, new_too: bool) -> None:
         """Nothing passes any more over the connections there are, for ever, and no end hears of it.
@@ -89,6 +90,8 @@ class Relay:
                 await self._relay(_Pair((writer, back)), ((reader, back), (there, writer)))
         finally:
             writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
             self._tasks.discard(task)
 
     async def _relay(self, pair: _Pair, ways: tuple[tuple[asyncio.StreamReader, asyncio.StreamWriter], ...]) -> None:
@@ -103,6 +106,9 @@ class Relay:
             await asyncio.gather(*pumps, return_exceptions=True)
             pair.cut()
             self._pairs.discard(pair)
+            for writer in pair.ends:
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
 
 
 async def _pump(pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
