@@ -181,7 +181,7 @@ class Load(threading.Thread):
 
 
 async def _wind_up() -> None:
-    """End what still runs on this loop, and let connections that were cut say so to their owners, in turns of theirs."""
+    """End what still runs on this loop, and let connections that were cut tell their owners."""
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
         task.cancel()

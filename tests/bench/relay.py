@@ -101,11 +101,11 @@ class Relay:
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            pair.cut()  # first: one who is cancelled while he waits here comes no further
+            self._pairs.discard(pair)
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            pair.cut()
-            self._pairs.discard(pair)
             for writer in pair.ends:
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
