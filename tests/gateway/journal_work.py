@@ -15,8 +15,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from gateway.decode import decode_packs
-from gateway.journal.store import Journal
+from gateway.ingest.decode import decode_packs
+from gateway.journal.store import DATABASE, DETECT, Journal
 from gateway.records import DeadLetter, Incident, Ledger, Pack, Status
 from tests.gateway.disk_log import Call, DiskLog
 
@@ -50,26 +50,26 @@ class Work:
         """How many of these packs were new."""
         return len(self._journal.commit(arrivals, float(BEGIN), statuses).packs)
 
-    def waiting(self, consumer: Any) -> tuple[int, list[Pack]]:
+    def waiting(self, consumer: str) -> tuple[int, list[Pack]]:
         """What a consumer has not passed, and the place of the last of it."""
         found = self._journal.read(consumer, 10**6)
-        return (found[-1][0] if found else 0), [pack for _, pack in found]
+        return found.last, found.packs
 
     def forward(self, refused: bool) -> None:
-        place, packs = self.waiting("forward")
+        place, packs = self.waiting(DATABASE)
         if packs:
             letters = [DeadLetter("a/b", b"[%d]" % pack.seq, "influx", "no", float(BEGIN)) for pack in packs[:refused]]
-            self._journal.forwarded(place, len(packs) - len(letters), letters)
+            self._journal.forwarded(DATABASE, place, len(packs) - len(letters), letters)
 
     def detect(self, state: bytes, changed: Sequence[Incident]) -> None:
-        place, packs = self.waiting("detect")
+        place, packs = self.waiting(DETECT)
         if packs:
             self._journal.detected(place, state, changed)
 
     def deliver(self) -> None:
-        changes = self._journal.incidents_for("influx", 1000)
+        changes = self._journal.incidents_for(DATABASE, 1000)
         if changes:
-            self._journal.incidents_delivered("influx", changes[-1][0])
+            self._journal.incidents_delivered(DATABASE, changes[-1][0])
 
     def ledger(self) -> Ledger:
         return self._journal.ledger()
@@ -77,7 +77,7 @@ class Work:
     def state(self) -> str:
         """A digest of everything that it can be asked for."""
         journal = self._journal
-        letters, waiting = journal.dead_letters(10**6), [self.waiting(name)[1] for name in ("forward", "detect")]
+        letters, waiting = journal.dead_letters(10**6), [self.waiting(name)[1] for name in (DATABASE, DETECT)]
         parts = (journal.ledger(), journal.nodes(), journal.incidents(), journal.detector_state(), letters, waiting)
         return hashlib.sha256(msgspec.msgpack.encode(parts)).hexdigest()
 
@@ -128,7 +128,7 @@ class Steps:
             work.forward(refused=dice.random() < 0.3)
         elif kind == "detect":
             changed = [self._incident() for _ in range(dice.randrange(3))]
-            work.detect(dice.randbytes(dice.randrange(20_000, 60_000)), changed)
+            work.detect(dice.randbytes(dice.randrange(80_000, 200_000)), changed)
         else:
             work.deliver()
         return work

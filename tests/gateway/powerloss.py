@@ -15,7 +15,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from tests.gateway.disk_log import Call
-from tests.gateway.journal_work import Steps, Work
+from tests.gateway.journal_work import DATABASE, Steps, Work
 
 SECTORS: Final = (512, 4096)
 Fate = Literal["all", "synced", "torn", "any"]
@@ -183,7 +183,7 @@ def check(image: Image, folder: Path, states: Sequence[str], plan: Steps) -> Non
         if told:
             assert work.commit(told[-1]) == 0, f"{image.name}: packs that had been acknowledged are new again"
             assert work.ledger().balanced, f"{image.name}: {work.ledger()}"
-        keys = [(pack.node, pack.boot, pack.seq) for pack in work.waiting("forward")[1]]
+        keys = [(pack.node, pack.boot, pack.seq) for pack in work.waiting(DATABASE)[1]]
         assert len(keys) == len(set(keys)), f"{image.name}: packs are there twice"
     finally:
         work.close()
