@@ -96,6 +96,7 @@ def soak(
         gateway = HarmedGateway(folder / "gateway", relay, influx.url, "harmed", max_bytes=MAX_BYTES)
         load.start()
         stack.callback(load.end)
+        relay.wait_up()
         stack.enter_context(gateway)
         _until_kept(broker)
         load.begin()

@@ -143,7 +143,7 @@ class Load(threading.Thread):
         async with AsyncExitStack() as stack:
             if self._relay is not None:
                 await stack.enter_async_context(self._relay.up())
-            lines = [Line(self._broker, f"known-{kind}", self.acked) for kind in KINDS]
+            lines = [Line(self._broker, f"known-{kind}", SITE, self.acked) for kind in KINDS]
             running = [asyncio.create_task(line.run()) for line in lines]
             feeding = asyncio.gather(*(self._feed(index, line) for index, line in enumerate(lines)))
             quitting = asyncio.create_task(self._quit.wait())

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 
 from sim_hardware.servers import free_port
@@ -33,6 +34,7 @@ class Relay:
         self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._all = False
+        self._is_up = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextlib.asynccontextmanager
@@ -40,6 +42,7 @@ class Relay:
         """Relay until the block ends."""
         self._loop = asyncio.get_running_loop()
         server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._is_up.set()
         try:
             yield self
         finally:
@@ -48,6 +51,11 @@ class Relay:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await server.wait_closed()
+
+    def wait_up(self) -> None:
+        """Raises TimeoutError when it is not up within seconds: whoever runs it has failed."""
+        if not self._is_up.wait(10):
+            raise TimeoutError("the cable between gateway and broker was not there within 10 s")
 
     def hang(self, new_too: bool) -> None:
         """Nothing passes any more over the connections there are, for ever, and no end hears of it.
