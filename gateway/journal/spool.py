@@ -13,8 +13,8 @@ from gateway.journal import batches
 from gateway.journal.batches import Word
 from gateway.records import Pack
 
-TAIL_PACKS: Final = 16_384
-"""Packs kept decoded in memory for consumers that keep up; the others read them from the disk."""
+TAIL_PACKS: Final = 32_768
+"""Packs kept decoded in memory for consumers that keep up, some 15 MiB; the others read them from the disk."""
 
 
 class Span(NamedTuple):

@@ -356,7 +356,7 @@ class Journal:
             nodes_online=nodes.count(lambda node: node.online is True),
             nodes_safe=nodes.count(lambda node: node.safe != ""),
             nodes_without_time=nodes.count(lambda node: node.online is True and node.clock is False),
-            nodes_silent=sum(silent(view, now) is not None for view in nodes.views()),
+            nodes_silent=nodes.count(lambda node: silent(node, now) is not None),
             incidents_open=dict(Counter(incident.kind for incident in self.incidents(open_only=True))),
             mirrors={
                 name: Mirrored(self._count["last"] - each.place, each.refused, each.skipped)
