@@ -98,8 +98,8 @@ def test_the_soaks_figures_are_told(told: dict[str, str]) -> None:
 def test_a_name_that_there_is_not_is_refused() -> None:
     """With those that there are."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "gateway"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.bench", "gatweay"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert "'gateway'" in done.stderr
+    assert "'gatweay'" in done.stderr
     assert "firmware" in done.stderr

@@ -36,6 +36,7 @@ CURES: Final = {
     "sequence": "mend the sender: each pack needs `boot` and `seq`",
     "status": "bring node and gateway to versions that know the same protocol: `ganglion update`",
     "damaged": "look at the disk below data_dir and at its cable or card: it has spoilt what was on it",
+    "line": "mend the file and import it again: the detail says what is wrong with the line",
     "influx": "mend the database: type of the field, or retention; the detail says which",
 }
 """What to do about each reason for which a message is refused."""

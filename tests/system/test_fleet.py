@@ -148,7 +148,7 @@ async def test_what_has_not_arrived_is_told_with_its_reason(
     """A broker that is away, a machine that is too slow, a gateway that does not come along, are told apart."""
     monkeypatch.setattr(fleet_run, "_DRAIN_S", 5.0)
     report, trouble, _ = await one_run(tmp_path / "away", NOBODY)
-    assert str(trouble) == f"{report.packs_unsent} packs did not leave the nodes: is 127.0.0.1:{NOBODY} reachable?"
+    assert f"{report.packs_unsent} packs did not leave the nodes: is 127.0.0.1:{NOBODY} reachable?" in str(trouble)
     deaf = Heard(Ledger(7, 4, 3, 0, 0, 0), (), False)
     report, trouble, _ = await one_run(tmp_path / "deaf", broker.port, lambda _curves: deaf)
     assert "the gateway has received 7, of which 3 wait for the database" in str(trouble)
