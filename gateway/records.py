@@ -112,7 +112,7 @@ class Incident(Struct, frozen=True):
 
     id: str
     kind: str
-    """`burst`, `jam`, `air_episode`, `stuck`."""
+    """`burst`, `jam`, `air_episode`, `stuck`; `journal` of the gateway itself."""
     site: str
     node: str
     """Empty when it concerns the whole site."""

@@ -20,6 +20,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gateway import hold
 from gateway.errors import GanglionError
 from gateway.journal.store import Journal
 from gateway.records import Ledger
@@ -170,7 +171,8 @@ def incidents(gateway: GatewayProcess) -> set[Event]:
     """Of its journal."""
     journal = gateway.journal()
     try:
-        return {(each.id, each.opened, each.closed) for each in journal.incidents()}
+        # Without the gateway's own, which tell of the harm itself.
+        return {(each.id, each.opened, each.closed) for each in journal.incidents() if each.kind != hold.KIND}
     finally:
         journal.close()
 
