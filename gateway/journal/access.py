@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +31,13 @@ WAKES: Final[dict[Callable[..., Any], tuple[News, ...]]] = {
     Journal.checkpoint: ("space",),
 }
 
-CHECKPOINT_SECONDS: Final = 5.0
+CHECKPOINT_SECONDS: Final = 15.0
 """What the gateway knows of its nodes is saved as often; a start hears again what came after it."""
+BACKFILL_SECONDS: Final = 0.5
+"""How often SQLite's log is brought into the database, which takes longer than a commit may."""
+MOST_PAGES: Final = 4096
+"""Of the log, 16 MiB: then it begins anew."""
+
 FULL_RETRY_SECONDS: Final = 1.0
 """A disk is freed by somebody else, who tells nobody: look again."""
 
@@ -58,6 +64,7 @@ class JournalAccess:
     def __init__(self, journal: Journal, executor: ThreadPoolExecutor) -> None:
         self._journal = journal
         self._executor = executor
+        self._beside = ThreadPoolExecutor(1, "journal-log")
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()  # one whose task has ended is gone
         self._space = asyncio.Event()
         self.full: str | None = None
@@ -125,12 +132,24 @@ class JournalAccess:
         return listener
 
     async def run(self) -> None:
-        """Save what is known of the nodes now and then, until cancelled."""
-        while True:
-            await asyncio.sleep(CHECKPOINT_SECONDS)
-            await self.call(Journal.checkpoint)
+        """Until cancelled: save what is known of nodes now and then, and keep SQLite's log short beside the work."""
+        loop = asyncio.get_running_loop()
+        saved = time.monotonic()
+        await self.call(Journal.leave_log, True)
+        try:
+            while True:
+                await asyncio.sleep(BACKFILL_SECONDS)
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    await self.call(Journal.checkpoint)
+                    saved = time.monotonic()
+                pages = await loop.run_in_executor(self._beside, self._journal.backfill)
+                if pages > MOST_PAGES:
+                    await self.call(Journal.rewind)
+        finally:
+            await self.call(Journal.leave_log, False)
 
     async def close(self) -> None:
         """Let the call under way finish, then close the database."""
         await asyncio.get_running_loop().run_in_executor(self._executor, self._journal.close)
         self._executor.shutdown()
+        self._beside.shutdown()

@@ -47,6 +47,13 @@ def connect(folder: Path) -> tuple[sqlite3.Connection, int]:
     return connection, lock
 
 
+def connect_beside(folder: Path) -> sqlite3.Connection:
+    """A second connection of the process that has the lock. It keeps what it syncs as the first does."""
+    connection = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
 def connect_read_only(folder: Path) -> sqlite3.Connection:
     """Open for looking only, beside a running gateway or without one. Raises ConfigError when there is no journal."""
     path = folder / FILE_NAME

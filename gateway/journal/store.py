@@ -32,7 +32,7 @@ DETECT: Final = "detect"
 MQTT: Final = "mqtt"
 """The other outlet of incidents."""
 
-CHECKPOINT_PACKS: Final = 50_000
+CHECKPOINT_PACKS: Final = 200_000
 """Packs after which the registry is saved without being asked: as many are heard again after a crash, at most."""
 
 COUNTERS: Final = (
@@ -51,7 +51,8 @@ class _Consumer(Struct):
 class Journal:
     """See `open`. Places are those of `gateway.journal.spool`."""
 
-    def __init__(self, db: sqlite3.Connection, lock: int | None, max_bytes: int) -> None:
+    def __init__(self, folder: Path, db: sqlite3.Connection, lock: int | None, max_bytes: int) -> None:
+        self._folder = folder
         self._db = db
         self._lock = lock
         self.max_bytes = max_bytes
@@ -64,8 +65,8 @@ class Journal:
         `max_bytes` bounds the accepted packs on disk; the last batch may go over it. Raises ConfigError.
         """
         if read_only:
-            return cls(schema.connect_read_only(folder), None, max_bytes)
-        return cls(*schema.connect(folder), max_bytes)
+            return cls(folder, schema.connect_read_only(folder), None, max_bytes)
+        return cls(folder, *schema.connect(folder), max_bytes)
 
     def bound(self, max_bytes: int) -> None:
         """Set a new bound; what is there stays."""
@@ -301,6 +302,21 @@ class Journal:
         self._registry.saved()
         self._count["registry"] = self._count["batch"]
         self._unsaved = 0
+
+    def leave_log(self, leave: bool) -> None:
+        """Whether SQLite leaves its log to `backfill` and `rewind`, instead of emptying it in a commit now and then."""
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {0 if leave else 1000}")
+
+    def backfill(self) -> int:
+        """Bring SQLite's log into the database. The one method for another thread: it has a connection of its own, and
+        hinders nobody. Returns the pages in the log."""
+        with contextlib.closing(schema.connect_beside(self._folder)) as db:
+            (_, pages, _) = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return int(pages)
+
+    def rewind(self) -> None:
+        """Do the same for the little that has come meanwhile: SQLite's log then begins anew with the next commit."""
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def guide(self, changed: Sequence[tuple[str, str, bool]]) -> None:
         """Remember (site, node, whether the gateway keeps its clock right)."""
