@@ -26,7 +26,7 @@ BEGIN: Final = 1_795_430_400
 MAX_BYTES: Final = 2**24
 SEED: Final = 5
 REOPENED: Final = 110
-"""Steps from one orderly start of the gateway to the next; between them the write-ahead log comes full by itself."""
+"""Steps from one orderly start to the next; before the first of them the write-ahead log comes full by itself."""
 
 
 class Recording(Struct, frozen=True):
@@ -70,6 +70,18 @@ class Work:
         changes = self._journal.incidents_for(DATABASE, 1000)
         if changes:
             self._journal.incidents_delivered(DATABASE, changes[-1][0])
+
+    def save(self) -> None:
+        self._journal.checkpoint()
+
+    def leave_log(self) -> None:
+        """From here on as in a gateway: its log is brought in beside the work."""
+        self._journal.leave_log(True)
+
+    def empty_log(self, *, whole: bool) -> None:
+        self._journal.backfill()
+        if whole:
+            self._journal.rewind()
 
     def ledger(self) -> Ledger:
         return self._journal.ledger()
@@ -119,8 +131,11 @@ class Steps:
         dice = self._dice
         if step and step % REOPENED == 0:  # the orderly end of a gateway, and its next start
             work.close()
-            return Work(work.folder)
-        kind = dice.choices(("commit", "forward", "detect", "deliver"), (5, 2, 2, 1))[0]
+            work = Work(work.folder)
+            work.leave_log()
+            return work
+        kinds = ("commit", "forward", "detect", "deliver", "save", "empty_log")
+        kind = dice.choices(kinds, (50, 20, 20, 10, 5, 10))[0]
         if kind == "commit":
             statuses = [(SITE, node, Status(online=True, kind="air", boot=1)) for node in NODES[: dice.randrange(3)]]
             work.commit([*self._batch(step), *self._letters()], statuses)
@@ -129,6 +144,10 @@ class Steps:
         elif kind == "detect":
             changed = [self._incident() for _ in range(dice.randrange(3))]
             work.detect(dice.randbytes(dice.randrange(80_000, 200_000)), changed)
+        elif kind == "empty_log":
+            work.empty_log(whole=dice.random() < 0.5)
+        elif kind == "save":
+            work.save()
         else:
             work.deliver()
         return work
