@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,10 +30,10 @@ WAKES: Final[dict[Callable[..., Any], tuple[News, ...]]] = {
     Journal.checkpoint: ("space",),
 }
 
-CHECKPOINT_SECONDS: Final = 15.0
-"""What the gateway knows of its nodes is saved as often; a start hears again what came after it."""
-BACKFILL_SECONDS: Final = 0.5
-"""How often SQLite's log is brought into the database, which takes longer than a commit may."""
+NODES: Final = 256
+"""Nodes of which it is saved at once what is known: a commit may have to wait for that."""
+CARE_SECONDS: Final = 0.5
+"""How often some nodes are saved, and SQLite's log is brought into the database, for which no commit has the time."""
 MOST_PAGES: Final = 4096
 """Of the log, 16 MiB: then it begins anew."""
 
@@ -132,16 +131,13 @@ class JournalAccess:
         return listener
 
     async def run(self) -> None:
-        """Until cancelled: save what is known of nodes now and then, and keep SQLite's log short beside the work."""
+        """Until cancelled: save what is known of nodes in turn, and keep SQLite's log short beside the work."""
         loop = asyncio.get_running_loop()
-        saved = time.monotonic()
         await self.call(Journal.leave_log, True)
         try:
             while True:
-                await asyncio.sleep(BACKFILL_SECONDS)
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    await self.call(Journal.checkpoint)
-                    saved = time.monotonic()
+                await asyncio.sleep(CARE_SECONDS)
+                await self.call(Journal.checkpoint, NODES)
                 pages = await loop.run_in_executor(self._beside, self._journal.backfill)
                 if pages > MOST_PAGES:
                     await self.call(Journal.rewind)

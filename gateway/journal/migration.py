@@ -65,7 +65,8 @@ def _packs_to_batches(db: sqlite3.Connection) -> None:
             name TEXT PRIMARY KEY, place INTEGER NOT NULL,
             refused INTEGER NOT NULL DEFAULT 0, skipped INTEGER NOT NULL DEFAULT 0
         ) WITHOUT ROWID;
-        CREATE TABLE outlets (name TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID
+        CREATE TABLE outlets (name TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID;
+        ALTER TABLE nodes ADD COLUMN batch INTEGER NOT NULL DEFAULT 0
         """,
     )
     decode = msgspec.json.Decoder(_PackOfV1).decode
@@ -87,6 +88,7 @@ def _packs_to_batches(db: sqlite3.Connection) -> None:
     (letters,) = db.execute("SELECT count(*) FROM dead_letters").fetchone()
     (size, kept) = db.execute("SELECT total(length(body)), count(*) FROM batches").fetchone()
     (newest,) = db.execute("SELECT coalesce(max(number), 0) FROM batches").fetchone()
+    db.execute("UPDATE nodes SET batch = ?", (newest,))
     db.executemany(
         "INSERT OR REPLACE INTO counters VALUES (?, ?)",
         [

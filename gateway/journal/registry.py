@@ -1,10 +1,11 @@
 """What the journal knows of each node: who it is, and which of its packs were heard.
 
-All of it is in memory. The disk has it as of some batch; what came after is heard again when the journal is opened.
+All of it is in memory. The disk has each node as of some batch; what came after is heard again when it is opened.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,9 @@ from gateway.quantities import KINDS
 from gateway.records import Gap, NodeView, Pack, Status
 
 log = logging.getLogger(__name__)
+
+Node = tuple[str, str]
+"""(site, node)"""
 
 MAX_BOOTS = 16
 """Boots of a node whose sequence numbers are kept; packs of older boots are taken as new, as below `MAX_RANGES`."""
@@ -113,46 +117,72 @@ _decode = msgspec.json.Decoder(NodeRecord).decode
 
 
 class Registry:
-    """All nodes, and which of them the disk does not have as they are."""
+    """All nodes, and which of them the disk does not have as they are.
 
-    def __init__(self, rows: Iterable[bytes]) -> None:
-        """From the records that `changed` gave."""
-        records = map(_decode, rows)
-        self._records = {(record.site, record.node): record for record in records}
-        self._changed: set[tuple[str, str]] = set()
+    The disk has each node as of some batch, and no two need be of the same: they are saved a few at a time.
+    """
+
+    def __init__(self, rows: Iterable[tuple[int, bytes]] = ()) -> None:
+        """From (batch, record) of each node, as `save` gave them."""
+        self._records: dict[Node, NodeRecord] = {}
+        self._known: dict[Node, int] = {}
+        self._changed: dict[Node, int] = {}
+        """The first batch that the disk lacks of a node, longest ago first."""
+        for batch, row in rows:
+            record = _decode(row)
+            self._records[record.site, record.node] = record
+            self._known[record.site, record.node] = batch
         self.gaps = sum(record.gaps for record in self._records.values())
 
-    def take(self, packs: Iterable[Pack], words: Iterable[Word], received: float) -> list[Pack]:
-        """Hear births and wills, then packs; those that were not heard before, in order."""
+    def recall(self, batch: int, packs: Iterable[Pack], words: Iterable[Word], received: float) -> None:
+        """Hear a batch again, after a start: of each node only what it has not had."""
+        known = self._known
+        self.take(
+            batch,
+            [each for each in packs if each.boot >= 0 and known.get((each.site, each.node), 0) < batch],
+            [each for each in words if known.get((each[0], each[1]), 0) < batch],
+            received,
+        )
+
+    def take(self, batch: int, packs: Iterable[Pack], words: Iterable[Word], received: float) -> list[Pack]:
+        """Hear births and wills, then packs; those that were not heard before, in order. They make that batch."""
         for site, node, status in words:
-            self._touch(site, node).note(status, received)
+            self._touch(site, node, batch).note(status, received)
         fresh: list[Pack] = []
         for pack in packs:
-            change = self._touch(pack.site, pack.node).hear(pack, received)
+            change = self._touch(pack.site, pack.node, batch).hear(pack, received)
             if change is not None:
                 self.gaps += change
                 fresh.append(pack)
         return fresh
 
-    def guide(self, site: str, node: str, guided: bool) -> None:
-        self._touch(site, node).guided = guided
+    def guide(self, site: str, node: str, guided: bool, batch: int) -> None:
+        self._touch(site, node, batch).guided = guided
 
-    def _touch(self, site: str, node: str) -> NodeRecord:
+    def _touch(self, site: str, node: str, batch: int) -> NodeRecord:
         key = (site, node)
         record = self._records.get(key)
         if record is None:
             record = self._records[key] = NodeRecord(site, node)
-        self._changed.add(key)
+        if key not in self._changed:
+            self._changed[key] = batch
         return record
 
-    def changed(self) -> Iterator[tuple[str, str, bytes]]:
-        """(site, node, record) of all that the disk does not have as they are."""
-        for key in self._changed:
-            yield *key, _encode(self._records[key])
+    def save(self, batch: int, nodes: Iterable[Node]) -> list[tuple[str, str, int, bytes]]:
+        """(site, node, batch, record) of these, which are from now on as the disk has them, as of that batch."""
+        rows = []
+        for key in nodes:
+            del self._changed[key]
+            rows.append((*key, batch, _encode(self._records[key])))
+        return rows
 
-    def saved(self) -> None:
-        """The disk has them all."""
-        self._changed.clear()
+    def changed(self, limit: int | None = None) -> list[Node]:
+        """Those that the disk does not have as they are, longest ago first."""
+        return list(islice(self._changed, limit))
+
+    def place(self, newest: int) -> int:
+        """The batch up to which the disk has every node."""
+        return next(iter(self._changed.values()), newest + 1) - 1
 
     def views(self) -> list[NodeView]:
         """By site and name."""

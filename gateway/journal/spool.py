@@ -122,14 +122,16 @@ class Spool:
         except batches.Damaged as error:
             raise Spoilt(number, first, last, body, str(error)) from error
 
-    def since(self, number: int) -> Iterator[tuple[float, list[Pack], list[Word]]]:
-        """(received, packs, births and wills) of the batches after one; without the spoilt, which `read` tells of."""
+    def since(self, number: int) -> Iterator[tuple[int, float, list[Pack], list[Word]]]:
+        """(number, received, packs, births and wills) of the batches after one; without the spoilt, which `read` tells
+        of."""
         rows = self._db.execute(
-            "SELECT received, checksum, body FROM batches WHERE number > ? AND NOT damaged ORDER BY number", (number,)
+            "SELECT number, received, checksum, body FROM batches WHERE number > ? AND NOT damaged ORDER BY number",
+            (number,),
         )
-        for received, checksum, body in rows:
+        for each, received, checksum, body in rows:
             try:
-                yield received, *batches.decode(checksum, body)
+                yield each, received, *batches.decode(checksum, body)
             except batches.Damaged:
                 continue
 

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -31,9 +31,6 @@ DATABASE: Final = "influx"
 DETECT: Final = "detect"
 MQTT: Final = "mqtt"
 """The other outlet of incidents."""
-
-CHECKPOINT_PACKS: Final = 200_000
-"""Packs after which the registry is saved without being asked: as many are heard again after a crash, at most."""
 
 COUNTERS: Final = (
     "received", "written", "waiting", "dead_letters", "duplicates",  # the ledger
@@ -91,11 +88,9 @@ class Journal:
         self._consumers = {DATABASE: _Consumer(), DETECT: _Consumer()} | {row[0]: _Consumer(*row[1:]) for row in rows}
         self._outlets = {DATABASE: 0, MQTT: 0} | dict(db.execute("SELECT name, place FROM outlets"))
         self._spool = Spool(db, self._count)
-        self._registry = Registry(row[0] for row in db.execute("SELECT record FROM nodes"))
-        self._unsaved = 0
-        for received, packs, words in self._spool.since(self._count["registry"]):
-            self._registry.take([pack for pack in packs if pack.boot >= 0], words, received)
-            self._unsaved += len(packs)
+        self._registry = Registry(db.execute("SELECT batch, record FROM nodes"))
+        for number, received, packs, words in self._spool.since(self._count["registry"]):
+            self._registry.recall(number, packs, words, received)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -127,7 +122,7 @@ class Journal:
         packs = [each for each in arrivals if isinstance(each, Pack)] if refused else arrivals
         self._make_room()
         with self._transaction():
-            fresh = self._registry.take(packs, words, received)  # type: ignore[arg-type]  # no letters in it
+            fresh = self._registry.take(self._count["batch"] + 1, packs, words, received)  # type: ignore[arg-type]  # no letters in it
             duplicates = len(packs) - len(fresh)
             self._count["received"] += len(arrivals)
             self._count["duplicates"] += duplicates
@@ -158,6 +153,7 @@ class Journal:
         """
         self._make_room()
         count, revived, fresh, again = self._count, 0, [], []
+        batch = count["batch"] + 1
         with self._transaction():
             for number, arrivals in reborn:
                 letter = letters.take(self._db, count, number)
@@ -166,7 +162,7 @@ class Journal:
                 revived += 1
                 packs = [each for each in arrivals if isinstance(each, Pack)]
                 again += [each for each in arrivals if isinstance(each, DeadLetter)]
-                new = packs if letter.reason == "influx" else self._registry.take(packs, (), received)
+                new = packs if letter.reason == "influx" else self._registry.take(batch, packs, (), received)
                 fresh += new
                 count["received"] += len(arrivals) - 1
                 count["duplicates"] += len(packs) - len(new)
@@ -179,9 +175,6 @@ class Journal:
     def _append(self, packs: Sequence[Pack], words: Sequence[Word], received: float) -> Held | None:
         held = self._spool.append(packs, words, received)
         self._count["waiting"] += len(packs)
-        self._unsaved += len(packs)
-        if self._unsaved >= CHECKPOINT_PACKS:
-            self._save_registry()
         return held
 
     def _make_room(self) -> None:
@@ -197,7 +190,7 @@ class Journal:
                     log.error("%s is skipped %d packs ahead: the journal is full", name, needed - mirror.place)
                     mirror.skipped += needed - mirror.place
                     self._pass(name, needed)
-                self._save_registry()
+                self._save(self._registry.changed())
                 self._forget()
         if count["bytes"] >= self.max_bytes:
             raise JournalFull(
@@ -289,19 +282,22 @@ class Journal:
         """Delete the batches that all have passed. The registry is one of them, as its memory is saved now and then."""
         self._spool.forget(min(each.place for each in self._consumers.values()), self._count["registry"])
 
-    def checkpoint(self) -> None:
-        """Save what is known of the nodes, so that it need not be heard again. Raises JournalFull."""
+    def checkpoint(self, limit: int | None = None) -> None:
+        """Save what is known of nodes, so that it need not be heard again: of all, or of so many, longest ago first.
+
+        Raises JournalFull.
+        """
         if self._count["registry"] == self._count["batch"]:
             return
         with self._transaction():
-            self._save_registry()
+            self._save(self._registry.changed(limit))
             self._forget()
 
-    def _save_registry(self) -> None:
-        self._db.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", self._registry.changed())
-        self._registry.saved()
-        self._count["registry"] = self._count["batch"]
-        self._unsaved = 0
+    def _save(self, nodes: Iterable[tuple[str, str]]) -> None:
+        count = self._count
+        rows = self._registry.save(count["batch"], nodes)
+        self._db.executemany("INSERT OR REPLACE INTO nodes (site, node, batch, record) VALUES (?, ?, ?, ?)", rows)
+        count["registry"] = self._registry.place(count["batch"])
 
     def leave_log(self, leave: bool) -> None:
         """Whether SQLite leaves its log to `backfill` and `rewind`, instead of emptying it in a commit now and then."""
@@ -322,8 +318,8 @@ class Journal:
         """Remember (site, node, whether the gateway keeps its clock right)."""
         with self._transaction():
             for site, node, guided in changed:
-                self._registry.guide(site, node, guided)
-            self._save_registry()
+                self._registry.guide(site, node, guided, self._count["batch"])
+            self._save(dict.fromkeys((site, node) for site, node, _ in changed))
 
     def incidents_for(self, outlet: str, limit: int) -> list[tuple[int, Incident]]:
         """Incidents changed since the outlet's place, in order of change, each in its newest form with its place."""

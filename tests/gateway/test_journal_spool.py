@@ -6,11 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from gateway.errors import JournalFull
-from gateway.journal import spool, store
+from gateway.journal import spool
 from gateway.journal.store import DATABASE, DETECT, Journal
 from gateway.records import Gap, Incident, Ledger, Mirrored, Pack, Status
 from tests.gateway.conftest import NOW, make_letter, make_pack
@@ -189,17 +190,32 @@ def test_what_was_known_of_nodes_is_heard_again_after_a_crash(tmp_path: Path) ->
         journal.close()
 
 
-def test_the_registry_is_saved_before_too_much_would_be_heard_again(
-    open_journal: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also when nobody asks for it."""
-    monkeypatch.setattr(store, "CHECKPOINT_PACKS", 10)
+@pytest.mark.parametrize("seed", range(3))
+def test_nodes_are_saved_a_few_at_a_time(open_journal: Opener, tmp_path: Path, seed: int) -> None:
+    """The disk never has two of the same moment, and yet a look from outside comes to the very same as the journal:
+    what a node has had is not heard again, and what it lacks is. Batches go when all nodes have had them."""
     journal = open_journal()
-    for seq in range(0, 30, 3):
-        journal.commit([make_pack(seq + n) for n in range(3)], NOW, [("riverside", "a", Status(False))])
-        behind = journal._count["last"] - 3 * journal._count["registry"]
-        assert behind < 12
-    assert journal._count["registry"] == 8
+    dice = Random(seed)
+    seqs = dict.fromkeys("abcdefgh", 0)
+    for step in range(60):
+        chosen = dice.sample(sorted(seqs), 3)
+        packs = []
+        for name in chosen:
+            seqs[name] += dice.randrange(1, 3)
+            packs.append(make_pack(seqs[name], node=name))
+        journal.commit([*packs, packs[0]], NOW + step, [("riverside", chosen[0], Status(True, "air", boot=step))])
+        if dice.random() < 0.7:
+            journal.checkpoint(2)
+        if dice.random() < 0.3:
+            pass_all(journal)
+        beside = open_journal(read_only=True)
+        assert (beside.nodes(), beside.ledger()) == (journal.nodes(), journal.ledger())
+        assert [beside.gaps("riverside", name) for name in seqs] == [journal.gaps("riverside", name) for name in seqs]
+        beside.close()
+    pass_all(journal)
+    for _ in range(4):
+        journal.checkpoint(2)
+    assert journal.figures().bytes == 0
 
 
 def test_reading_from_the_disk_reads_each_batch_once(open_journal: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
