@@ -65,10 +65,11 @@ def heap(lab: Lab) -> Iterator[Result]:
 
 
 # Packs linger for a ms, not for 10 s: at a thousand windows a second that is a few of them, as with a window a minute
-# on a board. The board's time stands still while packs leave more slowly than they are made.
+# on a board. The board's time stands still while packs leave more slowly than they are made. Those of the windows that
+# end while the node still connects look like an outage: it need not spare the gateway then, a message a second.
 _GROWTH = """
-    from node import outbox
-    outbox._LINGER_MS = 1
+    from node import outbox, uplink
+    outbox._LINGER_MS = uplink._RECOVERY_MS = 1
     def hold():
         world.held = len(node.outbox) > 4
     world.observer = hold
