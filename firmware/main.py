@@ -14,14 +14,21 @@ def build():
     from node import setup
 
     node = setup.build()
-    from node import later  # not sooner: a board on a battery most often sleeps again instead
+    from node.later import forget  # not sooner: a board on a battery most often sleeps again instead
 
-    later.forget(later.START)
+    forget(setup.START)
     return node
 
 
+async def _live(nodes):
+    # Built within the loop. What a start leaves on the stack can look like a pointer, and keeps what was forgotten:
+    # there the tasks write over it, but beneath the loop it would lie for as long as the node lives.
+    nodes.append(build())
+    await nodes[0].run()
+
+
 def main():
-    node = None
+    nodes = []  # the one, once it is built
     try:
         if machine.reset_cause() == machine.DEEPSLEEP_RESET:
             from node import wake
@@ -29,14 +36,13 @@ def main():
             wake.run()  # returns when there is more to do than to count
         import asyncio
 
-        node = build()
-        asyncio.run(node.run())
+        asyncio.run(_live(nodes))
     except Exception as error:
         # The loader resets; the next boot tells of it.
         from node.crumbs import died
         from node.scratch import Scratch
 
-        died(node.scratch if node else Scratch(), error)
+        died(nodes[0].scratch if nodes else Scratch(), error)
         raise
 
 

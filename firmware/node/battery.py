@@ -11,7 +11,6 @@ import esp32
 from micropython import const
 
 from node import wake
-from node.files import ConfigError
 from node.pack import body
 from node.register import Register
 from node.scratch import CLOCK, SLEEP
@@ -23,12 +22,6 @@ _FROST = const(4)
 _LEARN_S = const(3_600)  # a clock whose drift is not known yet is asked again after so long
 _RETRY_S = const(3_600)
 _LONGEST_RETRY_S = const(21_600)
-
-
-def check(board):
-    """Raises ConfigError for a board that cannot sleep and count."""
-    if not hasattr(esp32, "wake_on_ext0") or board.CHIP == "esp32c3":
-        raise ConfigError("battery: this board's chip does not wake by a meter's contacts")
 
 
 def resume(config, board, settings, scratch, cause):

@@ -6,6 +6,7 @@ from node import checks, files
 from node.correction import QUANTITIES
 from node.files import ConfigError
 
+FOR_ITSELF = ("node.calibration", "node.checks")  # what is loaded for a command alone
 _VERSION_MOST = 1_000_000_000
 _GAINS = (0.1, 10)
 _FINITE = 3e38  # the most that the board's floats hold

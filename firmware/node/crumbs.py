@@ -7,7 +7,12 @@ from micropython import const
 from node.log import traceback
 from node.scratch import CRUMB, TRACE
 
-_POWER_ON, _HARD, _WATCHDOG, _DEEP_SLEEP, _SOFT = 1, 2, 3, 4, 5  # as machine.reset_cause() tells
+# As machine.reset_cause() tells.
+_POWER_ON = const(1)
+_HARD = const(2)
+_WATCHDOG = const(3)
+_DEEP_SLEEP = const(4)
+_SOFT = const(5)
 _CRASHES = ("panic", "watchdog", "soft")
 _TOO_MANY = const(3)  # crashes one after another: then only what is needed to be told and to be mended is started
 

@@ -5,17 +5,6 @@ import sys
 
 from micropython import const
 
-# What only a start needs, and a check of what is wanted; beginnings of names.
-START = (
-    "node.setup",
-    "node.config",
-    "node.checks",
-    "node.calibration",
-    "sensors.traffic",
-    "sensors.water",
-    "sensors.air",
-    "boards.",
-)
 _WAITING = const(4)  # messages kept while a part is being loaded
 
 

@@ -9,7 +9,7 @@ import machine
 from micropython import const
 
 from node.clock import Clock
-from node.later import START, Later, forget
+from node.later import Later, forget
 from node.net import Wifi, wire_ms, wire_sleep_ms
 from node.outbox import Outbox
 from node.pack import body
@@ -33,13 +33,6 @@ def _is_needed(level, payload):
     if level == "update":
         return b'"version":"%s"' % VERSION.encode() not in payload
     return level != "update/piece"
-
-
-def _check(given):
-    """Raises ConfigError for a configuration that a node could not begin with."""
-    from node import config, setup
-
-    setup.check(config.check(given))
 
 
 def next_boot():
@@ -131,9 +124,9 @@ class Node:
 
     def _make(self, part):
         if part == "wanted":
-            from node.wanted import Wanted
+            from node.wanted import Wanted, check
 
-            return Wanted(self.uplink, self.restart, _check, self.log)
+            return Wanted(self.uplink, self.restart, check, self.log)
         if part == "commands":
             from node.commands import Commands
 
@@ -231,7 +224,7 @@ class Node:
         try:
             self.config["calibration"] = calibration.command(self.config["kind"], quantity, offset, gain, version)
         finally:
-            forget(START)
+            forget(calibration.FOR_ITSELF)
 
     # The end of a boot.
 

@@ -2,6 +2,7 @@
 
 import os
 
+import esp32
 import machine
 from micropython import const
 
@@ -14,6 +15,21 @@ from node.scratch import Scratch
 # A start that takes longer hangs; the node's own watchdog is stricter. Each file of the outbox is looked through.
 _START_MS = const(120_000)
 _START_MS_KIB = const(20)
+
+# What only this needs, and a check of what is wanted; beginnings of names for `forget`.
+CHECK = (
+    "node.setup",
+    "node.config",
+    "node.checks",
+    "node.calibration",
+    "sensors.traffic",
+    "sensors.water",
+    "sensors.air",
+    "boards.",
+)
+# What only a start needs. A part that comes later may have it loaded again, and then its errors are of that one: it
+# stays.
+START = CHECK + ("node.files", "node.version")
 
 # What a board needs only now and then is imported where it is needed: one on a battery wakes a thousand times a day.
 
@@ -37,11 +53,10 @@ def check(config):
         from node import calibration
 
         calibration.check(config["calibration"], config["kind"])
-    kind(config).check(board(config), config["sensors"])
-    if config["battery"]:
-        from node import battery
-
-        battery.check(board(config))
+    pins = board(config)
+    kind(config).check(pins, config["sensors"])
+    if config["battery"] and (not hasattr(esp32, "wake_on_ext0") or pins.CHIP == "esp32c3"):
+        raise files.ConfigError("battery: this board's chip does not wake by a meter's contacts")
 
 
 def _calibration(config, log):

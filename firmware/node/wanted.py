@@ -8,7 +8,8 @@ import json
 
 from node import files
 from node.files import WANTED, ConfigError
-from node.later import START, forget
+from node.later import forget
+from node.setup import CHECK
 
 KEYS = ("window_s", "health_s", "ntp", "sensors", "calibration", "outbox_kib", "power_fail", "battery")
 
@@ -67,7 +68,7 @@ class Wanted:
                 self._news.set()
                 raise  # a little later there may be room
             finally:
-                forget(START)
+                forget(CHECK)
             try:
                 await self._uplink.say("config/reported", json.dumps(self._answer), retain=True)
             except OSError:
@@ -99,6 +100,13 @@ class Wanted:
                 return False
         self._answer = {"taken": taken, "refused": refused}
         return changed
+
+
+def check(given):
+    """Raises ConfigError for a configuration that a node could not begin with."""
+    from node import config, setup
+
+    setup.check(config.check(given))
 
 
 def _kept():

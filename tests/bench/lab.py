@@ -94,8 +94,8 @@ base = alive()
 tell("base", base)
 tell("emulation_cpu_s", clock())
 import main
-node = main.build()
 async def life():
+    node = main.build()  # within the loop, as `main.main` does
     asyncio.create_task(node.run())
 LIFE
 asyncio.run(life())

@@ -13,7 +13,7 @@ from gateway.records import Pack
 from sim_hardware.servers import Mosquitto
 from tests.firmware.board import Board
 from tests.firmware.importer import load
-from tests.firmware.nodes import BEGIN, HARD, POWER_ON, WATCHDOG, split, until_acknowledged, values
+from tests.firmware.nodes import BEGIN, FOREVER, HARD, POWER_ON, WATCHDOG, split, until_acknowledged, values
 from tests.firmware.peers import Heard, Subscriber, tell
 
 Switch = Callable[..., Board]
@@ -193,6 +193,37 @@ def test_a_reboot_that_comes_twice_is_one(broker: Mosquitto, switch_on: Switch) 
             assert not gateway.unheard("status"), "it has restarted"
             assert gateway.ask("another", "reboot")["ok"]
             assert board.ended() == RESET
+
+
+# Memory.
+
+
+LOADED = """
+    import sys
+    def loaded():
+        return " ".join(name[5:] for name in sys.modules if name.startswith("node."))
+    print("begun", loaded())
+    while node.clock.error_ms != 90:
+        await asyncio.sleep_ms(100)
+    print("set", loaded())
+"""
+SELDOM = {"setup", "config", "checks", "files", "version", "calibration", "clockset", "health"}
+
+
+def test_what_is_seldom_needed_is_not_in_memory(broker: Mosquitto, switch_on: Switch) -> None:
+    """Nor does a check of what is wanted leave it there, and each says the same of what is wrong as the first."""
+    life = CONNECTED + LOADED + FOREVER
+    with Gateway(broker.port) as gateway, switch_on("water", broker.port, life=life) as board:
+        gateway.birth()
+        assert not SELDOM & set(board.line("begun").split())
+        for reeds in (3, 4):
+            gateway.want(sensors={"reeds": reeds})
+            refused = gateway.told("config/reported")["refused"]
+            assert refused["sensors"].startswith("sensors.reeds must be 1, or 2")
+            answer = gateway.ask(f"c-{reeds}", "calibrate", quantity="co2", offset=0, gain=1, version=1)
+            assert answer["error"].startswith("calibration.co2: what can be calibrated is flow")
+        gateway.ask("right", "time", offset_ms=90)
+        assert set(board.line("set").split()) & SELDOM == {"files"}, "what is wanted keeps it"
 
 
 # Crashes.
