@@ -7,6 +7,7 @@ from typing import Final
 from gateway.detect.detectors import Detectors
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import DETECT, Journal
+from gateway.records import Incident, Pack
 
 log = logging.getLogger(__name__)
 
@@ -14,6 +15,11 @@ BATCH: Final = 5000
 """Packs between two savings."""
 PACE: Final = 0.5
 """Seconds between two savings when few packs come: the state of ten thousand nodes is a megabyte to write."""
+
+SLICE: Final = 256
+GIVE_WAY: Final = 0.003
+"""Packs at once, and seconds between them while few come: Python computes in one thread at a time, and whoever waits for
+an acknowledgement shall not wait for a detector."""
 
 
 class Runner:
@@ -29,7 +35,7 @@ class Runner:
         while True:
             place, packs, more = await self._journal.call(Journal.read, DETECT, BATCH)
             if more:
-                changed = await asyncio.to_thread(detectors.feed, packs)
+                changed = await self._feed(detectors, packs)
                 for incident in changed:
                     log.info(
                         "%s %s: %s", incident.id, "open" if incident.closed is None else "closed", incident.summary
@@ -39,3 +45,14 @@ class Runner:
             if len(packs) < BATCH:
                 await news.wait()
                 await asyncio.sleep(PACE)
+
+    async def _feed(self, detectors: Detectors, packs: list[Pack]) -> list[Incident]:
+        """What changed with these packs, each incident once, in its newest form."""
+        changed: dict[str, Incident] = {}
+        for begin in range(0, len(packs), SLICE):
+            for incident in await asyncio.to_thread(detectors.feed, packs[begin : begin + SLICE]):
+                changed.pop(incident.id, None)
+                changed[incident.id] = incident
+            if len(packs) < BATCH:
+                await asyncio.sleep(GIVE_WAY)
+        return list(changed.values())
