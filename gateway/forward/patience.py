@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from gateway.backoff import backoff
 from gateway.errors import Passing, TargetError
 
 
@@ -23,13 +24,12 @@ class Patience(Struct, frozen=True):
     def wait(self, error: TargetError, failures: int, dice: Random) -> float:
         """Seconds to wait after the `failures`-th failure in a row.
 
-        At least what the server asked for (Retry-After), within reason. Half of our own wait is chance, so that many
-        gateways do not come back to their database in one moment.
+        At least what the server asked for (Retry-After), within reason.
         """
         if not isinstance(error, Passing):
             return self.lasting
-        longest = min(self.most, self.first * 2.0 ** min(failures - 1, 32))
-        return max(min(error.retry_after or 0.0, self.asked), dice.uniform(longest / 2, longest))
+        asked = min(error.retry_after or 0.0, self.asked)
+        return max(asked, backoff(failures, self.first, self.most, dice))
 
 
 USUAL: Final = Patience()

@@ -68,7 +68,7 @@ class Link(asyncio.Protocol):
         """Its end is meant, and nothing to tell of."""
         self._leaving = True
 
-    async def disconnect(self, seconds: float, *, with_will: bool) -> bool:
+    async def disconnect(self, seconds: float) -> bool:
         """Say good-bye, and wait for the broker to close; whether it did so within `seconds`.
 
         Until then what still comes is read: to close before would reset the connection, and the broker might never
@@ -77,7 +77,7 @@ class Link(asyncio.Protocol):
         if self._transport is None:
             return True
         self.leave()
-        self._write(wire.encode_disconnect(with_will=with_will))
+        self._write(wire.DISCONNECT)
         self._no_room = self._clogged = False
         self._read_or_not()
         done, _ = await asyncio.wait({self._ended}, timeout=seconds)

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Final, NamedTuple
 
+from gateway.backoff import BROKER_SECONDS, backoff
 from gateway.config import Mqtt, secret
 from gateway.errors import ConfigError
 from gateway.ingest.link import Link
-from gateway.ingest.wire import Message, Will, encode_connect
+from gateway.ingest.wire import Message, encode_connect
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,6 @@ MAXIMUM_PACKET_SIZE: Final = 32_768
 SESSION_EXPIRY_SECONDS: Final = 7 * 86_400
 """How long the broker keeps messages for a gateway that is away."""
 KEEPALIVE_SECONDS: Final = 30
-WILL_DELAY_SECONDS: Final = 30
-"""How long the gateway may be away before the broker publishes its will: longer than a new configuration takes."""
-BACKOFF_SECONDS: Final = (1.0, 30.0)
 CONNECT_SECONDS: Final = 10.0
 """For the TCP connection and the TLS handshake."""
 STOP_SECONDS: Final = 5.0
@@ -53,15 +51,8 @@ class Chunk(NamedTuple):
 class Receiver:
     """Receives for the sites given."""
 
-    def __init__(
-        self,
-        settings: Mqtt,
-        sites: Sequence[str],
-        retired_sites: Iterable[str] = (),
-        will: tuple[str, bytes] | None = None,
-    ) -> None:
-        """`retired_sites` were subscribed to by an earlier configuration. `will` is topic and payload of what the
-        broker is to publish, retained, when the gateway is away.
+    def __init__(self, settings: Mqtt, sites: Sequence[str], retired_sites: Iterable[str] = ()) -> None:
+        """`retired_sites` were subscribed to by an earlier configuration.
 
         Raises ConfigError on unusable TLS files, and when the password is not set.
         """
@@ -69,7 +60,6 @@ class Receiver:
         self._topics = [f"ganglion/v1/{site}/+/{stream}" for site in sites for stream in STREAMS]
         self._retired = [f"ganglion/v1/{site}/+/{stream}" for site in retired_sites for stream in STREAMS]
         self._tls = tls_context(settings) if settings.ca else None
-        self._has_will = will is not None
         self._hello = encode_connect(
             # The session belongs to the first site: it stays the same when others join.
             f"ganglion-gateway-{sites[0]}",
@@ -79,7 +69,6 @@ class Receiver:
             maximum_packet_size=MAXIMUM_PACKET_SIZE,
             username=settings.username,
             password=secret(settings.password_env) if settings.username else "",
-            will=Will(*will, WILL_DELAY_SECONDS) if will is not None else None,
         )
         self._chunks: list[Chunk] = []
         self._waiting = 0
@@ -97,8 +86,8 @@ class Receiver:
         while not self._stopping:
             began = time.monotonic()
             await self._receive_once()
-            failures = 1 if time.monotonic() - began > BACKOFF_SECONDS[1] else failures + 1
-            await asyncio.sleep(backoff(failures, dice))
+            failures = 1 if time.monotonic() - began > BROKER_SECONDS[1] else failures + 1
+            await asyncio.sleep(backoff(failures, *BROKER_SECONDS, dice))
 
     async def _receive_once(self) -> None:
         """Over one connection, until it ends."""
@@ -127,11 +116,10 @@ class Receiver:
         self._link = None
 
     async def stop(self) -> None:
-        """Send the acknowledgements given so far, and disconnect. The session stays with the broker. A will is
-        published unless another `Receiver` takes the session over within its delay."""
+        """Send the acknowledgements given so far, and disconnect. The session stays with the broker."""
         self._stopping = True
         link, self._link = self._link, None
-        if link is not None and not await link.disconnect(STOP_SECONDS, with_will=self._has_will):
+        if link is not None and not await link.disconnect(STOP_SECONDS):
             log.warning("the broker did not let go within %g s", STOP_SECONDS)
 
     async def take(self) -> list[Chunk]:
@@ -170,14 +158,6 @@ class Receiver:
             if trouble is not None:
                 log.warning("%s", trouble)
             self.trouble = trouble
-
-
-def backoff(failures: int, dice: Random) -> float:
-    """Seconds to wait after the `failures`-th failure in a row: twice as long each time. Half of it is chance, so that
-    many gateways do not come back to their broker in one moment."""
-    first, most = BACKOFF_SECONDS
-    longest = min(most, first * 2.0 ** min(failures - 1, 32))
-    return dice.uniform(longest / 2, longest)
 
 
 def tls_context(settings: Mqtt) -> ssl.SSLContext:

@@ -72,19 +72,11 @@ _PROPERTIES: Final[Mapping[int, int]] = (
     | {0x26: _PAIR}
 )
 """Of each property: how its value is written; a positive number is its bytes (§2.2.2.2)."""
-_SESSION_EXPIRY, _SERVER_KEEP_ALIVE, _WILL_DELAY, _SAID = 0x11, 0x13, 0x18, 0x1F
+_SESSION_EXPIRY, _SERVER_KEEP_ALIVE, _SAID = 0x11, 0x13, 0x1F
 _RECEIVE_MAXIMUM, _TOPIC_ALIAS, _MAXIMUM_QOS, _MAXIMUM_PACKET_SIZE = 0x21, 0x23, 0x24, 0x27
 
 PINGREQ: Final = b"\xc0\x00"
-_WITH_WILL: Final = 0x04
-
-
-class Will(NamedTuple):
-    """What the broker publishes, QoS 1 and retained, when this client is gone for `delay` seconds."""
-
-    topic: str
-    payload: bytes
-    delay: int
+DISCONNECT: Final = b"\xe0\x00"
 
 
 def encode_connect(
@@ -96,7 +88,6 @@ def encode_connect(
     maximum_packet_size: int,
     username: str = "",
     password: str = "",
-    will: Will | None = None,
 ) -> bytes:
     """CONNECT to the session that the broker has, if it has one. `keepalive` and `session_expiry` in seconds."""
     flags = bool(username) << 7 | bool(password) << 6
@@ -106,11 +97,7 @@ def encode_connect(
         *(_RECEIVE_MAXIMUM, receive_maximum),
         *(_MAXIMUM_PACKET_SIZE, maximum_packet_size),
     )
-    payload = _text(client_id)
-    if will is not None:
-        flags |= 0b10_1100  # retained, QoS 1, there is one
-        payload += _sized(struct.pack(">BI", _WILL_DELAY, will.delay)) + _text(will.topic) + _binary(will.payload)
-    payload += (_text(username) if username else b"") + (_text(password) if password else b"")
+    payload = _text(client_id) + (_text(username) if username else b"") + (_text(password) if password else b"")
     head = _text("MQTT") + struct.pack(">BBH", 5, flags, keepalive)
     return b"\x10" + _sized(head + _sized(properties) + payload)
 
@@ -129,16 +116,8 @@ def encode_pubacks(mids: Sequence[int]) -> bytes:
     return struct.pack(f">{len(mids)}I", *[0x4002_0000 | mid for mid in mids])
 
 
-def encode_disconnect(*, with_will: bool = False) -> bytes:
-    """DISCONNECT; `with_will`: the broker is to publish the will all the same, after its delay."""
-    return bytes((0xE0, 1, _WITH_WILL)) if with_will else b"\xe0\x00"
-
-
 def _text(text: str) -> bytes:
-    return _binary(text.encode())
-
-
-def _binary(value: bytes) -> bytes:
+    value = text.encode()
     return struct.pack(">H", len(value)) + value
 
 

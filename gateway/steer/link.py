@@ -13,9 +13,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from gateway.backoff import BROKER_SECONDS, backoff
 from gateway.config import Mqtt, secret
 
-BACKOFF_SECONDS: Final = (1.0, 30.0)
 MOST_QUEUED: Final = 20_000
 """Messages received and not looked at yet: the retained ones of a city come all at once. Beyond it they are dropped."""
 
@@ -69,7 +69,7 @@ async def stay_connected(
 ) -> None:
     """Connect, work until that fails, and again, until cancelled. `say` is told the trouble in words, None at its end.
 
-    Waits longer after each failure in a row, half of it by chance, so that many do not come back in one moment.
+    Waits longer after each failure in a row.
     """
     dice = Random()
     failures = 0
@@ -83,10 +83,8 @@ async def stay_connected(
         except (aiomqtt.MqttError, OSError) as error:  # OSError: files of TLS that cannot be used any more
             say(str(error))
         end_if_cancelled()
-        first, most = BACKOFF_SECONDS
-        failures = 1 if time.monotonic() - began > most else failures + 1
-        longest = min(most, first * 2.0 ** min(failures - 1, 32))
-        await asyncio.sleep(dice.uniform(longest / 2, longest))
+        failures = 1 if time.monotonic() - began > BROKER_SECONDS[1] else failures + 1
+        await asyncio.sleep(backoff(failures, *BROKER_SECONDS, dice))
 
 
 async def listen(client: aiomqtt.Client, topics: Iterable[str], qos: int = 1) -> None:

@@ -33,11 +33,9 @@ async def trouble(receiver: Receiver, about: str | None) -> str:
 
 
 @contextlib.asynccontextmanager
-async def receiving(
-    settings: Mqtt, about: str | None = None, *, will: tuple[str, bytes] | None = None
-) -> AsyncIterator[Receiver]:
+async def receiving(settings: Mqtt, about: str | None = None) -> AsyncIterator[Receiver]:
     """A receiver of the site riverside, ended in order; yielded once its trouble is as `trouble` says."""
-    receiver = Receiver(settings, ["riverside"], will=will)
+    receiver = Receiver(settings, ["riverside"])
     running = asyncio.create_task(receiver.run())
     try:
         await trouble(receiver, about)

@@ -197,7 +197,7 @@ async def test_the_broker_is_killed_with_messages_in_hand(
     bench: Bench, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was received over the old connection is not acknowledged over the new one, and nothing is lost."""
-    monkeypatch.setattr(receiver_module, "BACKOFF_SECONDS", (1, 1))
+    monkeypatch.setattr(receiver_module, "BROKER_SECONDS", (1, 1))
     await bench.journal.call(Journal.bound, 1)
     async with bench.gateway() as receiver:
         await publish(bench, (TOPIC, payload_of(0)))

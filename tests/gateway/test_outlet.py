@@ -27,7 +27,7 @@ async def test_all_leave_in_order_over_the_death_of_the_broker(
     tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the broker has not acknowledged is kept, and published when it is there again; nothing is passed over."""
-    monkeypatch.setattr(receiver, "BACKOFF_SECONDS", (0.1, 0.5))
+    monkeypatch.setattr(receiver, "BROKER_SECONDS", (0.1, 0.5))
     monkeypatch.setattr(module, "BATCH", 3)
     journal = await JournalAccess.open(tmp_path / "journal", 2**20)
 

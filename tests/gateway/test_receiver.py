@@ -9,13 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import aiomqtt
 import pytest
 
+from gateway.backoff import backoff
 from gateway.config import Mqtt
 from gateway.errors import ConfigError
 from gateway.ingest import receiver as module
-from gateway.ingest.receiver import RECEIVE_MAXIMUM, Receiver, backoff
+from gateway.ingest.receiver import RECEIVE_MAXIMUM, Receiver
 from gateway.ingest.wire import encode_subscribe
 from gateway.pki.authority import Authority, Identity
 from sim_hardware.servers import Mosquitto, free_port
@@ -53,7 +53,7 @@ def settings(broker: Mosquitto) -> Mqtt:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BACKOFF_SECONDS", (0.1, 0.5))
+    monkeypatch.setattr(module, "BROKER_SECONDS", (0.1, 0.5))
 
 
 async def test_twenty_thousand_are_acknowledged_once(settings: Mqtt) -> None:
@@ -189,23 +189,6 @@ async def test_why_the_broker_ended_it_is_said(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker", settings="allow_anonymous true\nmax_packet_size 120") as broker:
         async with receiving(Mqtt("127.0.0.1", broker.port), "the broker ended the connection") as receiver:
             assert receiver.trouble == "the broker ended the connection: the packet is too large"
-
-
-async def test_the_will_is_published_unless_the_gateway_is_back(
-    settings: Mqtt, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also when it ends in order; one that ends and begins again within the delay was never away."""
-    monkeypatch.setattr(module, "WILL_DELAY_SECONDS", 2)
-    topic = "ganglion/v1/riverside/gateway"
-    async with aiomqtt.Client("127.0.0.1", settings.port) as client:
-        await client.subscribe(topic, qos=1)
-        async with receiving(settings, will=(topic, b"first")):
-            pass
-        async with receiving(settings, will=(topic, b"second")):
-            pass
-        async with asyncio.timeout(60):
-            heard = await anext(client.messages)
-    assert (heard.payload, heard.qos) == (b"second", 1)
 
 
 async def test_a_refused_login_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +327,7 @@ def test_files_that_cannot_be_used_are_said_at_once(tmp_path: Path, authority: A
 def test_waits_grow_and_are_of_chance() -> None:
     for failures in range(1, 40):
         for seed in range(20):
-            wait = backoff(failures, random.Random(seed))
+            wait = backoff(failures, 0.1, 0.5, random.Random(seed))
             longest = min(0.5, 0.1 * 2 ** (failures - 1))
             assert longest / 2 <= wait <= longest
-    assert len({backoff(3, random.Random(seed)) for seed in range(20)}) == 20
+    assert len({backoff(3, 0.1, 0.5, random.Random(seed)) for seed in range(20)}) == 20

@@ -108,7 +108,7 @@ async def test_it_survives_the_loss_of_the_broker(
     broker: Mosquitto, journal: JournalAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what makes no sense on its topics."""
-    monkeypatch.setattr(link, "BACKOFF_SECONDS", (0.1, 0.1))
+    monkeypatch.setattr(link, "BROKER_SECONDS", (0.1, 0.1))
     before, node = (StandIn(broker.port, f"air-{n}", off_ms=-(10**12), known=False) for n in range(2))
     async with steering(broker, journal):
         async with before.online():

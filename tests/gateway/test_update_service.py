@@ -117,7 +117,7 @@ async def test_pieces_leave_at_a_bounded_rate(broker: Mosquitto, tmp_path: Path)
 async def test_a_broker_that_comes_back_finds_it_again(
     broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.steer.link.BACKOFF_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr("gateway.steer.link.BROKER_SECONDS", (0.05, 0.1))
     Store(tmp_path).add(PACKAGE)
     running = asyncio.create_task(Updates(Mqtt("127.0.0.1", broker.port), ["riverside"], tmp_path).run())
     for _ in range(2):

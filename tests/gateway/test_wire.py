@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.ingest.reasons import reason_words
 from gateway.ingest.wire import (
+    DISCONNECT,
     Connack,
     Control,
     Disconnect,
@@ -18,9 +19,7 @@ from gateway.ingest.wire import (
     ProtocolError,
     Suback,
     Unsuback,
-    Will,
     encode_connect,
-    encode_disconnect,
     encode_pubacks,
     encode_subscribe,
     encode_unsubscribe,
@@ -175,13 +174,12 @@ def test_what_is_sent_is_as_the_standard_says() -> None:
         maximum_packet_size=MOST,
         username="me",
         password="pw",
-        will=Will("t", b"off", 5),
     )
     body = b"".join(
         (
-            *(text(b"MQTT"), b"\x05", b"\xec", b"\x00\x1e"),
+            *(text(b"MQTT"), b"\x05", b"\xc0", b"\x00\x1e"),
             *(b"\x0d", b"\x11\x00\x09\x3a\x80", b"\x21\x08\x00", b"\x27\x00\x00\x80\x00"),
-            *(text(b"id"), b"\x05\x18\x00\x00\x00\x05", text(b"t"), text(b"off"), text(b"me"), text(b"pw")),
+            *(text(b"id"), text(b"me"), text(b"pw")),
         )
     )
     assert hello == packet(0x10, body)
@@ -190,8 +188,7 @@ def test_what_is_sent_is_as_the_standard_says() -> None:
     assert encode_pubacks([1, 258, 65_535]) == b"\x40\x02\x00\x01\x40\x02\x01\x02\x40\x02\xff\xff"
     assert encode_subscribe(1, ["a", "b/+"]) == b"\x82\x0d\x00\x01\x00\x00\x01a\x01\x00\x03b/+\x01"
     assert encode_unsubscribe(2, ["a"]) == b"\xa2\x06\x00\x02\x00\x00\x01a"
-    assert encode_disconnect() == b"\xe0\x00"
-    assert encode_disconnect(with_will=True) == b"\xe0\x01\x04"
+    assert DISCONNECT == b"\xe0\x00"
 
 
 def test_reasons_are_words() -> None:
