@@ -18,6 +18,7 @@ NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
 
 Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+Api = Literal["auto", "v1", "v2"]
 
 
 class Mqtt(Struct, frozen=True):
@@ -37,7 +38,7 @@ class Influx(Struct, frozen=True):
     """`[influx]`: the database."""
 
     url: str = "http://localhost:8086"
-    api: Literal["auto", "v1", "v2"] = "auto"
+    api: Api = "auto"
     """`auto` asks the server what it is."""
     database: str = "ganglion"
     """Database of 1.x and 3, bucket of 2.x."""
@@ -71,6 +72,18 @@ class Http(Struct, frozen=True):
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
 
+    @property
+    def here(self) -> tuple[str, int]:
+        """Where programs of this machine reach it."""
+        host, port = self.address
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port
+
+    @property
+    def url(self) -> str:
+        """The same, as a URL without an end."""
+        host, port = self.here
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
 
 class Config(Struct, frozen=True):
     """The whole file."""
@@ -103,8 +116,7 @@ def load(path: Path, environ: Mapping[str, str] | None = os.environ) -> Config:
         _check(config, environ)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$")
-        key = where.strip("`").lstrip(".") or "the file"
-        raise ConfigError(f"{path}: {key}: {reason}") from error
+        raise ConfigError(f"{path}: {_in_words(where.strip('`').lstrip('.'), reason)}") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     mqtt = {
@@ -117,6 +129,16 @@ def load(path: Path, environ: Mapping[str, str] | None = os.environ) -> Config:
         data_dir=str(path.parent.absolute() / config.data_dir),
         mqtt=msgspec.structs.replace(config.mqtt, **mqtt),
     )
+
+
+def _in_words(key: str, reason: str) -> str:
+    """What the library says of a key, where a person would not understand it, in other words."""
+    if missing := re.fullmatch(r"Object missing required field `(.+)`", reason):
+        return f"{key}{'.' if key else ''}{missing[1]}: is missing"
+    if "matching regex" in reason:
+        listen = 'is no address and port, such as "127.0.0.1:8080" or "[::1]:8080"'
+        reason = listen if key == "http.listen" else "is no name: that is 1 to 32 of a-z, 0-9 and -, first no -"
+    return f"{key or 'the file'}: {reason}"
 
 
 def secret(variable: str, environ: Mapping[str, str] = os.environ) -> str:

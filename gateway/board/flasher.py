@@ -12,13 +12,13 @@ from msgspec import Struct
 from gateway.board import chip, image, port, settings
 from gateway.board.birth import Birth
 from gateway.board.boards import BoardKind
-from gateway.board.compile import bytecode, compile_tree
 from gateway.board.errors import BoardError
 from gateway.board.image import Image
 from gateway.board.install import Done, Load, install, make_load
 from gateway.board.remote import Look, Remote
 from gateway.config import Mqtt
 from gateway.records import Status
+from gateway.update.compile import bytecode, compile_tree
 from gateway.update.package import source_version
 
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from gateway.board.compile import LOADER
 from gateway.board.errors import SettingsError, TransferError
 from gateway.board.remote import HASH, SLOT, Look, Remote
+from gateway.update.compile import LOADER
 from gateway.update.package import Package, slot_mark
 
 _MAIN: Final = "main.py"

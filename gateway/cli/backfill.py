@@ -4,14 +4,13 @@ import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway.backfill import Backfill, BackfillError, Range, differences
 from gateway.cli.options import DEFAULT_CONFIG, INTERRUPTED, ConfigOption, interruptible, show_json
-from gateway.config import Config, Influx, load
+from gateway.config import Api, Config, Influx, load
 from gateway.errors import GanglionError
 from gateway.query.influxql import instant
 
@@ -23,7 +22,7 @@ def backfill(
     target: Annotated[str, typer.Option(help="The name of a configured mirror, or a URL.", metavar="NAME|URL")],
     site: Annotated[str, typer.Option(help="Only this site.")] = "",
     kind: Annotated[str, typer.Option(help="Only this measurement, such as air or incident.")] = "",
-    api: Annotated[str, typer.Option(help="Of a URL: v1, v2, or auto, which asks.")] = "auto",
+    api: Annotated[Api, typer.Option(help="Of a URL; auto asks it.")] = "auto",
     database: Annotated[str, typer.Option(help="Of a URL: database or bucket, if it is another name there.")] = "",
     verify: Annotated[bool, typer.Option("--verify", help="Compare the counts of both afterwards.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object.")] = False,
@@ -84,7 +83,7 @@ def _summary(copying: Backfill, verify: bool, unequal: list[str], json: bool) ->
         typer.echo("both hold the same number of values of each field")
 
 
-def _there(settings: Config, target: str, api: str, database: str) -> Influx:
+def _there(settings: Config, target: str, api: Api, database: str) -> Influx:
     """Where to. Raises BackfillError."""
     named = {mirror.name: mirror for mirror in settings.mirror}
     if target in named:
@@ -92,11 +91,7 @@ def _there(settings: Config, target: str, api: str, database: str) -> Influx:
             raise BackfillError(f"--api and --database are for a URL; {target} has its own in the configuration")
         there: Influx = named[target]
     elif target.startswith(("http://", "https://")):
-        given = {"url": target, "api": api, "database": database or settings.influx.database}
-        try:
-            there = msgspec.convert(given, Influx)
-        except msgspec.ValidationError as error:
-            raise BackfillError(f"--api {api}: {error}") from error
+        there = Influx(url=target, api=api, database=database or settings.influx.database)
     else:
         known = ", ".join(named) or "none"
         raise BackfillError(f"--target {target} is neither a URL nor a [[mirror]]; the configuration has {known}")

@@ -16,11 +16,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from gateway.cli.options import DEFAULT_CONFIG, INTERRUPTED, ConfigOption, interruptible, show_json
 from gateway.config import Config, load
 from gateway.control import token as tokens
+from gateway.control.ways import ByGateway, ByJournal, Nowhere, Way, alone
 from gateway.errors import GanglionError
-from gateway.intake.reader import Form, Imported, Options, cut
+from gateway.intake.lineprotocol import Precision
+from gateway.intake.reader import Form, Imported, Measurement, Options, cut
 from gateway.intake.table import IntakeError
-from gateway.intake.ways import ByGateway, ByJournal, Nowhere, Way
-from gateway.journal.store import Journal
 
 FORMS: Final[dict[str, Form]] = {".csv": "csv", ".lp": "lp", ".line": "lp", ".txt": "lp"}
 TOLD: Final = 100
@@ -48,10 +48,10 @@ class Total(msgspec.Struct):
 def import_file(
     file: Annotated[Path, typer.Argument(help="CSV or line protocol, also gzipped.", metavar="FILE.csv|FILE.lp[.gz]")],
     *,
-    precision: Annotated[str, typer.Option(help="Of times in line protocol: s, ms, us or ns.")] = "ns",
+    precision: Annotated[Precision, typer.Option(help="Of times in line protocol.")] = "ns",
     site: Annotated[str, typer.Option(help="For rows that name no site.")] = "",
     node: Annotated[str, typer.Option(help="For rows that name no node.")] = "",
-    kind: Annotated[str, typer.Option(help="traffic, water, air or health, for rows of CSV that do not say.")] = "",
+    kind: Annotated[Measurement | None, typer.Option(help="For rows of CSV that do not say.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file only; nothing is taken.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -69,11 +69,11 @@ def import_file(
     form = FORMS.get(Path(file.stem if packed else file.name).suffix.lower())
     if form is None:
         raise IntakeError(f"{file}: name it .csv or .lp, or .csv.gz or .lp.gz, so that it is known what it holds")
-    given = {"form": form, "precision": precision, "site": site, "node": node, "kind": kind, "file": file.name[-100:]}
+    given = {"form": form, "precision": precision, "site": site, "node": node, "kind": kind or ""}
     try:
-        options = msgspec.convert(given, Options)
+        options = msgspec.convert(given | {"file": file.name[-100:]}, Options)
     except msgspec.ValidationError as error:
-        raise IntakeError(f"an option does not fit: {error}") from error
+        raise IntakeError(f"{file} has a name that cannot be kept: {error}") from error
     total = Total(str(file))
     with interruptible():
         try:
@@ -132,12 +132,9 @@ def _way(settings: Config, options: Options, bar: "_Bar", dry_run: bool) -> Iter
     elif tokens.is_held(folder):
         yield ByGateway(settings, options, bar.wait)
     else:
-        journal = Journal.open(folder, settings.journal.max_bytes)
-        bar.say("no gateway runs: the journal is written directly, and the gateway forwards it when it is started")
-        try:
+        with alone(settings) as journal:
+            bar.say("no gateway runs: the journal is written directly, and the gateway forwards it when it is started")
             yield ByJournal(journal, options)
-        finally:
-            journal.close()
 
 
 class _Bar:

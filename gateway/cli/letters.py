@@ -26,8 +26,8 @@ from gateway.config import load
 from gateway.control import token as tokens
 from gateway.control.caller import Caller
 from gateway.control.replay import Replay, Replayed, replay
+from gateway.control.ways import alone
 from gateway.ingest.decode import REASONS
-from gateway.journal.store import Journal
 
 TOLD: Final = 20
 """Letters told one by one that are still bad."""
@@ -47,6 +47,11 @@ def dead_letters(
     Example: ganglion dead-letters --limit 5
     """
     if context.invoked_subcommand is not None:
+        for parameter in context.command.params:
+            source = context.get_parameter_source(parameter.name or "")
+            if source is not None and source.name == "COMMANDLINE":
+                what = f"{parameter.opts[0]} stands before {context.invoked_subcommand}, which has options of its own"
+                raise typer.BadParameter(f"{what}: write it behind", param_hint=parameter.opts[0])
         return
     with open_journal(config) as journal:
         letters = journal.dead_letters(limit)
@@ -100,11 +105,8 @@ def replay_letters(
                 caller = Caller(settings, lambda words: console.print(f"waiting: {words}") if words else None)
                 answers = _all(which, lambda each: _by_gateway(caller, each))
             else:
-                journal = Journal.open(folder, settings.journal.max_bytes)
-                try:
+                with alone(settings, make=False) as journal:
                     answers = _all(which, lambda each: replay(journal, each, time.time()))
-                finally:
-                    journal.close()
         except KeyboardInterrupt:
             typer.echo("ended; what was taken in is in, the same command again goes on", err=True)
             raise typer.Exit(INTERRUPTED) from None

@@ -29,9 +29,7 @@ class ControlError(GanglionError):
 
 class Caller:
     def __init__(self, config: Config, told: Told, patience: float = PATIENCE_SECONDS) -> None:
-        host, port = config.http.address
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self._url = config.http.url
         self._folder = Path(config.data_dir)
         self._told = told
         self._patience = patience
@@ -62,6 +60,8 @@ class Caller:
                     self._told("")
                     return answer.data
                 words = server_words(answer.headers, answer.data)
+                if answer.status == 400:  # about what was asked, not about who answers
+                    raise ControlError(words)
                 if answer.status != 503:
                     raise ControlError(f"{self._url}{path} answered {answer.status}: {words}")
                 unanswered_since = None

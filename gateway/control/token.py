@@ -6,26 +6,24 @@ gateway runs at all.
 
 import fcntl
 import hmac
-import os
+import pwd
 import secrets
 from pathlib import Path
 from typing import Final
 
 from gateway.errors import ConfigError
+from gateway.files import PRIVATE, replace
 
-TOKEN_FILE: Final = "tokens.token"
+TOKEN_FILE: Final = "control.token"
 LOCK_FILE: Final = "journal.lock"
 
 
 def issue(folder: Path) -> str:
     """Write a new token into `data_dir`, for its owner alone, and return it. Raises ConfigError."""
     token = secrets.token_urlsafe(32)
-    path, new = folder / TOKEN_FILE, folder / f"{TOKEN_FILE}.new"
+    path = folder / TOKEN_FILE
     try:
-        new.unlink(missing_ok=True)
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(token + "\n")
-        new.replace(path)
+        replace(path, f"{token}\n".encode("ascii"), PRIVATE)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}; give the gateway its data_dir") from error
     return token
@@ -61,3 +59,11 @@ def is_held(folder: Path) -> bool:
     except OSError as error:
         raise ConfigError(f"{path} cannot be opened: {error.strerror}; run this as the gateway's user") from error
     return False
+
+
+def user_name(number: int) -> str:
+    """Of a user of this machine; its number where it has no name, as in containers."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"

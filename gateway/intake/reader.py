@@ -21,6 +21,7 @@ MAX_READINGS: Final = 512
 """Of one pack, whatever a file says of one node and time."""
 
 Form = Literal["csv", "lp"]
+Measurement = Literal["traffic", "water", "air", "health"]
 Kinds = Mapping[tuple[str, str], str]
 """The kind of a node by (site, node), where it is known."""
 
@@ -33,7 +34,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """Of the times in line protocol."""
     site: str = ""
     node: str = ""
-    kind: Literal["", "traffic", "water", "air", "health"] = ""
+    kind: Literal["", Measurement] = ""
     file: Annotated[str, Meta(max_length=100, pattern=r"^[^/\x00-\x1f]*\Z")] = "-"
     """Its name, for the dead letters."""
     offset: Annotated[int, Meta(ge=0)] = 0

@@ -30,6 +30,7 @@ from msgspec import Struct
 
 from gateway.config import NAME
 from gateway.errors import GanglionError
+from gateway.files import PRIVATE, PUBLIC, create, replace
 from gateway.pki.certificates import (
     USAGES,
     common_name,
@@ -46,8 +47,6 @@ DAYS: Final = {"ca": 30 * 365, "server": 5 * 365, "gateway": 5 * 365, "node": 20
 """How long certificates hold if nothing else is said. A node's as long as its housing: to renew it is a ladder job."""
 
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
-_PRIVATE: Final = 0o600
-_PUBLIC: Final = 0o644
 
 
 class PkiError(GanglionError):
@@ -159,7 +158,7 @@ class Authority:
             revoked = [*self._revocations(), *(revocation(int(each.serial, 16), now) for each in chosen)]
             listed = revocations((self.certificate, self._key), revoked, self._number() + 1, now)
             # First the list, then the folders: whatever ends us between, it is revoked.
-            _replace(self.folder / "crl.pem", listed.public_bytes(Encoding.PEM))
+            replace(self.folder / "crl.pem", listed.public_bytes(Encoding.PEM))
             for each in chosen:
                 self._retire(each)
         return [each for each in self.identities() if each.serial in {gone.serial for gone in chosen}]
@@ -264,7 +263,7 @@ def _put(folder: Path, files: Mapping[str, bytes]) -> None:
         new = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))  # mode 0700
         for name, content in files.items():
             secret = name.endswith(".key") or name.startswith("key.")
-            _write(new / name, content, _PRIVATE if secret else _PUBLIC)
+            create(new / name, content, PRIVATE if secret else PUBLIC)
         new.chmod(0o755)  # the broker must come to its own files; the keys in it are for their owner alone
         new.rename(folder)  # fails when there is a folder with anything in it
     except OSError as error:
@@ -273,19 +272,3 @@ def _put(folder: Path, files: Mapping[str, bytes]) -> None:
         if folder.exists():
             raise PkiError(f"{folder} exists and is not empty: nothing was changed") from error
         raise PkiError(f"{folder} cannot be written: {error.strerror}") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    new = path.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    _write(new, content, _PUBLIC)
-    new.replace(path)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)  # whatever the umask says
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)

@@ -6,7 +6,6 @@ Not a curve: MicroPython has no signature check, but it can raise a number to a 
 
 import base64
 import binascii
-import os
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from gateway.files import PRIVATE, PUBLIC, create
 from gateway.update.errors import UpdateError
 from gateway.update.package import Manifest, Package
 
@@ -44,12 +44,12 @@ def save_private(key: RSAPrivateKey, path: Path, passphrase: str = "") -> None:
     """PEM that only its owner may read. Never replaces a file. Raises UpdateError."""
     how: KeySerializationEncryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
-    _create(path, pem, 0o600)
+    _create(path, pem, PRIVATE)
 
 
 def save_public(key: RSAPublicKey, path: Path) -> None:
     """The file `update.key` of a board. Never replaces a file. Raises UpdateError."""
-    _create(path, public_text(key).encode() + b"\n", 0o644)
+    _create(path, public_text(key).encode() + b"\n", PUBLIC)
 
 
 def public_text(key: RSAPublicKey) -> str:
@@ -101,8 +101,7 @@ def is_signed(manifest: Manifest, key: RSAPublicKey) -> bool:
 
 def _create(path: Path, content: bytes, mode: int) -> None:
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(content)
+        create(path, content, mode)
     except FileExistsError as error:
         raise UpdateError(f"{path} exists: boards may depend on that key; name another file") from error
     except OSError as error:

@@ -6,7 +6,6 @@ for the archive in pieces.
 
 import ast
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -14,9 +13,10 @@ from typing import Annotated, Final, Self
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.board.compile import bytecode, compile_tree
 from gateway.config import NAME
+from gateway.files import replace
 from gateway.update import archive
+from gateway.update.compile import bytecode, compile_tree
 from gateway.update.errors import UpdateError
 
 VERSION_FILE: Final = "node/version.py"
@@ -116,13 +116,8 @@ class Package(Struct, frozen=True):
 
     def save(self, path: Path) -> None:
         """Whole and on disk, or not at all. Raises UpdateError."""
-        new = path.with_name(path.name + ".new")
         try:
-            with new.open("wb") as file:
-                file.write(self.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
+            replace(path, self.encode())
         except OSError as error:
             raise UpdateError(f"{path} cannot be written: {error.strerror}") from error
 

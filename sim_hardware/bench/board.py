@@ -26,7 +26,7 @@ import tty
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.board.compile import compile_tree
+from gateway.update.compile import compile_tree
 from sim_hardware.bench.rom import CHIPS, Rom
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ import platform
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gateway.board.compile import compile_file
+from gateway.update.compile import compile_file
 
 ROOT = Path(__file__).resolve().parents[2]
 

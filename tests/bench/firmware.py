@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from rich.console import Console
 
-from gateway.board.compile import compile_tree
 from gateway.errors import GanglionError
 from gateway.quantities import KINDS
 from gateway.update import keys
+from gateway.update.compile import compile_tree
 from gateway.update.package import Package, source_version
 from sim_hardware.fleet.image import ROOT
 from tests.bench.lab import Lab, begin, node_program

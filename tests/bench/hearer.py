@@ -9,7 +9,6 @@ millions of packs that he has long had.
 """
 
 import re
-import socket
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from sim_hardware.servers import spawn, wait_until
 from sim_hardware.shared import array
+from tests.bench import wire
 
 _TOPIC = b"ganglion/v1/+/+/+"
 _CHUNK = 1 << 18
@@ -64,23 +64,13 @@ class _Packs:
         return False
 
 
-def _text(data: bytes) -> bytes:
-    return len(data).to_bytes(2, "big") + data
-
-
-def _packet(kind: int, body: bytes) -> bytes:
-    assert len(body) < 128
-    return bytes((kind, len(body))) + body
-
-
 def main() -> None:
     port, path = int(sys.argv[1]), Path(sys.argv[2])
     count = np.memmap(path, np.uint64, "r+", shape=(2,))
     packs, heard = _Packs(), 0
-    with socket.create_connection(("127.0.0.1", port)) as link:
-        # CONNECT: version 3.1.1, clean start, no keepalive; then SUBSCRIBE at QoS 0.
-        link.sendall(_packet(0x10, _text(b"MQTT") + b"\x04\x02\x00\x00" + _text(b"hearer")))
-        link.sendall(_packet(0x82, b"\x00\x01" + _text(_TOPIC) + b"\x00"))
+    with wire.connect(port, "hearer") as link:
+        link.settimeout(None)
+        link.sendall(wire.packet(0x82, b"\x00\x01" + wire.text(_TOPIC) + b"\x00"))  # SUBSCRIBE at QoS 0
         rest = b""
         while data := link.recv(_CHUNK):
             rest += data

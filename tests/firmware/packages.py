@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from gateway.board.compile import compile_file, compile_tree
 from gateway.update import keys
+from gateway.update.compile import compile_file, compile_tree
 from gateway.update.package import VERSION_FILE, Package, source_version
 from tests.micropython import ROOT
 

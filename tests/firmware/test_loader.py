@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.board.compile import compile_file
+from gateway.update.compile import compile_file
 from sim_hardware.fleet.pace import Pace
 from tests.firmware.packages import FIRMWARE
 from tests.micropython import start

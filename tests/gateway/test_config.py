@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import load, secret
+from gateway.config import Http, load, secret
 from gateway.errors import ConfigError
 
 GOOD = """
@@ -47,17 +47,18 @@ def test_a_good_file(tmp_path: Path) -> None:
         (GOOD.replace("8883", '"8883"'), r"mqtt\.port: Expected `int`, got `str`"),
         (GOOD.replace("8883", "0"), r"mqtt\.port: Expected `int` >= 1"),
         (GOOD.replace('"v1"', '"v9"'), r"influx\.api: Invalid enum value 'v9'"),
-        (GOOD.replace("hill-2", "Hill 2"), r"sites\[1\]: Expected `str` matching"),
-        ('data_dir = "x"', r"the file: .*missing required field `sites`"),
+        (GOOD.replace("hill-2", "Hill 2"), r"sites\[1\]: is no name: that is 1 to 32 of a-z, 0-9 and -"),
+        ('data_dir = "x"', r"ganglion\.toml: sites: is missing"),
         ('sites = []\ndata_dir = "x"', r"sites: Expected `array` of length >= 1"),
         ('sites = ["a"]\ndata_dir = ""', r"data_dir: is empty"),
         ('sites = ["a"]\ndata_dir = "x"\nmqtt = 3', r"mqtt: Expected `object`, got `int`"),
+        (GOOD + '[[mirror]]\nurl = "http://x"\n', r"mirror\[0\]\.name: is missing"),
         (GOOD + '[[notify]]\nkind = "mail"\n', r"notify: not available in this version"),
         (GOOD.replace('ca = "ca.pem"', 'cert = "c"\nkey = "k"'), r"mqtt\.ca: is missing"),
         (GOOD.replace('ca = "ca.pem"', 'ca = "c"\nkey = "k"'), r"one needs the other"),
         (GOOD.replace("https://db", "db"), r"influx\.url: 'db:8086' is not http"),
         (GOOD.replace("PASSWORD", "OTHER"), r"mqtt\.password_env: the environment variable OTHER is not set"),
-        (GOOD + '[http]\nlisten = "8080"\n', r"http\.listen: Expected `str` matching"),
+        (GOOD + '[http]\nlisten = "8080"\n', r"http\.listen: is no address and port, such as"),
         ("sites = [", r"ganglion\.toml is not TOML"),
     ],
 )
@@ -65,6 +66,19 @@ def test_a_wrong_file(tmp_path: Path, text: str, message: str) -> None:
     """File, key, and what is wrong with it."""
     with pytest.raises(ConfigError, match=message):
         load(write(tmp_path, text), {"PASSWORD": "x"})
+
+
+@pytest.mark.parametrize(
+    ("listen", "url"),
+    [
+        ("0.0.0.0:81", "http://127.0.0.1:81"),
+        ("[::]:81", "http://[::1]:81"),
+        ("[::1]:81", "http://[::1]:81"),
+        ("cabinet:81", "http://cabinet:81"),
+    ],
+)
+def test_where_this_machine_reaches_the_gateway(listen: str, url: str) -> None:
+    assert Http(listen).url == url
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

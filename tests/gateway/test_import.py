@@ -25,13 +25,13 @@ from gateway.config import Http, load
 from gateway.control import token as tokens
 from gateway.control.api import MAX_BODY, make_routes
 from gateway.control.caller import ControlError
+from gateway.control.ways import ByGateway
 from gateway.errors import ConfigError, Refused
 from gateway.forward.lines import line, pack_lines
 from gateway.http import HttpServer, Metrics, make_app
 from gateway.intake import lineprotocol, reader
 from gateway.intake.reader import Options, Part, cut, read
 from gateway.intake.table import IntakeError
-from gateway.intake.ways import ByGateway
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import DATABASE, Journal
 from gateway.records import Ledger, Pack
@@ -350,11 +350,24 @@ def test_files_and_options_that_cannot_be_used(line_: CommandLine) -> None:
     for arguments, words in (
         ((str(line_.folder / "none.csv"),), "cannot be read: No such file"),
         ((str(line_.file),), "name it .csv or .lp"),
-        ((str(file), "--precision", "m"), "Invalid enum value 'm'"),
-        ((str(file), "--kind", "noise"), "Invalid enum value 'noise'"),
         ((str(damaged),), "gzip data are damaged"),
     ):
         assert words in sentence(line_.invoke("import", *arguments))
+    for option in ("--precision", "--kind"):
+        result = line_.invoke("import", str(file), option, "m")
+        assert (result.exit_code, f"'{option}'" in result.stderr) == (2, True), result.output
+
+
+def test_only_the_owner_of_the_journal_writes_it(line_: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What root would make there, the gateway could not use; and who has no name has a number."""
+    file = good_file(line_.folder)
+    assert line_.invoke("import", str(file)).exit_code == 0
+    owner = tokens.user_name(os.geteuid())
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000)
+    for command in (("import", str(file)), ("dead-letters", "replay")):
+        assert f"belongs to {owner}: run this as {owner}" in sentence(line_.invoke(*command))
+    assert line_.invoke("import", str(file), "--dry-run").exit_code == 0
+    assert tokens.user_name(4_000_000) == "user 4000000"
 
 
 def test_a_full_journal_is_told_with_the_line_to_which_it_came(line_: CommandLine) -> None:
@@ -427,7 +440,7 @@ async def test_the_route_takes_a_part_and_says_what_became_of_it(running: Runnin
 
 async def test_only_who_reads_the_token_may(running: Running) -> None:
     """It is the owner's alone, and new at each start."""
-    path = running.folder / tokens.TOKEN_FILE
+    path = running.folder / "control.token"  # as operating.md says
     assert path.stat().st_mode & 0o777 == 0o600
     before = tokens.token(running.folder)
     for wrong in ("", "x", before[:-1]):

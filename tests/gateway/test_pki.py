@@ -127,7 +127,7 @@ def test_nothing_is_overwritten(city: Authority, again: Callable[[Authority], ob
 
 def test_a_failure_leaves_nothing_half(city: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full after the first file: no folder of the node, and the next attempt succeeds."""
-    write, written = module._write, []
+    write, written = module.create, []
 
     def full(path: Path, content: bytes, mode: int) -> None:
         if written:
@@ -137,7 +137,7 @@ def test_a_failure_leaves_nothing_half(city: Authority, monkeypatch: pytest.Monk
 
     before = contents(city.folder)
     with monkeypatch.context() as patched:
-        patched.setattr(module, "_write", full)
+        patched.setattr(module, "create", full)
         with pytest.raises(PkiError, match="cannot be written: No space left on device"):
             city.node("riverside", "water-0007")
     assert contents(city.folder) == before

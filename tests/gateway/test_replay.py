@@ -13,7 +13,7 @@ from gateway.forward.senml import encode_pack
 from gateway.ingest.decode import decode_pack
 from gateway.journal.store import DATABASE, Journal
 from gateway.records import DeadLetter, Ledger, Pack
-from tests.gateway.commandline import CommandLine
+from tests.gateway.commandline import CommandLine, sentence
 from tests.gateway.conftest import NOW, SENT, make_letter, merged, payload_of
 from tests.gateway.test_import import Running, running
 
@@ -115,6 +115,20 @@ def test_without_a_gateway(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "data", 2**20, read_only=True)
     check(journal)
     journal.close()
+
+
+def test_replay_makes_no_journal(tmp_path: Path) -> None:
+    """Where there is none the configuration is most likely another one's."""
+    line = CommandLine(tmp_path, 1)
+    assert "there is no journal" in sentence(line.invoke("dead-letters", "replay"))
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("option", [["--config", "other.toml"], ["--json"], ["--limit", "3"]])
+def test_options_of_the_list_are_none_of_replay(tmp_path: Path, option: list[str]) -> None:
+    """They would be passed over, and replay another journal than was meant."""
+    result = CommandLine(tmp_path, 1).invoke("dead-letters", *option, "replay")
+    assert (result.exit_code, "write it behind" in " ".join(result.stderr.split())) == (2, True), result.output
 
 
 async def test_beside_a_gateway(running: Running) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.board.compile import ImageError, compile_tree
 from gateway.update import archive, keys
+from gateway.update.compile import ImageError, compile_tree
 from gateway.update.errors import UpdateError
 from gateway.update.package import Manifest, Package, slot_mark, source_version
 from gateway.update.store import MOST_PACKAGES, Store

@@ -1,6 +1,9 @@
 """Ways in for the parts of a file: through the gateway that runs, or into the journal when none does. Blocking."""
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -8,7 +11,9 @@ from typing import Protocol
 import msgspec
 
 from gateway.config import Config
+from gateway.control import token as tokens
 from gateway.control.caller import PATIENCE_SECONDS, Caller, Told
+from gateway.errors import ConfigError
 from gateway.intake.reader import Cut, Imported, Kinds, Options, read
 from gateway.journal.schema import FILE_NAME
 from gateway.journal.store import Journal
@@ -55,6 +60,26 @@ class Nowhere:
 
     def take(self, part: Cut) -> Imported:
         return Imported.of(read(part.data, _at(self._options, part), time.time(), self._kinds))
+
+
+@contextmanager
+def alone(config: Config, *, make: bool = True) -> Iterator[Journal]:
+    """The journal, for writing, where no gateway runs; no gateway can start meanwhile.
+
+    Raises ConfigError for anybody but the owner of `data_dir`, whose gateway could not use what others make there; and
+    when there is none and `make` is not set.
+    """
+    folder = Path(config.data_dir)
+    if not make and not (folder / FILE_NAME).exists():
+        raise ConfigError(f"there is no journal in {folder}: check data_dir, or start the gateway once")
+    if folder.exists() and folder.stat().st_uid != os.geteuid():
+        owner = tokens.user_name(folder.stat().st_uid)
+        raise ConfigError(f"{folder} belongs to {owner}: run this as {owner}, or the gateway cannot use what it makes")
+    journal = Journal.open(folder, config.journal.max_bytes)
+    try:
+        yield journal
+    finally:
+        journal.close()
 
 
 def kinds_in(journal: Journal) -> Kinds:
