@@ -51,4 +51,5 @@ def _show(findings: list[Finding]) -> None:
         console.width = 10_000
     console.print(table, overflow="fold")
     number = Counter(each.level for each in findings)
-    typer.echo(f"{number['fault']} faults, {number['warning']} warnings, {number['not asked']} not asked")
+    counts = [f"{number[what]} {what}{'' if number[what] == 1 else 's'}" for what in ("fault", "warning")]
+    typer.echo(", ".join([*counts, f"{number['not asked']} not asked"]))

@@ -156,9 +156,11 @@ def rights(context: Context) -> Iterator[Said]:
 
 def queue(context: Context) -> Iterator[Said]:
     """What CONNACK does not tell: whether the broker has thrown messages away."""
-    dropped = context.hearing.dropped
-    if dropped is None:
+    hearing, dropped = context.hearing, context.hearing.dropped
+    if dropped is None and not hearing.tells:
         yield Said("not asked", "the broker does not show $SYS to the gateway: its queue's limits cannot be seen")
+    elif dropped is None:
+        yield ok("the broker has dropped nothing within the last minute; of what was before it does not tell")
     elif dropped:
         yield warning(
             f"the broker has dropped {dropped} messages since its start",

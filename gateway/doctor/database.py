@@ -1,6 +1,6 @@
 """The database: who answers, whether the token opens it, and whether it keeps what is written."""
 
-import re
+import contextlib
 from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -14,12 +14,12 @@ from gateway.doctor.finding import NotAsked, Said, fault, ok, parted, span, warn
 from gateway.errors import ConfigError, GanglionError, Lasting, Poison
 from gateway.forward.answers import judge, server_words, unreachable
 from gateway.forward.server import authorization, detect_api
+from gateway.influx.plan import unspell
 from gateway.query.client import ask
-from gateway.query.influxql import QueryError
+from gateway.query.influxql import QueryError, quote_name
 
 SECONDS: Final = 2.5
 """For one answer."""
-UNITS: Final = {"h": 3600, "m": 60, "s": 1}
 REFUSED_LINE: Final = b"ganglion_doctor"
 """No line protocol, since it has no field: every server refuses it whole, once it has looked at token and database."""
 
@@ -64,7 +64,9 @@ def mirrors(context: Context) -> Iterator[Said]:
                 said += _place(mirror, context)
         except GanglionError as error:
             said.append(fault(*parted(str(error), f"correct mirror {mirror.name} in {context.path}")))
-        yield from (each._replace(seen=f"mirror {mirror.name}: {each.seen}") for each in said)
+        for each in said:
+            cure = each.cure.replace("influx.", "the mirror's ")
+            yield each._replace(seen=f"mirror {mirror.name}: {each.seen}", cure=cure)
     if not context.config.mirror:
         yield ok("there is none")
 
@@ -105,14 +107,13 @@ def _database(influx: Influx, context: Context) -> Iterator[Said]:
             "have the gateway make it at its start, or `ganglion influx setup`, as a user who may",
         )
         return
-    name = influx.database.replace("\\", "\\\\").replace('"', '\\"')
     try:
-        series = ask(influx, f'SHOW RETENTION POLICIES ON "{name}"', SECONDS)
+        series = ask(influx, f"SHOW RETENTION POLICIES ON {quote_name(influx.database)}", SECONDS)
     except QueryError as error:
         yield warning(f"its retention cannot be seen: {error}", "none needed, if the gateway may write")
         return
     policies = [dict(zip(each.columns, row, strict=True)) for each in series for row in each.values]
-    kept = next((seconds(policy["duration"]) for policy in policies if policy.get("default")), None)
+    kept = next((float(unspell(policy["duration"])) for policy in policies if policy.get("default")), None)
     if kept is None:
         yield fault(
             f"database {influx.database} has no default retention policy", "make one with CREATE RETENTION POLICY"
@@ -155,8 +156,10 @@ def _bucket(influx: Influx, context: Context) -> Iterator[Said]:
 
 def _retention(influx: Influx, context: Context, kept: float) -> Said:
     """`kept` in seconds; 0 is for ever. What waits is known of the first database only."""
-    first = influx == context.config.influx and context.used
-    oldest = context.journal.figures.oldest_received if first else None
+    oldest = None
+    if influx == context.config.influx and context.used:
+        with contextlib.suppress(GanglionError):  # the check of the journal tells of it
+            oldest = context.journal.figures.oldest_received
     age = 0.0 if oldest is None else context.clock() - oldest
     if kept and age > kept:
         return fault(
@@ -164,11 +167,6 @@ def _retention(influx: Influx, context: Context, kept: float) -> Said:
             "lengthen the retention (`ganglion influx setup`) before they are written, or they become dead letters",
         )
     return ok(f"{influx.database} keeps {span(kept) if kept else 'everything'}")
-
-
-def seconds(duration: str) -> float:
-    """An InfluxQL duration such as `168h0m0s`; `0s` is for ever."""
-    return float(sum(int(number) * UNITS[unit] for number, unit in re.findall(r"(\d+)([hms])", duration)))
 
 
 def _get(influx: Influx, path: str, fields: dict[str, str] | None = None) -> urllib3.BaseHTTPResponse:

@@ -1,14 +1,11 @@
-"""What a check says, and what a check is."""
+"""What a check says."""
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
 from gateway.errors import GanglionError
-
-if TYPE_CHECKING:
-    from gateway.doctor.context import Context
 
 Level = Literal["ok", "warning", "fault", "not asked"]
 
@@ -34,21 +31,6 @@ class Finding(Struct, frozen=True):
 
 class NotAsked(GanglionError):
     """A check cannot ask its question; the message says because of what."""
-
-
-class Check(Struct, frozen=True):
-    """One question."""
-
-    name: str
-    look: Callable[["Context"], Iterable[Said]]
-    """May raise GanglionError or OSError, which is a fault in these words, and NotAsked."""
-    needs: tuple[str, ...] = ()
-    """Checks before it in the table; with a fault in one of them this one is not asked."""
-    network: bool = False
-    seconds: float = 3.0
-    """After which it counts as a fault that there is no answer."""
-    cure: str = "correct it: see docs/operating.md"
-    """For an error that names none."""
 
 
 def ok(seen: str) -> Said:

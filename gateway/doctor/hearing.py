@@ -17,6 +17,8 @@ HEARD: Final = (*(stream for stream in STREAMS if stream != "status"), "reply", 
 SAID: Final = ("incident/doctor", "doctor/command", "doctor/update/piece")
 """Below a site; no node is called `doctor`, so nobody hears it but who hears everything."""
 DROPPED: Final = "$SYS/broker/publish/messages/dropped"
+UPTIME: Final = "$SYS/broker/uptime"
+"""Mosquitto tells a count when it changes and forgets it after a minute; this one changes always."""
 QUIET_SECONDS: Final = 0.3
 """So long after the last retained message they count as complete."""
 LISTEN_SECONDS: Final = 1.5
@@ -30,7 +32,9 @@ class Hearing(Struct, frozen=True):
     statuses: list[tuple[str, bytes]]
     """Births and wills by topic, in order of arrival."""
     dropped: int | None
-    """Messages that the broker has dropped since its start; None when it does not tell."""
+    """Messages that the broker has dropped since its start; None when it has not told within the last minute."""
+    tells: bool
+    """Whether it tells of itself at all."""
 
 
 def listen(config: Config) -> Hearing:
@@ -40,7 +44,7 @@ def listen(config: Config) -> Hearing:
     to_say = [f"ganglion/v1/{site}/{what}" for site in config.sites for what in SAID]
     with Link(config) as link:
         # At QoS 0, as nothing is acknowledged here: a broker would stop at so many in flight.
-        options = {topic: SubscribeOptions(qos=0) for topic in (*statuses, DROPPED)}
+        options = {topic: SubscribeOptions(qos=0) for topic in (*statuses, DROPPED, UPTIME)}
         options |= {topic: SubscribeOptions(qos=0, retainHandling=2) for topic in others}
         reasons = link.wait("suback", _mid(link.client.subscribe(list(options.items())))).reasons
         denied = [topic for topic, reason in zip(options, reasons, strict=True) if reason.is_failure]
@@ -50,10 +54,11 @@ def listen(config: Config) -> Hearing:
     unsaid = [topic for topic in to_say if _denied(config, topic)]
     dropped = [payload for topic, payload, _ in heard if topic == DROPPED]
     return Hearing(
-        [topic for topic in denied if topic != DROPPED],
+        [topic for topic in denied if topic not in (DROPPED, UPTIME)],
         unsaid,
         [(topic, payload) for topic, payload, _ in heard if topic.endswith("/status")],
         int(dropped[-1]) if dropped and dropped[-1].isdigit() else None,
+        any(topic == UPTIME for topic, _, _ in heard),
     )
 
 

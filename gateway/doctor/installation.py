@@ -1,7 +1,6 @@
 """Configuration, secrets, TLS files and the folder of the journal: what can be seen without asking anybody."""
 
 import os
-import pwd
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gateway.config import secret
+from gateway.control.token import user_name
 from gateway.doctor.context import Context
 from gateway.doctor.finding import Said, fault, ok, some, span, warning
 from gateway.errors import ConfigError
@@ -99,7 +99,7 @@ def data_dir(context: Context) -> Iterator[Said]:
     """The folder: whether it may be written, on what it lies, and how much room it has."""
     folder = context.folder
     there = next(each for each in (folder, *folder.parents) if each.exists())
-    user = pwd.getpwuid(os.geteuid()).pw_name
+    user = user_name(os.geteuid())
     if not there.is_dir():
         yield fault(f"{there} is no folder", f"move it away, or set data_dir to a folder (now {folder})")
         return
@@ -124,10 +124,7 @@ def data_dir(context: Context) -> Iterator[Said]:
 
 
 def _owner(path: Path) -> str:
-    try:
-        return path.owner()
-    except KeyError:
-        return str(path.stat().st_uid)
+    return user_name(path.stat().st_uid)
 
 
 def file_system(path: Path, mounts: str) -> str:

@@ -76,7 +76,7 @@ def http(context: Context) -> Iterator[Said]:
             f"a gateway answers at {settings.listen} that does not hold {context.folder}",
             "give each gateway an http.listen of its own; if it runs in a container, run doctor in there",
         )
-    elif answer is not None or _listens(host, port):
+    elif answer is not None or _listens(settings.here):
         yield fault(
             f"{settings.listen} is taken by another program, so the gateway cannot start",
             f"stop it (`ss -ltnp sport = :{port}` shows which), or choose another http.listen",
@@ -135,26 +135,18 @@ def _everybody(host: str) -> bool:
         return False
 
 
-def _here(host: str) -> str:
-    """Where to ask one that listens at `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-
-
 def _get(context: Context, path: str) -> urllib3.BaseHTTPResponse | None:
     """None when nobody answers as a web server does."""
-    host, port = context.config.http.address
-    where = _here(host)
-    url = f"http://{f'[{where}]' if ':' in where else where}:{port}{path}"
     try:
         with urllib3.PoolManager(retries=False, timeout=SECONDS) as pool:
-            return pool.request("GET", url)
+            return pool.request("GET", f"{context.config.http.url}{path}")
     except urllib3.exceptions.HTTPError:
         return None
 
 
-def _listens(host: str, port: int) -> bool:
+def _listens(address: tuple[str, int]) -> bool:
     try:
-        socket.create_connection((_here(host), port), SECONDS).close()
+        socket.create_connection(address, SECONDS).close()
     except OSError:
         return False
     return True

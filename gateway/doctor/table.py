@@ -3,18 +3,36 @@
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
+
+from msgspec import Struct
 
 from gateway.doctor import broker, clocks, database, installation, journal, nodes, running
 from gateway.doctor.context import Context
-from gateway.doctor.finding import Check, Finding, NotAsked, Said, fault, parted
+from gateway.doctor.finding import Finding, NotAsked, Said, fault, parted
 from gateway.errors import GanglionError
 
 DATABASE_CURE: Final = "correct influx.url and influx.api: see docs/operating.md"
 TOTAL_SECONDS: Final = 14.0
 SILENT_CURE: Final = "see whether what it asks hangs: restart that, or look for a firewall on the way"
 JOURNAL_CURE: Final = "use the program that wrote it, or stop the gateway and restore data_dir or move it away"
+
+
+class Check(Struct, frozen=True):
+    """One question."""
+
+    name: str
+    look: Callable[[Context], Iterable[Said]]
+    """May raise GanglionError or OSError, which is a fault in these words, and NotAsked."""
+    needs: tuple[str, ...] = ()
+    """Checks before it in the table; with a fault in one of them this one is not asked."""
+    network: bool = False
+    seconds: float = 3.0
+    """After which it counts as a fault that there is no answer."""
+    cure: str = "correct it: see docs/operating.md"
+    """For an error that names none."""
+
 
 CHECKS: Final = (
     Check("configuration", installation.configuration),

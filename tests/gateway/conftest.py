@@ -10,6 +10,9 @@ import pytest
 
 from gateway.journal.store import Journal
 from gateway.records import DeadLetter, Pack, Reading
+from sim_hardware.servers import InfluxDB
+
+Starter = Callable[..., InfluxDB]
 
 NOW = 1_795_430_400
 """The example's time, in Unix seconds."""
@@ -62,3 +65,20 @@ def open_journal(tmp_path: Path) -> Iterator[Callable[..., Journal]]:
 def journal(open_journal: Callable[..., Journal]) -> Journal:
     """An empty journal."""
     return open_journal()
+
+
+@pytest.fixture
+def start_influx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
+    """Starts an InfluxDB of the test's own, with settings by environment as InfluxDB takes them."""
+    started: list[InfluxDB] = []
+
+    def start(**settings: str) -> InfluxDB:
+        with monkeypatch.context() as environ:
+            for name, value in settings.items():
+                environ.setenv(f"INFLUXDB_{name}", value)
+            started.append(InfluxDB(tmp_path / "own").start())
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()

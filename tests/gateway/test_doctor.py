@@ -18,10 +18,10 @@ from paho.mqtt.client import MQTTv5
 from typer.testing import CliRunner
 
 from gateway.cli.main import make_app
-from gateway.doctor.finding import Check, ok
+from gateway.doctor.finding import ok
 from gateway.doctor.installation import file_system, room
 from gateway.doctor.journal import CURES
-from gateway.doctor.table import CHECKS, examine
+from gateway.doctor.table import CHECKS, Check, examine
 from gateway.ingest.decode import REASONS
 from gateway.records import DeadLetter, Status
 from sim_hardware.servers import InfluxDB, Mosquitto, wait_until

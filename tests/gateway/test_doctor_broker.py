@@ -12,6 +12,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from gateway.doctor.broker import queue
+from gateway.doctor.hearing import Hearing
 from gateway.pki.authority import Authority
 from sim_hardware.servers import Mosquitto, wait_until
 from tests.gateway.faulty import Installation, certify, listener
@@ -275,6 +277,25 @@ def test_a_broker_that_drops(tmp_path: Path) -> None:
         publish(broker, 50)
         wait_until(lambda: own.says("broker queue")[0] == "warning", SECONDS, "the broker's count")
         assert "max_queued_messages 0" in own.says("broker queue")[1]
+
+
+@pytest.mark.parametrize(
+    ("dropped", "tells", "level", "words"),
+    [
+        (None, False, "not asked", "does not show $SYS"),
+        (None, True, "ok", "nothing within the last minute"),
+        (0, True, "ok", "nothing since its start"),
+        (3, True, "warning", "dropped 3 messages"),
+    ],
+)
+def test_a_count_that_the_broker_does_not_tell_any_more(
+    tmp_path: Path, dropped: int | None, tells: bool, level: str, words: str
+) -> None:
+    """Mosquitto forgets its counts a minute after they changed: to wait for that would take a minute."""
+    context = installation(tmp_path, NOBODY).context()
+    context.hearing = Hearing([], [], [], dropped, tells)
+    (said,) = queue(context)
+    assert (said.level, words in said.seen) == (level, True), said
 
 
 def test_nothing_stays_at_the_broker(tmp_path: Path, broker: Mosquitto) -> None:

@@ -7,21 +7,19 @@ import http.server
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
 
-from gateway.doctor.database import seconds
 from sim_hardware.servers import InfluxDB, VictoriaMetrics
-from tests.gateway.conftest import make_pack
+from tests.gateway.conftest import Starter, make_pack
 from tests.gateway.databases import select
 from tests.gateway.faulty import Installation
 from tests.system.gateway_process import NOBODY
 
-Starter = Callable[..., InfluxDB]
 WEEK = 7 * 86_400
 
 
@@ -87,23 +85,6 @@ def test_tokens(tmp_path: Path, start_influx: Starter, monkeypatch: pytest.Monke
     assert own.says("database write", own.context(write=True))[0] == "ok"
 
 
-@pytest.fixture
-def start_influx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
-    """Starts an InfluxDB of the test's own, with settings by environment as InfluxDB takes them."""
-    started: list[InfluxDB] = []
-
-    def start(**settings: str) -> InfluxDB:
-        with monkeypatch.context() as environ:
-            for name, value in settings.items():
-                environ.setenv(f"INFLUXDB_{name}", value)
-            started.append(InfluxDB(tmp_path / "own").start())
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.stop()
-
-
 def test_retention_shorter_than_what_waits(tmp_path: Path, influx: InfluxDB, influx_db: str) -> None:
     """Infinite at first; then a week, and a pack that waits for longer."""
     own = installation(tmp_path, influx.url, database=influx_db)
@@ -116,9 +97,13 @@ def test_retention_shorter_than_what_waits(tmp_path: Path, influx: InfluxDB, inf
     assert (level, "keeps 7 d, but packs wait that came 7 d ago" in words) == ("fault", True), words
 
 
-@pytest.mark.parametrize(("text", "number"), [("0s", 0), ("168h0m0s", WEEK), ("1h30m0s", 5400)])
-def test_durations_of_influxdb(text: str, number: float) -> None:
-    assert seconds(text) == number
+def test_a_journal_that_cannot_be_read_is_told_once(tmp_path: Path, influx: InfluxDB, influx_db: str) -> None:
+    """What waits in it is only a part of what is looked at."""
+    own = installation(tmp_path, influx.url, database=influx_db)
+    own.data.mkdir()
+    (own.data / "journal.sqlite3").write_bytes(b"no journal" * 100)
+    assert own.says("journal")[0] == "fault"
+    assert own.says("database place") == ("ok", f"{influx_db} keeps everything -> ")
 
 
 def test_the_wrong_api(tmp_path: Path, influx: InfluxDB, victoria: VictoriaMetrics) -> None:
@@ -141,6 +126,7 @@ def test_mirrors(tmp_path: Path, influx: InfluxDB, influx_db: str) -> None:
         file.write(f'[[mirror]]\nname = "far"\nurl = "http://127.0.0.1:{NOBODY}"\n')
     levels = {each.seen.partition(":")[0]: each.level for each in own.doctor("mirrors")}
     assert levels == {"mirror near": "ok", "mirror far": "fault"}
+    assert own.says("mirrors")[1].endswith("-> start it, or check the mirror's url")
 
 
 def test_clocks_apart(tmp_path: Path, influx: InfluxDB, influx_db: str) -> None:

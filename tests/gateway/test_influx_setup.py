@@ -17,6 +17,7 @@ from gateway.config import Influx
 from gateway.errors import GanglionError
 from gateway.forward.influx_v1 import TargetV1
 from gateway.forward.lines import line
+from gateway.influx.plan import FOR_EVER, unspell
 from gateway.influx.rollups import MEASUREMENTS, STEPS, field
 from gateway.quantities import measured_in
 from sim_hardware.servers import InfluxDB, VictoriaMetrics, wait_until
@@ -247,3 +248,8 @@ def test_names_in_rollups_are_unique(measurement: str) -> None:
     """`flow_min` is a quantity of its own, and no minimum of `flow`."""
     names = [field(each, summary) for each in measured_in(measurement) for summary in each.rollup]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("text", "number"), [("0s", FOR_EVER), ("168h0m0s", 604_800), ("1h30m5s", 5405)])
+def test_durations_as_influxdb_tells_them(text: str, number: int) -> None:
+    assert unspell(text) == number

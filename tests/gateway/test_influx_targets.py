@@ -2,7 +2,6 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Literal
@@ -19,28 +18,9 @@ from gateway.forward.sending import packed
 from gateway.forward.server import detect_api
 from gateway.forward.target import TARGETS, make_target
 from sim_hardware.servers import InfluxDB, VictoriaMetrics, free_port
-from tests.gateway.conftest import NOW
+from tests.gateway.conftest import NOW, Starter
 from tests.gateway.databases import exported, select
 from tests.gateway.toxic import Parrot
-
-Starter = Callable[..., InfluxDB]
-
-
-@pytest.fixture
-def start_influx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
-    """Starts an InfluxDB of the test's own, with settings by environment as InfluxDB takes them."""
-    started: list[InfluxDB] = []
-
-    def start(**settings: str) -> InfluxDB:
-        with monkeypatch.context() as environ:
-            for name, value in settings.items():
-                environ.setenv(f"INFLUXDB_{name}", value)
-            started.append(InfluxDB(tmp_path / "own").start())
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.stop()
 
 
 def target(server: InfluxDB, database: str) -> TargetV1:
