@@ -94,8 +94,8 @@ class Metrics(Collector):
             ("skipped", "Packs that it never got, because the journal was full"),
         ):
             family = GaugeMetricFamily(f"ganglion_mirror_packs_{name}", meaning, labels=["mirror"])
-            for mirror, far in sorted(figures.mirrors.items()):
-                family.add_metric([mirror], getattr(far, name))
+            for consumer, far in sorted(figures.mirrors.items()):
+                family.add_metric([consumer.removeprefix("mirror.")], getattr(far, name))
             yield family
         incidents = GaugeMetricFamily("ganglion_incidents_open", "Incidents open now", labels=["kind"])
         for kind, number in sorted(figures.incidents_open.items()):

@@ -18,8 +18,9 @@ from gateway.cli.main import make_app
 from gateway.config import Config, load
 from gateway.errors import ConfigError
 from gateway.forward.lines import pack_lines
+from gateway.http import Metrics
 from gateway.ingest.decode import decode_pack, decode_packs, decode_status
-from gateway.records import Pack, Status
+from gateway.records import Figures, Ledger, Mirrored, Pack, Status
 from gateway.steer.talk import OPS
 from gateway.update.service import Want
 from sim_hardware.city.layout import lay_out
@@ -106,6 +107,18 @@ def test_every_setting_of_the_gateway_is_told(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.toml"
         path.write_text(text)
         load(path, None)
+
+
+def test_every_metric_of_the_gateway_is_told() -> None:
+    """By its name with labels, and no other."""
+    figures = Figures(Ledger(0, 0, 0, 0, 0, 0), None, 0, 0, 0, 0, {"jam": 1}, mirrors={"spare": Mirrored(0, 0, 0)})
+    text = Metrics().render(figures).decode()
+    samples = re.findall(r"^(ganglion_\w+)(?:\{(\w+)=.*\})? ", text, re.MULTILINE)
+    told = re.findall(r"`(ganglion_\w+(?:\{\w+\})?)`", (DOCS / "architecture.md").read_text().partition("### HTTP")[2])
+    histogram = re.compile(r"_(bucket|sum|count)$")
+    assert {
+        histogram.sub("", name) + (f"{{{label}}}" if label not in ("", "le") else "") for name, label in samples
+    } == {*told}
 
 
 def test_every_setting_of_a_node_is_told() -> None:

@@ -48,7 +48,8 @@ def setup(
     )
     planned = list(make_setup(where(config, url, database)).plan(wish))
     if not dry_run:
-        for each in track(planned, "setting up", console=Console(stderr=True), transient=True):
+        console = Console(stderr=True)
+        for each in track(planned, "setting up", console=console, transient=True, disable=not console.is_terminal):
             each.do()
     if json:
         show_json([msgspec.structs.asdict(each.item) | {"requests": each.requests} for each in planned])

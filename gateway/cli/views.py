@@ -44,11 +44,14 @@ def nodes(
     given, _, name = node.rpartition("/")
     site = given or site
     with open_journal(config) as journal:
-        views = [view for view in journal.nodes() if site in ("", view.site) and name in ("", view.node)]
+        known = journal.nodes()
+        views = [view for view in known if site in ("", view.site) and name in ("", view.node)]
         gaps = [(view, gap) for view in views for gap in journal.gaps(view.site, view.node)] if name else []
     if name and not views:
-        near = difflib.get_close_matches(name, _names(config), n=1, cutoff=0.0)
-        raise ConfigError(f"no node {node} was heard of{f'; the nearest is {near[0]}' if near else ''}")
+        wanted = f"{site}/{name}" if site else name
+        names = {f"{view.site}/{view.node}" if site else view.node: f"{view.site}/{view.node}" for view in known}
+        near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.0)
+        raise ConfigError(f"no node {wanted} was heard of{f'; the nearest is {names[near[0]]}' if near else ''}")
     now = time.time()
     if json:
         missing = {(view.site, view.node): [each for of, each in gaps if of is view] for view in views}
@@ -71,7 +74,7 @@ def nodes(
             + [moment(view.time), moment(view.received), view.firmware, view.board]
             for view in views
         ],
-        "no node was heard yet",
+        f"no node of {site} was heard yet" if site else "no node was heard yet",
     )
     if name:
         show_table(
@@ -79,11 +82,6 @@ def nodes(
             [[str(number) for number in (gap.boot, gap.first, gap.last, gap.last - gap.first + 1)] for _, gap in gaps],
             "no pack is missing",
         )
-
-
-def _names(config: Path) -> list[str]:
-    with open_journal(config) as journal:
-        return [view.node for view in journal.nodes()]
 
 
 def _trouble(view: NodeView, now: float) -> str:
