@@ -5,10 +5,9 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json, show_table
 from gateway.doctor.finding import Finding
 
 COLORS: Final = {"ok": "green", "warning": "yellow", "fault": "bold red", "not asked": "dim"}
@@ -42,14 +41,16 @@ def doctor(
 
 def _show(findings: list[Finding]) -> None:
     """What is wrong stands out; what could not be asked says why."""
-    table = Table("level", "check", "what was seen", "cure", box=None, header_style="bold", pad_edge=False)
-    for each in findings:
-        seen = f"because {each.seen}" if each.level == "not asked" else each.seen
-        table.add_row(Text(each.level, COLORS[each.level]), each.check, seen, each.cure)
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 10_000
-    console.print(table, overflow="fold")
+    rows: list[list[str | Text]] = [
+        [
+            Text(each.level, COLORS[each.level]),
+            each.check,
+            f"because {each.seen}" if each.level == "not asked" else each.seen,
+            each.cure,
+        ]
+        for each in findings
+    ]
+    show_table(["level", "check", "what was seen", "cure"], rows, "")
     number = Counter(each.level for each in findings)
     counts = [f"{number[what]} {what}{'' if number[what] == 1 else 's'}" for what in ("fault", "warning")]
     typer.echo(", ".join([*counts, f"{number['not asked']} not asked"]))

@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -11,6 +11,7 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 INTERRUPTED: Final = 130
 """Exit code of a command that Ctrl-C or SIGTERM has ended."""
@@ -22,14 +23,19 @@ DEFAULT_CONFIG: Final = Path("ganglion.toml")
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
 
 
-def show_table(columns: list[str], rows: list[list[str]], empty: str) -> None:
+def printable(text: str) -> str:
+    """What a node or a file says, for a terminal: it must not steer it, so what is no character to see is escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def show_table(columns: list[str], rows: Sequence[Sequence[str | Text]], empty: str) -> None:
     """A table on standard output, or the sentence `empty`. Without a terminal nothing is cut off."""
     if not rows:
         typer.echo(empty)
         return
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in row))
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = 10_000

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, show_json, show_table
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, printable, show_json, show_table
 from gateway.config import NAME, Config, load
 from gateway.steer import talk
 from gateway.steer.errors import SteerError
@@ -111,7 +111,7 @@ def command(
     elif reply.get("ok") is True:
         _SHOW.get(op, _show_rest)(answer)
     if reply.get("ok") is not True:
-        typer.echo(f"{site}/{node} refuses: {reply.get('error', 'it does not say why')}", err=True)
+        typer.echo(f"{site}/{node} refuses: {printable(str(reply.get('error', 'it does not say why')))}", err=True)
         raise typer.Exit(REFUSED)
 
 
@@ -173,9 +173,9 @@ def _text(table: dict[str, Any], key: str) -> str:
 def _show_logs(answer: Answer) -> None:
     reply = answer.reply or {}
     for line in reply.get("lines", []):
-        typer.echo(line)
+        typer.echo(printable(str(line)))
     if reply.get("last_words"):
-        typer.echo(f"before its last crash: {reply['last_words']}")
+        typer.echo(f"before its last crash: {printable(str(reply['last_words']))}")
 
 
 def _show_sample(answer: Answer) -> None:

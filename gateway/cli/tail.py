@@ -9,7 +9,7 @@ from typing import Annotated, Final, cast
 import msgspec
 import typer
 
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, printable
 from gateway.config import Mqtt, load
 from gateway.errors import Refused
 from gateway.ingest.decode import decode_packs, decode_status, parse_topic
@@ -70,7 +70,7 @@ def _decode(topic: str, payload: bytes, kinds: dict[tuple[str, str], str]) -> It
             kinds[site, node] = decode_status(payload).kind or kind
             return
     except Refused as refused:
-        typer.echo(f"refused: {topic}: {refused}", err=True)
+        typer.echo(printable(f"refused: {topic}: {refused}"), err=True)
         return
     for each in decode_packs(site, node, cast(Stream, level), payload, now=time.time(), kind=kind):
         if isinstance(each, Pack):
@@ -78,7 +78,7 @@ def _decode(topic: str, payload: bytes, kinds: dict[tuple[str, str], str]) -> It
                 kinds[site, node] = each.measurement
             yield each
         else:
-            typer.echo(f"refused: {topic}: {each.refused}", err=True)
+            typer.echo(printable(f"refused: {topic}: {each.refused}"), err=True)
 
 
 def _unit(measurement: str, quantity: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.journal.store import Journal
+from gateway.records import Status
 from tests.gateway.commandline import CommandLine, sentence
 from tests.gateway.conftest import SENT, make_pack
 
@@ -43,6 +44,18 @@ def test_one_node_with_what_it_misses(line: CommandLine) -> None:
 )
 def test_a_node_that_was_never_heard_of(line: CommandLine, arguments: list[str], words: str) -> None:
     assert sentence(line.invoke("nodes", *arguments)) == words
+
+
+def test_a_node_cannot_steer_the_terminal(line: CommandLine) -> None:
+    """By what its birth says."""
+    evil = Status(online=True, kind="air", firmware="\x1b[31m1.0", board="b\r", safe="\x9bJ")
+    journal = Journal.open(line.folder / "data", 2**20)
+    journal.commit([], float(SENT), [("riverside", "air-0007", evil)])
+    journal.close()
+    shown = line.invoke("nodes").stdout
+    assert r"SAFE MODE: \x9bJ" in shown
+    assert r"\x1b[31m1.0" in shown
+    assert all(each.isprintable() for row in shown.splitlines() for each in row)
 
 
 def test_nobody_was_heard_there(line: CommandLine) -> None:
