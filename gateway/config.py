@@ -107,7 +107,8 @@ def load(path: Path, environ: Mapping[str, str] | None = os.environ) -> Config:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}; give the file with --config") from error
+        cure = "run this as the gateway's user" if isinstance(error, PermissionError) else "give the file with --config"
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; {cure}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     try:

@@ -1,5 +1,6 @@
 """The configuration: what is right is taken, what is wrong is refused with the key named."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,17 @@ def test_a_wrong_file(tmp_path: Path, text: str, message: str) -> None:
 )
 def test_where_this_machine_reaches_the_gateway(listen: str, url: str) -> None:
     assert Http(listen).url == url
+
+
+def test_a_file_that_is_not_for_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the package installs it: another file would be no cure."""
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)  # who runs the tests may be root, who may read all
+    with pytest.raises(ConfigError, match=r"cannot be read: Permission denied; run this as the gateway's user"):
+        load(tmp_path / "ganglion.toml")
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
