@@ -3,9 +3,6 @@
 InfluxDB 2 cannot be had here; the stand-in gives the answers of its API reference, "Buckets" and "Query with InfluxQL".
 """
 
-import http.server
-import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +15,7 @@ from sim_hardware.servers import InfluxDB, VictoriaMetrics
 from tests.gateway.conftest import Starter, make_pack
 from tests.gateway.databases import select
 from tests.gateway.faulty import Installation
+from tests.gateway.influx_standin import TOKEN, Refusal, StandInServer
 from tests.system.gateway_process import NOBODY
 
 WEEK = 7 * 86_400
@@ -137,49 +135,31 @@ def test_clocks_apart(tmp_path: Path, influx: InfluxDB, influx_db: str) -> None:
         assert (said, says in words) == (level, True), words
 
 
-class Two:
-    """What InfluxDB 2.7 answers, as far as doctor asks."""
+class Two(StandInServer):
+    """As much of 2.7 as doctor asks for: a bucket, and whether it is mapped for InfluxQL."""
+
+    version = "v2.7.11"
+    scheme = "Token"
 
     def __init__(self) -> None:
+        super().__init__()
         self.buckets: list[dict[str, Any]] = []
-        self.token = "right"
         self.mapped = True
-        two = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                status, body = two.answer(self.path.partition("?")[0], self.headers.get("Authorization", ""))
-                self.send_response(status)
-                self.send_header("X-Influxdb-Version", "v2.7.11")
-                self.end_headers()
-                self.wfile.write(json.dumps(body).encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def answer(self, path: str, token: str) -> tuple[int, dict[str, Any]]:
-        if path == "/ping":
-            return 204, {}
-        if token != f"Token {self.token}":
-            return 401, {"code": "unauthorized", "message": "unauthorized access"}
-        if path == "/api/v2/buckets":
-            missing = {"code": "not found", "message": 'bucket "ganglion" not found'}
-            return (200, {"buckets": self.buckets}) if self.buckets else (404, missing)
+    def answer(self, method: str, path: str, fields: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         if path == "/query":
             return (200, {"results": [{}]}) if self.mapped else (404, {"error": "database not found"})
-        return 405, {}
+        if path != "/api/v2/buckets":
+            raise Refusal(405, "method not allowed")
+        if not self.buckets:
+            raise Refusal(404, 'bucket "ganglion" not found')
+        return 200, {"buckets": self.buckets}
 
 
 @pytest.fixture
 def two() -> Iterator[Two]:
-    stand_in = Two()
-    threading.Thread(target=stand_in.server.serve_forever, daemon=True).start()
-    yield stand_in
-    stand_in.server.shutdown()
-    stand_in.server.server_close()
+    with Two() as server:
+        yield server
 
 
 def test_influxdb_2(tmp_path: Path, two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +172,7 @@ def test_influxdb_2(tmp_path: Path, two: Two, monkeypatch: pytest.MonkeyPatch) -
     assert own.says("database")[0] == "ok"
     level, words = own.says("database place")
     assert (level, "does not know the token" in words) == ("fault", True), words
-    monkeypatch.setenv("TOKEN", "right")
+    monkeypatch.setenv("TOKEN", TOKEN)
     level, words = own.says("database place")
     assert (level, "shows no bucket ganglion in organisation city" in words) == ("fault", True), words
     two.buckets = [{"id": "0123", "retentionRules": [{"type": "expire", "everySeconds": WEEK}]}]
