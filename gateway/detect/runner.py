@@ -18,8 +18,8 @@ PACE: Final = 0.5
 
 SLICE: Final = 256
 GIVE_WAY: Final = 0.003
-"""Packs at once, and seconds between them while few come: Python computes in one thread at a time, and whoever waits for
-an acknowledgement shall not wait for a detector."""
+"""Packs at once, and seconds between them while few come: Python computes in one thread at a time, and who waits for an
+acknowledgement shall not wait for a detector."""
 
 
 class Runner:
