@@ -181,6 +181,8 @@ class NodeView(Struct, frozen=True, kw_only=True):
     reset_cause: str = ""
     clock: bool | None = None
     """Whether the node knows the time; None until it has told."""
+    clock_error: float | None = None
+    """Seconds by which the node's clock was last corrected, as its health told; None until it has told."""
     guided: bool = False
     """True when the gateway keeps its clock right, because nothing else does."""
     safe: str = ""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
@@ -16,6 +16,9 @@ from gateway.errors import ConfigError
 from gateway.journal.store import Journal
 from gateway.liveness import silent
 from gateway.records import NodeView
+
+CLOCK_SECONDS: Final = 2.0
+"""A node's clock that was further off when it was last corrected is worth a look; crystals drift by much less."""
 
 
 @contextmanager
@@ -86,20 +89,14 @@ def nodes(
 
 def _trouble(view: NodeView, now: float) -> str:
     """What a person should look at, in one cell."""
-    hours = silent(view, now)
-    return (
-        ", ".join(
-            filter(
-                None,
-                [
-                    f"SAFE MODE: {view.safe}" if view.safe else "",
-                    "NO TIME" if view.clock is False else "",
-                    f"SILENT for {hours / 3600:.0f} h" if hours is not None else "",
-                ],
-            )
-        )
-        or "-"
-    )
+    silence = silent(view, now)
+    troubles = [
+        f"SAFE MODE: {view.safe}" if view.safe else "",
+        "NO TIME" if view.clock is False else "",
+        f"CLOCK WAS {view.clock_error:+.1f} s OFF" if abs(view.clock_error or 0.0) > CLOCK_SECONDS else "",
+        f"SILENT for {silence / 3600:.0f} h" if silence is not None else "",
+    ]
+    return ", ".join(filter(None, troubles)) or "-"
 
 
 def incidents(

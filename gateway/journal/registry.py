@@ -22,6 +22,7 @@ Node = tuple[str, str]
 
 MAX_BOOTS = 16
 """Boots of a node whose sequence numbers are kept; packs of older boots are taken as new, as below `MAX_RANGES`."""
+CLOCK_ERROR = ("", "clock_error")
 
 
 class Heard(Struct, array_like=True):
@@ -49,6 +50,7 @@ class NodeRecord(Struct):
     board: str = ""
     reset_cause: str = ""
     clock: bool | None = None
+    clock_error: float | None = None
     guided: bool = False
     safe: str = ""
     born: int = -1
@@ -89,6 +91,8 @@ class NodeRecord(Struct):
             self.clock = True  # it was born without, but packs leave a node only once it knows the time
         if pack.shape.measurement in KINDS:
             self.kind = pack.shape.measurement
+        elif time >= self.time and CLOCK_ERROR in pack.shape.places:
+            self.clock_error = pack.values[pack.shape.places.index(CLOCK_ERROR)]
         return change
 
     def _place(self, pack: Pack) -> int | None:

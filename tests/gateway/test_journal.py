@@ -14,7 +14,7 @@ import pytest
 from gateway.errors import ConfigError, JournalFull
 from gateway.journal import batches, cases, letters, migration, registry, schema, spool
 from gateway.journal.store import DATABASE, DETECT, Journal
-from gateway.records import Incident, Ledger, Status
+from gateway.records import Incident, Ledger, Pack, Reading, Status
 from tests.gateway.conftest import NOW, make_letter, make_pack
 
 Opener = Callable[..., Journal]
@@ -101,6 +101,20 @@ def test_whose_clock_the_gateway_keeps_is_remembered(open_journal: Opener) -> No
     assert [view.guided for view in journal.nodes()] == [True, True]
     journal.guide([("riverside", "air-0007", False)])
     assert [view.guided for view in open_journal().nodes()] == [False, True]
+
+
+def test_how_far_off_a_clock_was_is_known_from_its_health(open_journal: Opener) -> None:
+    """The newest that was told, also after a restart; other packs and late ones say nothing."""
+    journal = open_journal()
+
+    def health(seq: int, time: int, error: float) -> Pack:
+        reading = Reading(time, "", "clock_error", error)
+        return Pack.of("riverside", "air-0007", "health", "health", 1, seq, time, [reading])
+
+    journal.commit([make_pack(0, time=NOW)], NOW)
+    assert journal.nodes()[0].clock_error is None
+    journal.commit([health(2, NOW + 120, -3.5), health(1, NOW + 60, 9.0), make_pack(3, time=NOW + 180)], NOW)
+    assert journal.nodes()[0].clock_error == open_journal(read_only=True).nodes()[0].clock_error == -3.5
 
 
 def test_gaps_are_counted_per_node_and_closed_by_late_packs(journal: Journal) -> None:
