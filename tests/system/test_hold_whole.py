@@ -10,7 +10,7 @@ from tests.system.gateway_process import GatewayProcess
 from tests.system.test_modelled import acked, city, stood_still
 
 SECONDS = 100.0
-"""5 s until a full journal is told, 30 at most until the database is asked again, 10 of room, 30 until a node goes on."""
+"""5 until a full journal is told, 30 at most until the database is asked again, 10 of room, 30 until a node goes on."""
 
 
 @pytest.mark.timeout(300)
