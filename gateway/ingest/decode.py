@@ -119,6 +119,8 @@ def decode_status(payload: bytes) -> Status:
         raise Refused("status", str(error)) from error
     if status.kind not in ("", *KINDS):
         raise Refused("status", f"kind {status.kind!r} is none of {', '.join(KINDS)}")
+    if not 0 <= status.boot <= MAX_COUNT:  # JSON has numbers that no store has
+        raise Refused("status", f"boot is {status.boot!r:.40}, not a whole number from 0 to 2^53")
     return status
 
 

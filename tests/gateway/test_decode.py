@@ -184,7 +184,12 @@ def test_status() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"[]", b"{}", b'{"online":1}', b'{"online":true,"kind":"lamp"}', b'{"board":"\xff"}']
+    "payload",
+    [
+        *(b"", b"[]", b"{}", b'{"online":1}', b'{"online":true,"kind":"lamp"}', b'{"board":"\xff"}'),
+        *(b'{"online":true,"boot":-1}', b'{"online":true,"boot":9007199254740993}'),
+        b'{"online":true,"boot":' + b"9" * 300 + b"}",  # would find no place in the journal
+    ],
 )
 def test_status_that_is_none(payload: bytes) -> None:
     """Refused with its own reason."""
