@@ -132,10 +132,15 @@ class Hold:
                 continue
             try:
                 incident = msgspec.json.decode(bytes(message.payload), type=Incident)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 log.warning("%s is no incident: %s", message.topic, error)
                 continue
-            await self._journal.call(Journal.report, [structs.replace(incident, closed=round(self._clock()))])
+            ours = _incident(site, incident.opened, "")
+            if name != ours.id or incident != structs.replace(ours, closed=incident.closed, summary=incident.summary):
+                log.warning("%s is no incident of this gateway's: it is left alone", message.topic)
+                continue
+            closed = max(incident.opened, round(self._clock()))
+            await self._journal.call(Journal.report, [structs.replace(incident, closed=closed)])
 
 
 def _incident(site: str, now: int, reason: str) -> Incident:

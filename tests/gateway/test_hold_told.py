@@ -140,6 +140,28 @@ async def test_an_incident_that_an_earlier_run_left_is_ended(broker: Mosquitto, 
     assert all(each.closed is not None for each in kept)
 
 
+async def test_what_is_no_incident_of_ours_is_left_alone(
+    broker: Mosquitto, journal: JournalAccess, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What else is retained there ends nothing, though it comes again with each connection."""
+    own = Incident("journal.riverside.7", "journal", "riverside", "", "", "critical", 7, None, "It waits.")
+    strange = [
+        *(b"{", b'{"id":"\xff"}', b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}"),
+        msgspec.json.encode(msgspec.structs.replace(own, site="a\nb")),
+        msgspec.json.encode(msgspec.structs.replace(own, kind="burst")),
+    ]
+    async with ear(broker) as heard:
+        async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+            for number, payload in enumerate(strange):
+                await client.publish(f"ganglion/v1/riverside/incident/journal.{number}", payload, 1, retain=True)
+            topic = f"ganglion/v1/riverside/incident/{own.id}"
+            await client.publish(topic, msgspec.json.encode(own), 1, retain=True)
+        async with holding(broker, journal):
+            await heard.hears(topic, b"")
+    assert [each.id for each in await journal.call(Journal.incidents)] == [own.id]
+    assert sum("is no incident" in record.message for record in caplog.records) == len(strange)
+
+
 @pytest.mark.parametrize("comes_back", [False, True])
 async def test_a_gateway_that_is_away_has_left_its_will(
     broker: Mosquitto, journal: JournalAccess, monkeypatch: pytest.MonkeyPatch, *, comes_back: bool
