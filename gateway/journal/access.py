@@ -66,8 +66,7 @@ class JournalAccess:
         self._beside = ThreadPoolExecutor(1, "journal-log")
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()  # one whose task has ended is gone
         self._space = asyncio.Event()
-        self.full: str | None = None
-        """Why a call waits for room, in words; None while there is room."""
+        self._waiting: dict[object, str] = {}  # why, of each call that waits for room
 
     @classmethod
     async def open(cls, folder: Path, max_bytes: int) -> Self:
@@ -80,34 +79,36 @@ class JournalAccess:
             raise
         return cls(journal, executor)
 
+    @property
+    def full(self) -> str | None:
+        """Why a call waits for room, in words; None while none does."""
+        return next(iter(self._waiting.values()), None)
+
     async def call(self, method: Callable[Concatenate[Journal, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`await access.call(Journal.read, "influx", 5000)`; what the method returns or raises.
 
         While the journal is full the call waits here, for as long as it takes: whoever acknowledges after it
         acknowledges nothing meanwhile.
         """
-        waited = False
+        me = object()
         try:
             while True:
                 self._space.clear()
                 try:
                     result = await self.attempt(method, *args, **kwargs)
                 except JournalFull as full:
-                    if self.full is None:
+                    if not self._waiting:
                         log.warning("%s", full)
-                    self.full = str(full)
-                    waited = True
+                    self._waiting[me] = str(full)
                 else:
-                    break
+                    if self._waiting.keys() == {me}:
+                        log.warning("the journal has room again")
+                    return result
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(FULL_RETRY_SECONDS):
                         await self._space.wait()
-            if waited:
-                log.warning("the journal has room again")
         finally:
-            if waited:  # also when cancelled: who waits still says so again at its next try
-                self.full = None
-        return result
+            self._waiting.pop(me, None)  # its own alone: a small write may find room while a large one waits
 
     async def attempt(self, method: Callable[Concatenate[Journal, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `call`, but raises JournalFull at once: for whoever can be told to come again."""

@@ -193,6 +193,23 @@ async def test_who_gives_up_waiting_takes_the_alarm_along(bench: Bench) -> None:
     assert bench.journal.full is None
 
 
+async def test_who_finds_room_does_not_speak_for_the_others(bench: Bench) -> None:
+    """Of two calls that wait, one ends. The journal is still full for the other, at every moment."""
+    await bench.journal.call(Journal.bound, 0)
+    waiting = [asyncio.create_task(bench.journal.call(Journal.commit, [], 0.0)) for _ in range(2)]
+    await until(lambda: _waiting(bench, 2))
+    waiting[0].cancel()
+    await asyncio.gather(waiting[0], return_exceptions=True)
+    assert bench.journal.full is not None
+    await bench.journal.call(Journal.bound, 1)
+    await waiting[1]
+    assert bench.journal.full is None
+
+
+async def _waiting(bench: Bench, number: int) -> bool:
+    return len(bench.journal._waiting) == number
+
+
 async def test_the_broker_is_killed_with_messages_in_hand(
     bench: Bench, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
