@@ -7,6 +7,7 @@ kept in the journal as soon as that has room.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ import msgspec
 from msgspec import structs
 
 from gateway.config import Mqtt
+from gateway.errors import JournalFull
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.outlet import publish
@@ -68,6 +70,7 @@ class Hold:
         self._changed = {site: asyncio.Event() for site in sites}
         self._open: dict[str, Incident] = {}
         self._own: set[str] = set()
+        self._ended: list[Incident] = []  # and not in the journal yet
         self._trouble: str | None = None
 
     async def run(self) -> None:
@@ -77,12 +80,16 @@ class Hold:
     async def _look(self) -> None:
         while True:
             if self._pressure.look(self._journal.full, time.monotonic()):
-                await self._turn(self._pressure.reason)
+                self._turn(self._pressure.reason)
+            if self._ended:
+                with contextlib.suppress(JournalFull):  # at a later look: a disk that is full again is to be seen now
+                    await self._journal.attempt(Journal.report, self._ended)
+                    self._ended = []
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _turn(self, reason: str | None) -> None:
+    def _turn(self, reason: str | None) -> None:
         now = round(self._clock())
-        ended = [structs.replace(each, closed=now) for each in self._open.values()]
+        self._ended += [structs.replace(each, closed=now) for each in self._open.values()]
         if reason is None:
             log.warning("nodes may send again")
             self._open = {}
@@ -92,8 +99,6 @@ class Hold:
             self._own = {each.id for each in self._open.values()}
         for event in self._changed.values():
             event.set()
-        if ended:
-            await self._journal.call(Journal.report, ended)
 
     async def _stay(self, site: str) -> None:
         will = Will(topic(site), encode("the gateway is away"), AWAY_SECONDS)

@@ -125,6 +125,43 @@ async def test_nodes_of_every_site_are_told_and_operators_too(broker: Mosquitto,
     assert all(each.closed is not None for each in kept.values())
 
 
+async def test_a_disk_that_is_full_again_is_told_again(broker: Mosquitto, journal: JournalAccess) -> None:
+    """Though the end of the first incident cannot be kept yet; it is as soon as there is room."""
+    pages = "PRAGMA max_page_count = {}".format
+
+    def limit(each: Journal, number: int) -> None:
+        each._db.execute(pages(number))
+
+    async with ear(broker) as heard, holding(broker, journal):
+        async with full(journal):
+            await heard.hears(HOLD, b"max_bytes")
+            await journal.call(_make_writes_large)
+            await journal.call(limit, 1)
+        await heard.hears(HOLD, b"")
+        waiting = asyncio.create_task(journal.call(_fill))
+        await heard.hears(HOLD, b"the disk")
+        await journal.call(limit, 100_000)
+        await waiting
+        await until(lambda: _number(heard, 0))
+    kept = await journal.call(Journal.incidents)
+    assert {each.site for each in kept} == set(SITES)
+    assert all(each.closed is not None for each in kept)
+
+
+def _make_writes_large(journal: Journal) -> None:
+    """From now on an incident needs new pages."""
+    journal._db.execute("CREATE TABLE filler (page BLOB)")
+    journal._db.execute(
+        "CREATE TRIGGER large AFTER INSERT ON incidents BEGIN INSERT INTO filler VALUES (zeroblob(100000)); END"
+    )
+
+
+def _fill(journal: Journal) -> None:
+    """A write that needs new pages."""
+    with journal._transaction():
+        journal._db.execute("INSERT INTO filler VALUES (zeroblob(100000))")
+
+
 async def test_an_incident_that_an_earlier_run_left_is_ended(broker: Mosquitto, journal: JournalAccess) -> None:
     """It died while the disk was full, so only the broker knows of it."""
     async with ear(broker) as heard:
