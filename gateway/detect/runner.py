@@ -42,8 +42,9 @@ class Runner:
                     )
                 state = await asyncio.to_thread(detectors.save)
                 await self._journal.call(Journal.detected, place, state, changed)
-            if len(packs) < BATCH:
+            if not more:
                 await news.wait()
+            if len(packs) < BATCH:
                 await asyncio.sleep(PACE)
 
     async def _feed(self, detectors: Detectors, packs: list[Pack]) -> list[Incident]:

@@ -51,17 +51,18 @@ class Forwarder:
         news = self._journal.listen("packs", "incidents")
         await self._until_answered(self._target.prepare)
         while True:
-            more = await self._forward_packs()
-            more |= await self._forward_incidents()
-            if not more:
+            packs, full = await self._forward_packs()
+            incidents, many = await self._forward_incidents()
+            if not packs and not incidents:
                 await news.wait()
+            if not full and not many:
                 await asyncio.sleep(self._flush_seconds)  # what comes meanwhile goes along
 
-    async def _forward_packs(self) -> bool:
-        """Write what waits, as much as is read at once. True when there may be more."""
+    async def _forward_packs(self) -> tuple[bool, bool]:
+        """Write what waits, as much as is read at once. Whether there was any, and whether there may well be more."""
         span = await self._journal.call(Journal.read, self._consumer, self._batch_lines)
         if not span.more:
-            return False
+            return False, False
         more = len(span.packs) == self._batch_lines
         place = span.last - len(span.packs)
         batches = await asyncio.to_thread(self._cut, span.packs)
@@ -73,8 +74,10 @@ class Forwarder:
             if letters:
                 log.warning("%d packs refused; of %s: %s", len(letters), letters[0].topic, letters[0].detail)
             place += len(batch)
-            await self._journal.call(Journal.forwarded, self._consumer, place, len(batch) - len(letters), letters)
-        return more
+            written = len(batch) - len(letters)
+            if not await self._journal.call(Journal.forwarded, self._consumer, place, written, letters):
+                return True, True
+        return True, more
 
     def _cut(self, packs: Sequence[Pack]) -> list[list[tuple[list[bytes], Pack]]]:
         """The packs with their lines, in batches: of so many lines, of which a pack has one or more."""
@@ -89,8 +92,8 @@ class Forwarder:
             batches[-1].append((lines, pack))
         return batches
 
-    async def _forward_incidents(self) -> bool:
-        """Write the incidents that changed. True when there may be more."""
+    async def _forward_incidents(self) -> tuple[bool, bool]:
+        """The same with the incidents that changed."""
         changes = await self._journal.call(Journal.incidents_for, self._consumer, INCIDENTS)
         if changes:
             refused = await self._write([(incident_lines(incident), incident) for _, incident in changes])
@@ -98,7 +101,7 @@ class Forwarder:
                 # It stays in the journal and leaves by the broker all the same.
                 log.error("incident %s cannot be queried: %s", incident.id, words)
             await self._journal.call(Journal.incidents_delivered, self._consumer, changes[-1][0])
-        return len(changes) == INCIDENTS
+        return bool(changes), len(changes) == INCIDENTS
 
     async def _write(self, batch: Sequence[tuple[list[bytes], T]]) -> list[tuple[T, str]]:
         """Write a batch; what of it the database will never take, found by halving, with the database's words.

@@ -15,7 +15,7 @@ _decode = msgspec.json.Decoder(Incident).decode
 
 
 def keep(db: sqlite3.Connection, count: MutableMapping[str, int], changed: Iterable[Incident], delivered: int) -> None:
-    """Enter incidents in their newest form; ended ones go once every outlet has `delivered` them, beyond the last."""
+    """Enter incidents in their newest form; ended ones up to the place `delivered` go, but for the last."""
     before = count["changes"]
     for incident in changed:
         count["changes"] += 1

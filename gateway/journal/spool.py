@@ -139,6 +139,7 @@ class Spool:
         """From now on a spoilt batch is places without packs."""
         self._db.execute("UPDATE batches SET body = x'', damaged = 1 WHERE number = ?", (spoilt.number,))
         self._count["bytes"] -= len(spoilt.body)
+        self._pages.clear()  # others may have read it while it was whole: what they write of it would count twice
         self._holes.append((spoilt.first, spoilt.last))
 
     def number(self, after: int, place: int) -> int:

@@ -71,7 +71,7 @@ class Journal:
 
     def close(self) -> None:
         """Raises nothing for a full disk: what the registry lacks there is heard again."""
-        if self._lock is not None:
+        if self._lock is not None and not self._torn:
             with contextlib.suppress(JournalFull):
                 self.checkpoint()
         self._db.close()
@@ -91,9 +91,14 @@ class Journal:
         self._registry = Registry(db.execute("SELECT batch, record FROM nodes"))
         for number, received, packs, words in self._spool.since(self._count["registry"]):
             self._registry.recall(number, packs, words, received)
+        self._torn = False
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
+        if self._torn:
+            raise sqlite3.OperationalError(
+                "the journal could not be read again after a failed write: restart the gateway"
+            )
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
@@ -101,6 +106,7 @@ class Journal:
             self._db.executemany("INSERT OR REPLACE INTO counters VALUES (?, ?)", changed)
             self._db.execute("COMMIT")
         except BaseException as error:
+            self._torn = True  # memory is ahead of the disk, until it is taken from there
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             self._load()
@@ -235,13 +241,18 @@ class Journal:
             self._count["dead_letters"] += lost
             letters.bury(self._db, self._count, [DeadLetter("", spoilt.body, "damaged", str(spoilt), time.time())])
 
-    def forwarded(self, consumer: str, place: int, written: int, refused: Sequence[DeadLetter] = ()) -> None:
+    def forwarded(self, consumer: str, place: int, written: int, refused: Sequence[DeadLetter] = ()) -> bool:
         """A database has answered for every pack up to `place`: so many written, these refused for good.
 
-        Raises ValueError when the two do not add up to the packs passed: the ledger would lie.
+        False, with nothing changed, when fewer packs are passed: since they were read some were skipped (a mirror, for
+        a full journal) or set aside (by who found them spoilt). Read again. Raises ValueError when more are passed than
+        were answered for: the ledger would lie.
         """
         target = self._consumers[consumer]
         passed = self._spool.number(target.place, place)
+        if passed < written + len(refused) and place <= self._count["last"]:
+            log.warning("%s answered for packs that were skipped meanwhile: it reads again", consumer)
+            return False
         if passed != written + len(refused) or place > self._count["last"]:
             raise ValueError(
                 f"{passed} packs passed to place {place}, but {written} written and {len(refused)} refused"
@@ -255,6 +266,7 @@ class Journal:
             target.refused += len(refused)
             self._pass(consumer, place)
             self._forget()
+        return True
 
     def detected(self, place: int, state: bytes, changed: Sequence[Incident] = ()) -> None:
         """The detectors have seen every pack up to `place`, and are in this state. Raises ValueError beyond the end."""
@@ -262,14 +274,18 @@ class Journal:
             raise ValueError(f"place {place} is not between {self._consumers[DETECT].place} and {self._count['last']}")
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO state VALUES ('detectors', ?)", (state,))
-            cases.keep(self._db, self._count, changed, min(self._outlets.values()))
+            self._keep(changed)
             self._pass(DETECT, place)
             self._forget()
 
     def report(self, changed: Sequence[Incident]) -> None:
         """Incidents that no detector has found: the gateway's own."""
         with self._transaction():
-            cases.keep(self._db, self._count, changed, min(self._outlets.values()))
+            self._keep(changed)
+
+    def _keep(self, changed: Sequence[Incident]) -> None:
+        """Mirrors are not waited for: one may be away for ever."""
+        cases.keep(self._db, self._count, changed, min(self._outlets[DATABASE], self._outlets[MQTT]))
 
     def _pass(self, consumer: str, place: int) -> None:
         each = self._consumers[consumer]

@@ -1,6 +1,7 @@
 """From a real journal into a real InfluxDB: every pack is written or a dead letter, whatever happens on the way."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Influx
+from gateway.detect.runner import Runner
 from gateway.errors import Passing, Poison
 from gateway.forward.forwarder import Forwarder
 from gateway.forward.influx_v1 import TargetV1
@@ -177,6 +179,70 @@ async def test_a_dropped_database_is_made_again(access: JournalAccess, influx: I
         await access.call(Journal.commit, [make_pack(1)], NOW)
         await all_forwarded(access)
     assert times(influx.url, influx_db) == [1]
+
+
+async def test_what_lies_behind_a_spoilt_batch_is_written_without_further_news(
+    tmp_path: Path, influx: InfluxDB, influx_db: str
+) -> None:
+    """Nothing is committed after the start; forwarder and detectors go past it by themselves."""
+    folder = tmp_path / "spoilt"
+    journal = Journal.open(folder, 2**26)
+    for begin in range(0, 50, 10):
+        journal.commit([make_pack(seq) for seq in range(begin, begin + 10)], NOW)
+    journal._db.execute("UPDATE batches SET checksum = 0 WHERE number IN (2, 4)")
+    journal.close()
+    access = await JournalAccess.open(folder, 2**26)
+    running = asyncio.create_task(Runner(access).run())
+    try:
+        async with forwarding(access, influx.url, influx_db), asyncio.timeout(20):
+            while not await access.call(_all_passed):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        ledger = await access.call(Journal.ledger)
+        await access.close()
+    assert (ledger.written, ledger.dead_letters, ledger.balanced) == (30, 20, True)
+    assert times(influx.url, influx_db) == [*range(10), *range(20, 30), *range(40, 50)]
+
+
+def _all_passed(journal: Journal) -> bool:
+    return {each.place for each in journal._consumers.values()} == {50}
+
+
+async def test_a_mirror_that_is_skipped_while_it_writes_goes_on(
+    access: JournalAccess, influx: InfluxDB, influx_db: str
+) -> None:
+    """The journal is full and moves it ahead; it comes back from the database with what it has no place for."""
+    await access.call(Journal.mirrors, ["mirror.cloud"])
+    await access.call(Journal.commit, [make_pack(seq) for seq in range(10)], NOW)
+    held, writing, loop = threading.Event(), asyncio.Event(), asyncio.get_running_loop()
+
+    class Slow(TargetV1):
+        def write(self, lines: Sequence[bytes]) -> None:
+            loop.call_soon_threadsafe(writing.set)
+            held.wait(20)
+            super().write(lines)
+
+    settings = Influx(influx.url, "v1", influx_db, flush_ms=10)
+    forwarder = Forwarder(access, Slow(settings), settings, PATIENCE, "mirror.cloud")
+    running = asyncio.create_task(forwarder.run())
+    try:
+        async with asyncio.timeout(20):
+            await writing.wait()
+            await access.call(Journal.detected, 10, b"")
+            await access.call(Journal.forwarded, "influx", 10, 10)
+            await access.call(Journal.bound, 1)
+            await access.call(Journal.commit, [make_pack(10)], NOW)
+            held.set()
+            while (await access.call(Journal.figures)).mirrors["mirror.cloud"].waiting:
+                await asyncio.sleep(0.01)
+                assert not running.done(), running
+    finally:
+        held.set()
+        running.cancel()
+        await asyncio.wait([running])
+    assert times(influx.url, influx_db) == list(range(11))
 
 
 async def test_what_was_written_but_not_noted_is_written_again_and_is_there_once(

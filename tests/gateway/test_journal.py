@@ -225,9 +225,12 @@ def test_dead_letters_are_bounded_and_stay_counted(
 def test_the_forwarder_cannot_make_the_ledger_lie(journal: Journal) -> None:
     """Places passed and packs answered for must agree."""
     journal.commit([make_pack(0), make_pack(1)], NOW)
-    for place, written in ((2, 1), (3, 3), (1, 2)):
+    before = journal.ledger()
+    for place, written in ((2, 1), (3, 3)):
         with pytest.raises(ValueError, match="passed"):
             journal.forwarded(DATABASE, place, written)
+    assert journal.forwarded(DATABASE, 1, 2) is False
+    assert journal.ledger() == before
     with pytest.raises(ValueError, match="between"):
         journal.detected(3, b"")
 
@@ -267,6 +270,18 @@ def test_closed_incidents_are_bounded_but_none_undelivered_goes(
     journal.incidents_delivered("influx", 4)
     journal.detected(0, b"", [incident("another")])
     assert [each.id for each in journal.incidents()] == ["open", "closed-3", "closed-4", "another"]
+
+
+def test_a_mirror_that_is_away_keeps_no_incidents(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be away for ever."""
+    monkeypatch.setattr(cases, "MOST_CLOSED", 2)
+    journal.mirrors(["mirror.cloud"])
+    for number in range(5):
+        journal.report([incident(f"closed-{number}", closed=NOW)])
+        journal.incidents_delivered("mqtt", number + 1)
+        journal.incidents_delivered("influx", number + 1)
+    assert [each.id for each in journal.incidents()] == ["closed-3", "closed-4"]
+    assert [place for place, _ in journal.incidents_for("mirror.cloud", 9)] == [4, 5]
 
 
 def test_a_second_gateway_is_refused(journal: Journal, tmp_path: Path) -> None:

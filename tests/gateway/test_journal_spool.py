@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,6 +90,23 @@ def test_a_full_journal_skips_mirrors_before_it_stops(journal: Journal) -> None:
     assert journal.figures().mirrors[MIRROR] == Mirrored(waiting=1, refused=0, skipped=10)
 
 
+def test_who_wrote_what_was_skipped_meanwhile_reads_again(journal: Journal) -> None:
+    """A further database that answers while the full journal skips it, before its packs or into the middle of them."""
+    journal.mirrors([MIRROR])
+    journal.commit([make_pack(seq) for seq in range(10)], NOW)
+    assert len(journal.read(MIRROR, 8).packs) == 8
+    journal.forwarded(DATABASE, 6, 6)
+    journal.detected(6, b"")
+    journal.bound(1)
+    with pytest.raises(JournalFull):
+        journal.commit([make_pack(10)], NOW)
+    for place in (4, 8):
+        assert journal.forwarded(MIRROR, place, place) is False
+    assert journal.figures().mirrors[MIRROR] == Mirrored(waiting=4, refused=0, skipped=6)
+    assert [pack.seq for pack in journal.read(MIRROR, 99).packs] == [6, 7, 8, 9]
+    assert journal.forwarded(MIRROR, 10, 4) is True
+
+
 def test_a_spoilt_batch_is_a_dead_letter_and_its_neighbours_are_read(
     open_journal: Opener, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,6 +134,47 @@ def test_a_spoilt_batch_is_a_dead_letter_and_its_neighbours_are_read(
     assert "cannot be read" in caplog.text
     journal.checkpoint()
     assert journal.figures().bytes == 0
+
+
+def test_what_is_spoilt_while_it_is_written_is_counted_once(open_journal: Opener) -> None:
+    """One consumer has read a batch, and is writing it, when another finds that the disk has lost it."""
+    journal = open_journal()
+    for begin in (0, 10):
+        journal.commit([make_pack(seq) for seq in range(begin, begin + 10)], NOW)
+    journal = open_journal()
+    assert len(journal.read(DATABASE, 99).packs) == 20
+    spoil(journal, 1)
+    assert journal.read(DETECT, 99) == (10, [], True)
+    assert journal.forwarded(DATABASE, 20, 20) is False
+    assert journal.read(DATABASE, 99) == (10, [], True)
+    pass_all(journal)
+    assert journal.ledger() == Ledger(received=20, written=10, waiting=0, dead_letters=10, duplicates=0, gaps=0)
+
+
+def test_memory_that_the_disk_did_not_give_back_is_not_believed(
+    open_journal: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction fails, and so does the reading after it: what it had heard is not on the disk, and comes again."""
+    journal = open_journal()
+    journal.commit([make_pack(0)], NOW)
+    monkeypatch.setattr(store, "Spool", _broken)
+    journal._db.execute("CREATE TRIGGER torn BEFORE INSERT ON batches BEGIN SELECT RAISE(ABORT, 'torn'); END")
+    with pytest.raises(sqlite3.Error, match="the disk is gone"):
+        journal.commit([make_pack(1)], NOW)
+    monkeypatch.undo()
+    journal._db.execute("DROP TRIGGER torn")
+    for write in (journal.checkpoint, journal.prove_writable, lambda: journal.commit([make_pack(2)], NOW)):
+        with pytest.raises(sqlite3.Error, match="restart the gateway"):
+            write()
+    journal = open_journal()
+    assert journal.commit([make_pack(1)], NOW).packs == [make_pack(1)]
+    journal = open_journal()
+    assert journal.commit([make_pack(1)], NOW).duplicates == 1
+    assert journal.ledger() == Ledger(received=3, written=0, waiting=2, dead_letters=0, duplicates=1, gaps=0)
+
+
+def _broken(*_: object) -> spool.Spool:
+    raise sqlite3.OperationalError("the disk is gone")
 
 
 def test_what_no_node_has_numbered_is_no_duplicate(open_journal: Opener) -> None:
