@@ -161,6 +161,10 @@ class HttpServer:
         )
         self._server = _Server(config)
 
+    def close(self) -> None:
+        """Let the port go. `run` does so at its end; this is for one that never runs."""
+        self._socket.close()
+
     async def run(self) -> None:
         serving = asyncio.create_task(self._server.serve([self._socket]))
         try:
@@ -168,4 +172,4 @@ class HttpServer:
         finally:
             self._server.should_exit = True
             await serving
-            self._socket.close()
+            self.close()

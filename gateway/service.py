@@ -14,7 +14,7 @@ from gateway.configfile import ConfigFile
 from gateway.control import token as tokens
 from gateway.control.api import make_routes
 from gateway.detect.runner import Runner
-from gateway.errors import ConfigError, ungrouped
+from gateway.errors import ConfigError, JournalFull, ungrouped
 from gateway.forward.forwarder import Forwarder
 from gateway.forward.target import make_target
 from gateway.hold import Hold
@@ -69,7 +69,7 @@ async def serve(path: Path) -> None:
         while (changed := await gateway.run(until())) is not None:
             try:
                 gateway = await Gateway.build(changed, journal, metrics, token)
-            except ConfigError as error:
+            except (ConfigError, JournalFull) as error:
                 log.error("the changed configuration is refused, the one before goes on: %s", error)
                 gateway = await Gateway.build(config, journal, metrics, token)
             else:
@@ -118,12 +118,16 @@ class Gateway:
 
     @classmethod
     async def build(cls, config: Config, journal: JournalAccess, metrics: Metrics, token: str) -> "Gateway":
-        """Raises ConfigError like the constructor."""
+        """Raises ConfigError like the constructor, and JournalFull when the disk has no room for another mirror."""
         await journal.call(Journal.bound, config.journal.max_bytes)
         heard = {view.site for view in await journal.call(Journal.nodes)}
         gateway = cls(config, journal, metrics, token, heard - set(config.sites))
         # Last, as a mirror that goes loses its place: not for a configuration that cannot be used.
-        await journal.call(Journal.mirrors, [consumer_of(mirror) for mirror in config.mirror])
+        try:
+            await journal.attempt(Journal.mirrors, [consumer_of(mirror) for mirror in config.mirror])
+        except BaseException:
+            gateway._http.close()
+            raise
         return gateway
 
     async def run(self, until: Coroutine[Any, Any, Config | None]) -> Config | None:

@@ -11,6 +11,7 @@ import urllib3
 
 from gateway import service
 from gateway.configfile import ConfigFile
+from gateway.journal.store import Journal
 from sim_hardware.servers import free_port
 
 NOBODY = 9
@@ -76,6 +77,48 @@ async def test_a_change_while_another_is_taken_is_taken_too(tmp_path: Path, monk
         os.kill(os.getpid(), signal.SIGTERM)
         async with asyncio.timeout(SECONDS):
             await running
+
+
+async def test_a_mirror_for_which_the_disk_has_no_room_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The gateway neither waits for it with nothing running, deaf to signals, nor leaves its port taken."""
+    path, port = tmp_path / "ganglion.toml", free_port()
+    write(path, port)
+    opening = service.JournalAccess.open
+
+    async def open_full(*arguments: Any) -> service.JournalAccess:
+        access = await opening(*arguments)
+        await access.call(_fill)
+        return access
+
+    monkeypatch.setattr(service.JournalAccess, "open", open_full)
+    running = asyncio.create_task(service.serve(path))
+    try:
+        async with asyncio.timeout(SECONDS):
+            while await asyncio.to_thread(status, port) != 200:
+                await asyncio.sleep(0.05)
+            mirror = f'[[mirror]]\nname = "cloud"\nurl = "http://127.0.0.1:{NOBODY}"\n'
+            path.write_text(path.read_text() + mirror)
+            while "the changed configuration is refused" not in caplog.text:
+                assert not running.done()
+                await asyncio.sleep(0.05)
+            while await asyncio.to_thread(status, port) != 200:
+                assert not running.done()
+                await asyncio.sleep(0.05)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(SECONDS):
+            await running
+
+
+def _fill(journal: Journal) -> None:
+    """No room for another consumer; for other small writes there is."""
+    journal._db.execute("CREATE TABLE filler (page BLOB)")
+    journal._db.execute(
+        "CREATE TRIGGER large AFTER INSERT ON consumers BEGIN INSERT INTO filler VALUES (zeroblob(100000)); END"
+    )
+    journal._db.execute("PRAGMA max_page_count = 1")
 
 
 def status(port: int, seconds: float = SECONDS) -> int:
