@@ -48,7 +48,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._heard = self._spoken = self._asked = 0.0
-        self._connected = self._leaving = False
+        self._connected = self._leaving = self._asking = False
         self._no_room = self._clogged = False
         self._why: str | None = None
 
@@ -157,7 +157,7 @@ class Link(asyncio.Protocol):
             return
         if self._connected and now - min(self._spoken, self._heard if reads else now) > keepalive / 2:
             self._write(wire.PINGREQ)
-        if self._connected and self._wanted and now - self._asked > keepalive:
+        if self._connected and self._wanted and not self._asking and now - self._asked > keepalive:
             self._subscribe()  # what was refused: somebody may have been given rights
         self._timer = self._loop.call_later(keepalive / TICKS, self._look)
 
@@ -186,11 +186,12 @@ class Link(asyncio.Protocol):
                 self._write(wire.encode_unsubscribe(UNSUBSCRIBE_MID, self._retired))
 
     def _subscribe(self) -> None:
-        self._asked = self._now()
+        self._asked, self._asking = self._now(), True
         self._write(wire.encode_subscribe(SUBSCRIBE_MID, self._wanted))
 
     def _on_suback(self, suback: Suback) -> None:
         """Of a topic that was granted at another QoS than 1, messages would be lost: so it counts as refused."""
+        self._asking = False
         if len(suback.reasons) != len(self._wanted):
             self._give_up("the broker cannot be understood: it does not answer for each topic")
             return

@@ -109,6 +109,7 @@ class Receiver:
             link.leave()
             raise
         except (OSError, TimeoutError) as error:
+            link.leave()  # what its end says comes later, and is not about the next connection
             self._say(_unreachable(error, host, port))
             return
         self._link = link

@@ -167,6 +167,25 @@ async def test_who_is_behind_is_not_read_for(settings: Mqtt, monkeypatch: pytest
         assert [int(payload[:4]) for payload in payloads(chunks)] == list(range(2000))
 
 
+async def test_who_does_not_read_does_not_ask_again(settings: Mqtt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to SUBSCRIBE waits behind what the session holds, longer than a keepalive: it is no refusal."""
+    async with receiving(settings):
+        pass
+    await flood(settings.port, TOPIC, [b"%04d" % number + b"x" * 1000 for number in range(2000)])
+    monkeypatch.setattr(module, "MOST_WAITING", 10)
+    monkeypatch.setattr(module, "KEEPALIVE_SECONDS", 1)
+    async with Wire(settings.port).laid() as wire, receiving(Mqtt("127.0.0.1", wire.port), "not connected") as receiver:
+
+        async def outlasts() -> bool:
+            return wire.upward.count(b"\xc0\x00") >= 6  # three keepalives long
+
+        await until(outlasts)
+        chunks = await take(receiver, 2000)
+        assert [int(payload[:4]) for payload in payloads(chunks)] == list(range(2000))
+        await trouble(receiver, None)
+        assert wire.upward.count(b"\x00\x04MQTT") == 1, "it connected again"
+
+
 async def test_a_link_that_went_dead_is_given_up(settings: Mqtt, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody closes it, nothing comes: it is noticed by the silence, and not taken for one while both only idle."""
     monkeypatch.setattr(module, "KEEPALIVE_SECONDS", 1)
