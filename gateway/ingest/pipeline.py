@@ -31,6 +31,8 @@ AckObserver = Callable[[float, int], None]
 
 MOST_TOPICS: Final = 65_536
 """Topics remembered in parts: four of each of many nodes."""
+MOST_WORDS: Final = 500
+"""Characters of a dead letter's topic and detail that are kept: only its payload counts against the letters' bound."""
 
 
 class Batch(NamedTuple):
@@ -127,9 +129,9 @@ def _parts(topic: bytes) -> tuple[Node, str]:
 
 
 def _bury(topic: bytes, bad: Bad, retained: bool, now: float, batch: Batch) -> None:
-    name = topic.decode("utf-8", "backslashreplace")
+    name = topic.decode("utf-8", "backslashreplace")[:MOST_WORDS]
     if retained:
         # It comes again at each connection; one letter for each would fill the journal with copies.
         log.warning("retained message on %s refused: %s", name, bad.refused)
     else:
-        batch.arrivals.append(DeadLetter(name, bad.payload, bad.refused.reason, bad.refused.detail, now))
+        batch.arrivals.append(DeadLetter(name, bad.payload, bad.refused.reason, bad.refused.detail[:MOST_WORDS], now))

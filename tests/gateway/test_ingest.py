@@ -141,6 +141,18 @@ async def test_bad_input_is_buried_and_its_neighbours_are_taken(bench: Bench) ->
     assert (ledger.waiting, ledger.dead_letters, ledger.gaps) == (6, 5, 0)
 
 
+async def test_a_topic_without_end_is_kept_by_its_beginning(bench: Bench) -> None:
+    """Dead letters are bounded by their payloads, and a topic may be longer than all of those."""
+    topic = f"ganglion/v1/riverside/{'x' * 30_000}/telemetry"
+    async with bench.gateway():
+        await publish(bench, (topic, b"[]"))
+        await bench.received(1)
+    ((_, letter),) = await bench.journal.call(Journal.dead_letters, 9)
+    assert (letter.reason, letter.payload) == ("topic", b"[]")
+    assert topic.startswith(letter.topic)
+    assert len(letter.topic) + len(letter.detail) < 2000
+
+
 async def test_a_message_of_several_packs_is_several_packs(bench: Bench) -> None:
     """Each is counted, known when it comes again in another message, and refused alone; the bad one's part is kept."""
     spoilt = payload_of(2).replace(b"12.5", b"-1")
