@@ -23,6 +23,9 @@ class TooLarge(TargetError):
     """The body is beyond what the server takes in one: send it in halves."""
 
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What the decoding of a stranger's bytes may raise."""
+
 Verdict = Literal["passing", "lasting", "poison", "part", "halve"]
 """`poison`: nothing of the batch is certain to be written; `part`: all but the refused lines is."""
 
@@ -132,7 +135,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return float(value)
     try:
         wait = parsedate_to_datetime(value) - parsedate_to_datetime(_header(headers, "Date"))
-    except (ValueError, TypeError):  # no date, or one of the two without its zone
+    except (ValueError, TypeError, OverflowError):  # no date, or one of the two without its zone
         return None
     return max(0.0, wait.total_seconds())
 
@@ -150,7 +153,7 @@ def _said(body: bytes | str) -> dict[str, object] | None:
     """A database's own words: all InfluxDBs send a JSON object. None for anything else."""
     try:
         said = msgspec.json.decode(_text(body))
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     return said if isinstance(said, dict) else None
 

@@ -8,8 +8,8 @@ import urllib3
 from msgspec import Struct
 
 from gateway.config import Influx, secret
-from gateway.errors import Lasting
-from gateway.forward.answers import judge, unreachable
+from gateway.errors import Lasting, Poison
+from gateway.forward.answers import UNREADABLE, judge, unreachable
 from gateway.forward.sending import in_halves, is_near, once_more, packed
 from gateway.forward.server import authorization, make_http
 
@@ -55,16 +55,19 @@ class TargetV1:
 
     def _query(self, statement: str) -> list[str]:
         """The first column of the answer."""
-        body = self._request(200, "/query", {"q": statement})
+        try:
+            body = self._request(200, "/query", {"q": statement})
+        except Poison as error:  # there are no lines here that could be to blame
+            raise Lasting(str(error)) from error
         try:
             (result,) = msgspec.json.decode(body, type=_Answer).results
-        except (msgspec.DecodeError, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             raise Lasting(
                 f"{self._url} does not answer as InfluxDB 1.x does: check influx.url and influx.api"
             ) from error
         if result.error:
             raise Lasting(f"{self._url} refused {statement}: {result.error}; create the database by hand")
-        return [row[0] for series in result.series for row in series.values]
+        return [row[0] for series in result.series for row in series.values if row]
 
     def _request(
         self, good: int, path: str, fields: dict[str, str], body: bytes = b"", headers: dict[str, str] | None = None
@@ -73,7 +76,9 @@ class TargetV1:
         url = f"{self._url}{path}?{urlencode(fields)}"
         try:
             answer = once_more(
-                lambda: self._http.request("POST", url, body=body, headers=self._headers | (headers or {}))
+                lambda: self._http.request(
+                    "POST", url, body=body, headers=self._headers | (headers or {}), redirect=False
+                )
             )
         except urllib3.exceptions.HTTPError as error:
             raise unreachable(self._url, error) from error

@@ -57,8 +57,10 @@ class TargetV2:
             if not error.status:  # how the client tells of TLS
                 raise unreachable(self._url, error) from error
             raise judge(where, error.status, error.headers or {}, error.body or "") from error
-        except UnicodeDecodeError as error:  # the client reads all as UTF-8; a proxy's page need not be
-            raise Passing(f"{where} answered with what is no text: {error}; to do: check influx.url") from error
+        except ValueError as error:  # the client reads all as UTF-8 and as URLs; a proxy's page need not be
+            raise Passing(
+                f"{where} answered with what is no text, or no address: {error}; to do: check influx.url"
+            ) from error
         except urllib3.exceptions.HTTPError as error:
             raise unreachable(self._url, error) from error
         if status != 204:

@@ -6,7 +6,7 @@ import msgspec
 import urllib3
 
 from gateway.errors import Lasting
-from gateway.forward.answers import judge, unreachable
+from gateway.forward.answers import UNREADABLE, judge, unreachable
 
 CONNECT_SECONDS: Final = 5
 READ_SECONDS: Final = 20
@@ -42,7 +42,7 @@ def major_version(url: str, token: str = "") -> Literal[1, 2, 3]:
     with make_http() as http:
         try:
             for path in ("/ping", "/health"):
-                answer = http.request("GET", url.rstrip("/") + path, headers=authorization(token))
+                answer = http.request("GET", url.rstrip("/") + path, headers=authorization(token), redirect=False)
                 build = answer.headers.get("X-Influxdb-Build", build)
                 version = answer.headers.get("X-Influxdb-Version", "") or _version_in(answer.data)
                 if version or build:
@@ -69,6 +69,6 @@ def major_version(url: str, token: str = "") -> Literal[1, 2, 3]:
 def _version_in(body: bytes) -> str:
     try:
         said = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return ""
     return str(said.get("version", "")) if isinstance(said, dict) else ""

@@ -140,6 +140,7 @@ DATE = {"Date": "Tue, 24 Nov 2026 10:58:30 GMT"}
         pytest.param({"Retry-After": "Tue, 24 Nov 2026 11:00:00 GMT"}, None, id="date of an unknown clock"),
         pytest.param({"Retry-After": "Tue, 24 Nov 2026 11:00:00 -0000"} | DATE, None, id="date without a zone"),
         pytest.param({"Retry-After": "soon"} | DATE, None, id="nonsense"),
+        pytest.param({"Retry-After": f"Tue, 24 Nov {10**30} 11:00:00 GMT"} | DATE, None, id="a year without end"),
         pytest.param({"Retry-After": "-7"} | DATE, None, id="negative"),
     ],
 )

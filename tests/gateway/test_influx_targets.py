@@ -1,5 +1,6 @@
 """Writing to real servers: InfluxDB 1.6.7, and VictoriaMetrics for the v2 API."""
 
+import contextlib
 import socket
 import time
 from pathlib import Path
@@ -281,3 +282,37 @@ def test_v2_errors_are_told_apart(influx: InfluxDB, tmp_path: Path) -> None:
         own.write([point(1)])
     finally:
         server.stop()
+
+
+def answer(status: int, body: bytes, *headers: bytes) -> bytes:
+    head = [b"HTTP/1.1 %d What" % status, b"Content-Length: %d" % len(body), b"Connection: close", *headers]
+    return b"\r\n".join([*head, b"", body])
+
+
+DEEP = b'{"version":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+
+
+@pytest.mark.parametrize("api", ["v1", "v2", "auto"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(answer(200, DEEP), id="deeper than can be read"),
+        pytest.param(answer(500, DEEP), id="deeper than can be read, an error"),
+        pytest.param(answer(200, b'{"version":"\xff"}'), id="no text"),
+        pytest.param(answer(400, b'{"error":"\xff"}'), id="no text, an error"),
+        pytest.param(answer(200, b'{"results":[{"series":[{"values":[[]]}]}]}'), id="a row of nothing"),
+        pytest.param(answer(301, b"", b"Location: http://[::1"), id="moved to nowhere"),
+        pytest.param(answer(200, b"xx", b"Content-Encoding: gzip"), id="not packed"),
+        pytest.param(b"HTTP/1.1 200 Good\r\nContent-Length: 50\r\n\r\nabc", id="too short"),
+        pytest.param(b"\x00\x01\x02\r\n\r\n", id="not HTTP"),
+    ],
+)
+def test_whatever_answers_is_told_in_words(api: Literal["v1", "v2", "auto"], said: bytes) -> None:
+    """Somebody else at the port, or a proxy before the database: nothing he says ends the gateway."""
+    with Parrot(said) as parrot:
+        own = make_target(Influx(parrot.url, api, "d"))
+        with contextlib.suppress(Passing, Lasting):
+            own.prepare()
+        if api != "auto":
+            with pytest.raises(TargetError):
+                own.write([point(0)])

@@ -97,6 +97,7 @@ async def test_a_mirror_for_which_the_disk_has_no_room_is_refused(
     try:
         async with asyncio.timeout(SECONDS):
             while await asyncio.to_thread(status, port) != 200:
+                assert not running.done()
                 await asyncio.sleep(0.05)
             mirror = f'[[mirror]]\nname = "cloud"\nurl = "http://127.0.0.1:{NOBODY}"\n'
             path.write_text(path.read_text() + mirror)
