@@ -3,7 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+import urllib3
+
 from gateway.config import Influx, secret
+from gateway.errors import ConfigError
 from gateway.forward.influx_v1 import TargetV1
 from gateway.forward.influx_v2 import TargetV2
 from gateway.forward.server import detect_api
@@ -41,6 +44,13 @@ TARGETS: Final[Mapping[str, Callable[[Influx], Target]]] = {"auto": Auto, "v1": 
 
 
 def make_target(settings: Influx) -> Target:
-    """The target that `[influx]` describes; touches no network. Raises ConfigError when its secret is not set."""
+    """The target that `[influx]` describes; touches no network.
+
+    Raises ConfigError when its secret is not set, or its address cannot be one.
+    """
     secret(settings.token_env)
+    try:
+        urllib3.util.parse_url(settings.url)
+    except urllib3.exceptions.LocationParseError as error:
+        raise ConfigError(f"influx.url: {settings.url!r} is not http://host:port or https://host:port") from error
     return TARGETS[settings.api](settings)

@@ -108,7 +108,7 @@ class Receiver:
         except asyncio.CancelledError:
             link.leave()
             raise
-        except (OSError, TimeoutError) as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be one
             link.leave()  # what its end says comes later, and is not about the next connection
             self._say(_unreachable(error, host, port))
             return
@@ -182,4 +182,6 @@ def _unreachable(error: Exception, host: str, port: int) -> str:
             return f"the broker at {host}:{port} and this gateway find no common TLS: {error}"
         case socket.gaierror():
             return f"the name of the broker, {host}, is not known: {error.strerror}"
+        case UnicodeError():
+            return f"the name of the broker, {host}, is not known: {error}"
     return f"no broker answers at {host}:{port}"

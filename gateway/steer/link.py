@@ -80,7 +80,8 @@ async def stay_connected(
                 end_if_cancelled()
                 say(None)
                 await work(client)
-        except (aiomqtt.MqttError, OSError) as error:  # OSError: files of TLS that cannot be used any more
+        # OSError: files of TLS that cannot be used any more. UnicodeError: a broker's name that cannot be one.
+        except (aiomqtt.MqttError, OSError, UnicodeError) as error:
             say(str(error))
         end_if_cancelled()
         failures = 1 if time.monotonic() - began > BROKER_SECONDS[1] else failures + 1

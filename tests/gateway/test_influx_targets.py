@@ -251,6 +251,14 @@ def test_a_server_is_asked_what_it_is(influx: InfluxDB, influx_db: str, victoria
         detect_api(f"http://127.0.0.1:{free_port()}")
 
 
+@pytest.mark.parametrize("api", ["auto", "v1", "v2"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:80860", "http://[::1", "http://127.0.0.1:x"])
+def test_an_address_that_cannot_be_is_of_the_configuration(api: Literal["auto", "v1", "v2"], url: str) -> None:
+    """Refused before anything is asked, so that a running gateway goes on with the one before."""
+    with pytest.raises(ConfigError, match=r"80860|\[::1|:x"):
+        make_target(Influx(url, api, "d"))
+
+
 def test_something_that_is_no_database_is_lasting(victoria: VictoriaMetrics) -> None:
     """It answers, but not so; the message says which key to look at."""
     with pytest.raises(Lasting, match=r"influx\.url"):

@@ -23,6 +23,24 @@ def incident(number: int) -> Incident:
     return Incident(f"burst-{number}", "burst", "riverside", "water-1", "", "critical", NOW, None, "much water")
 
 
+async def test_a_name_that_cannot_be_is_trouble_like_one_that_is_not_known(tmp_path: Path) -> None:
+    """It is said, and tried again; the parts of a gateway that speak to the broker end it with their failure."""
+    journal = await JournalAccess.open(tmp_path / "journal", 2**20)
+    outlet = IncidentOutlet(journal, Mqtt("nowhere..invalid"), "riverside")
+    running = asyncio.create_task(outlet.run())
+
+    async def is_said() -> bool:
+        assert not running.done(), running
+        return outlet._trouble is not None
+
+    try:
+        await until(is_said)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await journal.close()
+
+
 async def test_all_leave_in_order_over_the_death_of_the_broker(
     tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -319,6 +319,7 @@ async def test_nobody_there_is_said() -> None:
     for settings, words in (
         (Mqtt("127.0.0.1", port := free_port()), f"no broker answers at 127.0.0.1:{port}"),
         (Mqtt("nowhere.invalid"), "the name of the broker, nowhere.invalid, is not known"),
+        (Mqtt("nowhere..invalid"), "the name of the broker, nowhere..invalid, is not known"),
     ):
         async with receiving(settings, words):
             pass
