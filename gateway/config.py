@@ -16,6 +16,8 @@ from gateway.errors import ConfigError
 NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
 """What a site, a node or a channel may be called."""
 
+MIRROR: Final = "mirror."
+
 Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Api = Literal["auto", "v1", "v2"]
@@ -54,6 +56,11 @@ class Mirror(Influx, frozen=True, kw_only=True):
     """`[[mirror]]`: a further database that gets the same, at its own pace."""
 
     name: Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
+
+    @property
+    def consumer(self) -> str:
+        """Its name in the journal, and before its keys where something is wrong with one."""
+        return f"{MIRROR}{self.name}"
 
 
 class JournalSettings(Struct, frozen=True):
@@ -180,7 +187,7 @@ def _check(config: Config, environ: Mapping[str, str] | None) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"mirror.name: {name!r} is there twice; give each its own")
-    databases = {"influx": config.influx, **{f"mirror.{mirror.name}": mirror for mirror in config.mirror}}
+    databases = {"influx": config.influx, **{mirror.consumer: mirror for mirror in config.mirror}}
     secrets = {"mqtt.password_env": mqtt.password_env}
     for key, database in databases.items():
         if not re.match(r"https?://[^/\s]+", database.url):

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from gateway.config import Http
+from gateway.config import MIRROR, Http
 from gateway.errors import ConfigError, GanglionError
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
@@ -95,7 +95,7 @@ class Metrics(Collector):
         ):
             family = GaugeMetricFamily(f"ganglion_mirror_packs_{name}", meaning, labels=["mirror"])
             for consumer, far in sorted(figures.mirrors.items()):
-                family.add_metric([consumer.removeprefix("mirror.")], getattr(far, name))
+                family.add_metric([consumer.removeprefix(MIRROR)], getattr(far, name))
             yield family
         incidents = GaugeMetricFamily("ganglion_incidents_open", "Incidents open now", labels=["kind"])
         for kind, number in sorted(figures.incidents_open.items()):

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from gateway.config import Config, Mirror
+from gateway.config import Config
 from gateway.configfile import ConfigFile
 from gateway.control import token as tokens
 from gateway.control.api import make_routes
@@ -84,11 +84,6 @@ class Part(Protocol):
         """Until cancelled."""
 
 
-def consumer_of(mirror: Mirror) -> str:
-    """Its name in the journal."""
-    return f"mirror.{mirror.name}"
-
-
 class Gateway:
     """The parts for one configuration. Built, then run once."""
 
@@ -101,7 +96,7 @@ class Gateway:
         self._pipeline = Pipeline(self._receiver, journal, metrics.acknowledged)
         self._forwarder = Forwarder(journal, make_target(config.influx), config.influx)
         self._mirrors = [
-            Forwarder(journal, make_target(mirror), mirror, consumer=consumer_of(mirror)) for mirror in config.mirror
+            Forwarder(journal, make_target(mirror), mirror, consumer=mirror.consumer) for mirror in config.mirror
         ]
         self._detector = Runner(journal)
         self._outlet = IncidentOutlet(journal, config.mqtt, config.sites[0])
@@ -124,7 +119,7 @@ class Gateway:
         gateway = cls(config, journal, metrics, token, heard - set(config.sites))
         # Last, as a mirror that goes loses its place: not for a configuration that cannot be used.
         try:
-            await journal.attempt(Journal.mirrors, [consumer_of(mirror) for mirror in config.mirror])
+            await journal.attempt(Journal.mirrors, [mirror.consumer for mirror in config.mirror])
         except BaseException:
             gateway._http.close()
             raise

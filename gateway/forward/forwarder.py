@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from random import Random
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 INCIDENTS: Final = 500
 """Incidents written at once."""
+
+_KEY: Final = re.compile(r"\binflux\.(url|api|database|org|token_env)\b")
 
 T = TypeVar("T", Pack, Incident)
 
@@ -133,13 +136,11 @@ class Forwarder:
             except TargetError as error:
                 failures += 1
                 seconds = self._patience.wait(error, failures, self._dice)
-                log.log(
-                    logging.WARNING if self.trouble != str(error) else logging.INFO,
-                    "%s; tried again in %.1f s",
-                    error,
-                    seconds,
-                )
-                self.trouble = str(error)
+                # The words name the keys of [influx]; a mirror's are its own.
+                trouble = _KEY.sub(rf"{self._consumer}.\1", str(error))
+                level = logging.WARNING if self.trouble != trouble else logging.INFO
+                log.log(level, "%s; tried again in %.1f s", trouble, seconds)
+                self.trouble = trouble
                 await asyncio.sleep(seconds)
             else:
                 self._recovered()

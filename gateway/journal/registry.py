@@ -55,6 +55,8 @@ class NodeRecord(Struct):
     safe: str = ""
     born: int = -1
     """The boot that the newest birth told of."""
+    begun_again: int = 0
+    """How often its count of boots was lost."""
     boots: dict[int, Heard] = {}
 
     def view(self) -> NodeView:
@@ -108,7 +110,7 @@ class NodeRecord(Struct):
         if change is None and pack.time > heard.time:
             # Whatever comes again is no newer than the newest we heard. This is newer, so the node lost its count of
             # boots (new flash, new board) and began again: dropping its packs as duplicates would lose them.
-            log.warning("node %s/%s began boot %d again: its count of boots was lost", self.site, self.node, pack.boot)
+            self.begun_again += 1
             heard.ranges = []
             self.boot, self.seq = pack.boot, -1
             change = sequences.add(heard.ranges, pack.seq)
@@ -146,15 +148,24 @@ class Registry:
             [each for each in packs if each.boot >= 0 and known.get((each.site, each.node), 0) < batch],
             [each for each in words if known.get((each[0], each[1]), 0) < batch],
             received,
+            tell=False,
         )
 
-    def take(self, batch: int, packs: Iterable[Pack], words: Iterable[Word], received: float) -> list[Pack]:
+    def take(
+        self, batch: int, packs: Iterable[Pack], words: Iterable[Word], received: float, *, tell: bool = True
+    ) -> list[Pack]:
         """Hear births and wills, then packs; those that were not heard before, in order. They make that batch."""
         for site, node, status in words:
             self._touch(site, node, batch).note(status, received)
         fresh: list[Pack] = []
         for pack in packs:
-            change = self._touch(pack.site, pack.node, batch).hear(pack, received)
+            record = self._touch(pack.site, pack.node, batch)
+            before = record.begun_again
+            change = record.hear(pack, received)
+            if record.begun_again > before and tell:
+                log.warning(
+                    "node %s/%s began boot %d again: its count of boots was lost", pack.site, pack.node, pack.boot
+                )
             if change is not None:
                 self.gaps += change
                 fresh.append(pack)

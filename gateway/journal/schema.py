@@ -63,9 +63,11 @@ def connect_read_only(folder: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
-        raise ConfigError(f"the journal in {folder} cannot be read: {error}") from error
+        cure = "" if os.access(folder, os.W_OK) else "; run this as the gateway's user"
+        raise ConfigError(f"the journal in {folder} cannot be read: {error}{cure}") from error
     if version != len(STEPS):
-        raise ConfigError(f"the journal in {folder} has version {version}, this program reads {len(STEPS)}")
+        cure = "start this gateway once, which takes it over" if version < len(STEPS) else "use the newer program"
+        raise ConfigError(f"the journal in {folder} has version {version}, this program reads {len(STEPS)}: {cure}")
     return connection
 
 

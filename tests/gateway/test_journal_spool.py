@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from gateway.errors import JournalFull
-from gateway.journal import spool
+from gateway.journal import spool, store
 from gateway.journal.store import DATABASE, DETECT, Journal
 from gateway.records import Gap, Incident, Ledger, Mirrored, Pack, Status
 from tests.gateway.conftest import NOW, make_letter, make_pack
