@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from random import Random
 from typing import Final, TypeVar
 
@@ -128,8 +130,8 @@ class Forwarder:
         while True:
             try:
                 if failures:
-                    await asyncio.to_thread(self._target.prepare)  # another server, a database dropped or renamed
-                await asyncio.to_thread(ask)
+                    await _in_thread(self._target.prepare)  # another server, a database dropped or renamed
+                await _in_thread(ask)
             except Poison:
                 self._recovered()
                 raise
@@ -150,6 +152,24 @@ class Forwarder:
         if self.trouble is not None:
             log.info("the database answers")
         self.trouble = None
+
+
+async def _in_thread(ask: Callable[[], None]) -> None:
+    """Ask, in a thread that nobody waits for when the task is cancelled: a server may hold it as long as it likes, but
+    not the gateway's end."""
+    answer: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            ask()
+        except BaseException as error:  # noqa: BLE001 - it is the task's to raise
+            answer.set_exception(error)
+        else:
+            answer.set_result(None)
+
+    answer.set_running_or_notify_cancel()
+    threading.Thread(target=run, name="forward", daemon=True).start()
+    await asyncio.wrap_future(answer)
 
 
 def _dead_letter(pack: Pack, words: str) -> DeadLetter:

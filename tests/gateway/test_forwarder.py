@@ -1,6 +1,8 @@
 """From a real journal into a real InfluxDB: every pack is written or a dead letter, whatever happens on the way."""
 
 import asyncio
+import contextlib
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -267,3 +269,38 @@ async def test_what_was_written_but_not_noted_is_written_again_and_is_there_once
     async with forwarding(access, influx.url, influx_db):
         assert (await all_forwarded(access)).written == 30
     assert times(influx.url, influx_db) == list(range(30))
+
+
+def test_the_end_does_not_wait_for_a_database_that_does_not_end_its_answer(tmp_path: Path) -> None:
+    """It says one byte after the other; whoever is told to stop meanwhile stops."""
+    over, heard = threading.Event(), threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        with listener.accept()[0] as wire, contextlib.suppress(OSError):
+            wire.sendall(b"HTTP/1.1 200 Good\r\nContent-Length: 1000000\r\n\r\n")
+            heard.set()
+            while not over.wait(0.1):
+                wire.sendall(b"x")
+
+    async def forward(url: str) -> None:
+        access = await JournalAccess.open(tmp_path / "journal", 2**20)
+        settings = Influx(url, "v1", "d")
+        running = asyncio.create_task(Forwarder(access, make_target(settings), settings, PATIENCE).run())
+        await asyncio.to_thread(heard.wait, 20)
+        running.cancel()
+        await asyncio.wait([running])
+        await access.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip, args=(listener,))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        running = threading.Thread(target=asyncio.run, args=(forward(url),))
+        dripping.start()
+        running.start()
+        running.join(20)
+        ended = not running.is_alive()
+        over.set()
+        dripping.join()
+        running.join()
+    assert heard.is_set()
+    assert ended
