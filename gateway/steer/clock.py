@@ -11,10 +11,10 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Key = tuple[str, str]
 """(site, node)."""
@@ -52,7 +52,7 @@ class Reply(Struct, frozen=True):
 
     id: str
     ok: bool
-    unix_ms: int | None = None
+    unix_ms: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     known: bool | None = None
     error: str = ""
 

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 LEVELS: Final = ("status", "reply", "config/reported")
 TOPIC: Final = re.compile(rf"ganglion/v1/({NAME})/({NAME})/({'|'.join(LEVELS)})")
 SAVE_SECONDS: Final = 1.0
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Taken(Struct):
@@ -118,14 +119,14 @@ class Steer:
             self._clocks.gone(key)
 
     def _reply(self, key: Key, payload: bytes) -> None:
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        with contextlib.suppress(*UNREADABLE):
             reply = msgspec.json.decode(payload, type=Reply)
             said = self._clocks.answered(key, reply, time.monotonic(), _wall_ms())
             if said is not None:
                 log.info("the clock of %s: it %s", "/".join(key), said)
 
     def _reported(self, key: Key, payload: bytes) -> None:
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        with contextlib.suppress(*UNREADABLE):
             reported = msgspec.json.decode(payload, type=_Reported)
             if reported.taken.ntp is not UNSET:
                 self._clocks.reported(key, bool(reported.taken.ntp), time.monotonic())

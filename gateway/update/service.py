@@ -83,7 +83,7 @@ class Updates:
                 continue  # it asks again
             try:
                 want = msgspec.json.decode(bytes(message.payload), type=Want)
-            except (msgspec.DecodeError, TypeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
                 log.info("%s asks for what nobody can give: %s", node, error)
                 continue
             self._waiting[node] = _Waiting(want, time.monotonic())

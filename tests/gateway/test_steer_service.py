@@ -179,3 +179,22 @@ async def test_it_ends_when_it_is_told_to(broker: Mosquitto, journal: JournalAcc
         running.cancel()
         done, _ = await asyncio.wait({running}, timeout=30)  # the client itself may wait 10 s for its broker
         assert done, "it goes on for ever"
+
+
+async def test_what_cannot_be_read_ends_nothing(
+    broker: Mosquitto, journal: JournalAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any node may send it, retained too, and the part's failure would be the gateway's."""
+    monkeypatch.setattr(clock, "TIMEOUT_SECONDS", 1.0)
+    deep = b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    async with steering(broker, journal), aiomqtt.Client("127.0.0.1", broker.port) as client:
+        for level in ("status", "reply", "config/reported"):
+            for payload in (b"{", deep, b'{"id":"\xff"}', b'{"taken":' + deep + b"}"):
+                await client.publish(f"ganglion/v1/riverside/odd/{level}", payload, qos=1, retain=True)
+        await client.subscribe("ganglion/v1/riverside/clock/command")
+        await client.publish("ganglion/v1/riverside/clock/status", b'{"online":true,"clock":false}', qos=1)
+        for _ in range(3):  # asked once more after an answer that cannot be
+            async with asyncio.timeout(60):
+                command = json.loads((await anext(client.messages)).payload)
+            answer = {"id": command["id"], "ok": True, "unix_ms": 10**400, "known": False}
+            await client.publish("ganglion/v1/riverside/clock/reply", json.dumps(answer), qos=1)

@@ -138,3 +138,13 @@ async def test_it_ends_when_it_is_told_to_whatever_it_does(broker: Mosquitto, tm
             for i in range(20):
                 await ask(client, f"n{i}", 0)
             await asyncio.sleep(chance.uniform(0, 0.05))
+
+
+async def test_what_cannot_be_read_ends_nothing(broker: Mosquitto, tmp_path: Path) -> None:
+    """Any node may send it, and the part's failure would be the gateway's."""
+    async with serving(broker, tmp_path) as client:
+        for payload in (b"{", b'{"sha256":"\xff"}', b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"at":1e400}'):
+            await client.publish(f"{ROOT}/odd/update/want", payload)
+        await ask(client, "odd", 10**400)
+        await ask(client, "well", 0)
+        assert (await piece(client))[0] == "well"
