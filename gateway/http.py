@@ -109,7 +109,7 @@ async def journal_trouble(journal: JournalAccess) -> str | None:
         return journal.full
     try:
         async with asyncio.timeout(PROOF_SECONDS):
-            await journal.call(Journal.prove_writable)
+            await journal.attempt(Journal.prove_writable)
     except TimeoutError:
         return f"a small write took more than {PROOF_SECONDS:g} s"
     except (sqlite3.Error, GanglionError) as error:

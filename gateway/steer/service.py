@@ -139,8 +139,13 @@ class Steer:
     async def _save_now(self) -> None:
         """A gateway that starts anew must go on with those whose clocks it keeps: they know the time by then."""
         changed, self._clocks.changed = self._clocks.changed, {}
-        if changed:
+        if not changed:
+            return
+        try:
             await self._journal.call(Journal.guide, [(*key, guided) for key, guided in changed.items()])
+        except asyncio.CancelledError:  # while the journal was full
+            self._clocks.changed = changed | self._clocks.changed
+            raise
 
 
 def _wall_ms() -> int:
