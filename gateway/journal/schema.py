@@ -54,6 +54,20 @@ def connect_beside(folder: Path) -> sqlite3.Connection:
     return connection
 
 
+def empty_log(connection: sqlite3.Connection) -> int:
+    """Bring what is in SQLite's log into the database, as far as nobody else does. Returns the pages in the log.
+
+    0 where the disk is full: then the log stays, which holds all that the database lacks, until there is room.
+    """
+    try:
+        (_, pages, _) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        return 0
+    return int(pages)
+
+
 def connect_read_only(folder: Path) -> sqlite3.Connection:
     """Open for looking only, beside a running gateway or without one. Raises ConfigError when there is no journal."""
     path = folder / FILE_NAME

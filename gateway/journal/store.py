@@ -323,12 +323,11 @@ class Journal:
         """Bring SQLite's log into the database. The one method for another thread: it has a connection of its own, and
         hinders nobody. Returns the pages in the log."""
         with contextlib.closing(schema.connect_beside(self._folder)) as db:
-            (_, pages, _) = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        return int(pages)
+            return schema.empty_log(db)
 
     def rewind(self) -> None:
         """Do the same for the little that has come meanwhile: SQLite's log then begins anew with the next commit."""
-        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        schema.empty_log(self._db)
 
     def guide(self, changed: Sequence[tuple[str, str, bool]]) -> None:
         """Remember (site, node, whether the gateway keeps its clock right)."""

@@ -22,7 +22,6 @@ from gateway.forward.lines import incident_lines, line, pack_lines
 from gateway.forward.patience import Patience
 from gateway.http import Metrics
 from gateway.records import Figures, Incident, Ledger, Mirrored
-from gateway.service import consumer_of
 from sim_hardware.servers import InfluxDB, VictoriaMetrics
 from tests.gateway.commandline import CommandLine, sentence
 from tests.gateway.databases import exported, select
@@ -284,6 +283,6 @@ def test_a_source_that_refuses_ends_it_with_the_way_on(tmp_path: Path, influx: I
 
 def test_metrics_call_a_mirror_by_its_name() -> None:
     """And not by that of its place in the journal."""
-    far = {consumer_of(Mirror(name="spare")): Mirrored(waiting=3, refused=0, skipped=0)}
+    far = {Mirror(name="spare").consumer: Mirrored(waiting=3, refused=0, skipped=0)}
     text = Metrics().render(Figures(Ledger(0, 0, 0, 0, 0, 0), None, 0, 0, 0, 0, {}, mirrors=far)).decode()
     assert 'ganglion_mirror_packs_waiting{mirror="spare"} 3.0' in text
