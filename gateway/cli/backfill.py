@@ -47,6 +47,7 @@ def backfill(
         task = bar.add_task("backfill", total=span.end - span.begin)
 
         def moved() -> None:
+            check()
             done = copying.progress
             bar.update(task, completed=done.next - span.begin, description=f"{done.written} points, {_day(done.next)}")
 
@@ -56,7 +57,7 @@ def backfill(
         copying = Backfill(
             settings.influx, make_target(there), span, batch_lines=there.batch_lines, told=told, moved=moved
         )
-        with interruptible():
+        with interruptible() as check:
             try:
                 copying.run()
             except KeyboardInterrupt:

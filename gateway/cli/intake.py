@@ -4,7 +4,7 @@ import contextlib
 import gzip
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, cast
 
@@ -75,9 +75,9 @@ def import_file(
     except msgspec.ValidationError as error:
         raise IntakeError(f"{file} has a name that cannot be kept: {error}") from error
     total = Total(str(file))
-    with interruptible():
+    with interruptible() as check:
         try:
-            _run(file, packed, settings, options, total, dry_run)
+            _run(file, packed, settings, options, total, dry_run, check)
         except KeyboardInterrupt:
             typer.echo(f"ended behind line {total.lines}; {_AGAIN}", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -92,13 +92,22 @@ def import_file(
 _AGAIN: Final = "the same command again goes on: what is in already stays one point"
 
 
-def _run(file: Path, packed: bool, settings: Config, options: Options, total: Total, dry_run: bool) -> None:
+def _run(
+    file: Path,
+    packed: bool,
+    settings: Config,
+    options: Options,
+    total: Total,
+    dry_run: bool,
+    check: Callable[[], None],
+) -> None:
     with (
         _opened(file, packed) as (raw, data),
         _progress(file, raw) as bar,
         _way(settings, options, bar, dry_run) as way,
     ):
         for part in cut(data, options.form):
+            check()
             taken = way.take(part)
             for each in taken.refused[: max(0, TOLD - total.refused)]:
                 bar.say(f"{file}:{each.line}: {each.reason}: {each.detail}")

@@ -99,14 +99,14 @@ def replay_letters(
     folder = Path(settings.data_dir)
     which = Replay(numbers=tuple(numbers or ()), reason=reason)
     console = Console(stderr=True)
-    with interruptible(), console.status("Looking at dead letters ..." if sys.stderr.isatty() else ""):
+    with interruptible() as check, console.status("Looking at dead letters ..." if sys.stderr.isatty() else ""):
         try:
             if tokens.is_held(folder):
                 caller = Caller(settings, lambda words: console.print(f"waiting: {words}") if words else None)
-                answers = _all(which, lambda each: _by_gateway(caller, each))
+                answers = _all(which, lambda each: _by_gateway(caller, each), check)
             else:
                 with alone(settings, make=False) as journal:
-                    answers = _all(which, lambda each: replay(journal, each, time.time()))
+                    answers = _all(which, lambda each: replay(journal, each, time.time()), check)
         except KeyboardInterrupt:
             typer.echo("ended; what was taken in is in, the same command again goes on", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -118,9 +118,10 @@ def replay_letters(
         raise typer.Exit(1)
 
 
-def _all(which: Replay, ask: Callable[[Replay], Replayed]) -> list[Replayed]:
+def _all(which: Replay, ask: Callable[[Replay], Replayed], check: Callable[[], None]) -> list[Replayed]:
     answers = [ask(which)]
     while answers[-1].more:
+        check()
         which = msgspec.structs.replace(which, after=answers[-1].after, upto=answers[-1].upto)
         answers.append(ask(which))
     return answers

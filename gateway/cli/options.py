@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -54,15 +54,26 @@ def moment(seconds: float | None) -> str:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """In the block, Ctrl-C and SIGTERM raise KeyboardInterrupt, so that a long command can say how to go on."""
+def interruptible() -> Iterator[Callable[[], None]]:
+    """In the block, Ctrl-C and SIGTERM raise KeyboardInterrupt, so that a long command can say how to go on.
+
+    What is given is to be called at each step. It raises that again, should Python have lost it: an exception that
+    comes while it finalizes something is only written to standard error.
+    """
+    asked = False
 
     def interrupt(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
         raise KeyboardInterrupt
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield check
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
