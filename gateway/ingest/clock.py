@@ -2,6 +2,11 @@
 
 import time
 from collections.abc import Callable
+from typing import Final
+
+BEHIND: Final = 600.0
+"""Seconds that the machine's clock may be behind the newest pack: as many as a pack may be ahead of it. If it is further
+behind, it is known to be wrong."""
 
 
 class Clock:
@@ -19,7 +24,16 @@ class Clock:
         """`newest` is the time of the newest pack that was accepted before this start; 0 before the first."""
         self._wall = wall
         self._monotonic = monotonic
+        self._newest = newest
         self._begun = max(wall(), newest) - monotonic()
 
     def __call__(self) -> float:
-        return max(self._wall(), self._begun + self._monotonic())
+        wall, steady = self._wall(), self._begun + self._monotonic()
+        # While the machine's clock is known to be wrong the packs are the better one. Otherwise they are not: a node
+        # whose clock runs too fast would take it along.
+        return max(steady, self._newest if wall + BEHIND < self._newest else wall)
+
+    def hear(self, time: float) -> float:
+        """Take in the time of a pack that was accepted. Returns the time."""
+        self._newest = max(self._newest, time)
+        return self()

@@ -51,24 +51,22 @@ class Pipeline:
         receiver: Receiver,
         journal: JournalAccess,
         observe: AckObserver,
-        clock: Callable[[], float] | None = None,
     ) -> None:
-        """`clock` is the gateway's; without one, the machine's as `Clock` takes it."""
         self._receiver = receiver
         self._journal = journal
         self._observe = observe
-        self._clock = clock
+        self._clock: Clock | None = None  # known once the journal has told of the newest pack
         self._kinds: dict[Node, str] = {}
         self._under_way: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         views = await self._journal.call(Journal.nodes)
         self._kinds = {(view.site, view.node): view.kind for view in views}
-        self._clock = self._clock or Clock(max((view.time for view in views), default=0))
+        clock = self._clock = Clock(max((view.time for view in views), default=0))
         while True:
             chunks = await self._receiver.take()
             # Shielded: a batch that was committed is to be acknowledged too, or it comes again for nothing.
-            self._under_way = asyncio.create_task(self._take_in(chunks, self._clock()))
+            self._under_way = asyncio.create_task(self._take_in(chunks, clock))
             await asyncio.shield(self._under_way)
 
     async def drain(self) -> None:
@@ -76,21 +74,23 @@ class Pipeline:
         if self._under_way is not None:
             await self._under_way
         if self._clock is not None:
-            await self._take_in(self._receiver.take_now(), self._clock())
+            await self._take_in(self._receiver.take_now(), self._clock)
 
-    async def _take_in(self, chunks: Sequence[Chunk], now: float) -> None:
+    async def _take_in(self, chunks: Sequence[Chunk], clock: Clock) -> None:
         if not chunks:
             return
-        batch = self.decode(chunks, now)
+        now = clock()
+        batch = self.decode(chunks, clock)
         await self._journal.call(Journal.commit, batch.arrivals, now, batch.words)
         self._receiver.acknowledge(chunks)
         acknowledged = time.monotonic()
         for chunk in chunks:
             self._observe(acknowledged - chunk.arrived, len(chunk.messages))
 
-    def decode(self, chunks: Sequence[Chunk], now: float) -> Batch:
-        """What the messages come to, at `now` (Unix seconds)."""
+    def decode(self, chunks: Sequence[Chunk], clock: Clock) -> Batch:
+        """What the messages come to."""
         batch = Batch([], [])
+        now = clock()
         kinds = self._kinds
         for chunk in chunks:
             for topic, payload, _, retained in chunk.messages:
@@ -104,6 +104,8 @@ class Pipeline:
                     found = [Bad(payload, refused)]
                 for each in found:
                     if isinstance(each, Pack):
+                        if each.time > now:
+                            now = clock.hear(each.time)
                         measurement = each.shape.measurement
                         if measurement in KINDS:
                             kinds[node] = measurement
