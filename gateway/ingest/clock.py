@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 BEHIND: Final = 600.0
-"""Seconds that the machine's clock may be behind the newest pack: as many as a pack may be ahead of it. If it is further
-behind, it is known to be wrong."""
+"""Seconds that the machine's clock may be behind the newest pack: as many as a pack may be ahead of it. Where it is
+further behind, it is known to be wrong."""
 
 
 class Clock:
