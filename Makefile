@@ -14,7 +14,7 @@ demo: .venv/ready packages
 	@$(BIN)/ganglion demo $(ARGS)
 
 test: .venv/ready packages lint
-	@$(BIN)/pytest -q -n 3 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/ready
 	@$(BIN)/ruff check .

@@ -17,6 +17,11 @@ settings.load_profile("patient")
 _databases = count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of whole systems first: they wait most, and a run of several workers shall not end with waiting."""
+    items.sort(key=lambda item: "tests/system/" not in item.nodeid)
+
+
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     """A running broker that a test may kill and start again."""

@@ -13,6 +13,7 @@ SECONDS = 100.0
 """5 until a full journal is told, 30 at most until the database is asked again, 10 of room, 30 until a node goes on."""
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 async def test_a_database_that_is_away_stops_the_city(tmp_path: Path, broker: Mosquitto) -> None:
     """Nodes keep what neither journal nor broker shall have to keep, and nothing is lost, or written twice."""
