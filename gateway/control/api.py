@@ -14,7 +14,7 @@ from gateway.config import refuse_unknown
 from gateway.control import token as tokens
 from gateway.control.replay import Replay, Replayed, replay
 from gateway.errors import ConfigError, GanglionError, JournalFull
-from gateway.intake.reader import Imported, Kinds, Options, read
+from gateway.intake.reader import Imported, Options, read
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 
@@ -36,12 +36,9 @@ class Answer(Exception):
 def make_routes(journal: JournalAccess, token: str) -> list[BaseRoute]:
     """`POST /api/v1/import` and `POST /api/v1/dead-letters/replay`."""
 
-    async def kinds() -> Kinds:
-        return {(view.site, view.node): view.kind for view in await journal.call(Journal.nodes)}
-
     async def take_in(request: Request) -> Imported:
         options = _options(request)
-        known = await kinds() if options.form == "csv" and not options.kind else {}
+        known = await journal.call(Journal.kinds) if options.form == "csv" and not options.kind else {}
         data = await _body(request)
         now = time.time()
         try:

@@ -45,7 +45,7 @@ def replay(journal: Journal, which: Replay, now: float) -> Replayed:
     found = journal.dead_letters_after(which.after, AT_ONCE, which.reason)
     newest = which.upto or max((number for number, _ in journal.dead_letters(1)), default=0)
     chosen = [(n, each) for n, each in found if n <= newest and (not which.numbers or n in which.numbers)]
-    kinds = {(view.site, view.node): view.kind for view in journal.nodes()} if chosen else {}
+    kinds = journal.kinds() if chosen else {}
     reborn, refused = sort(chosen, kinds, now)
     taken = journal.revive(reborn, now) if reborn else 0
     after = found[-1][0] if found else newest

@@ -45,7 +45,7 @@ class ByJournal:
 
     def take(self, part: Cut) -> Imported:
         now = time.time()
-        found = read(part.data, _at(self._options, part), now, lambda: kinds_in(self._journal))
+        found = read(part.data, _at(self._options, part), now, self._journal.kinds)
         if found.packs or found.letters:
             self._journal.take(found.packs, found.letters, now)
         return Imported.of(found)
@@ -82,17 +82,13 @@ def alone(config: Config, *, make: bool = True) -> Iterator[Journal]:
         journal.close()
 
 
-def kinds_in(journal: Journal) -> Kinds:
-    return {(view.site, view.node): view.kind for view in journal.nodes()}
-
-
 def _kinds_beside(config: Config) -> Kinds:
     folder = Path(config.data_dir)
     if not (folder / FILE_NAME).exists():
         return {}
     journal = Journal.open(folder, config.journal.max_bytes, read_only=True)
     try:
-        return kinds_in(journal)
+        return journal.kinds()
     finally:
         journal.close()
 

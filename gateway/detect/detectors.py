@@ -1,6 +1,6 @@
 """All detectors as one: fed pack by pack, saved and loaded whole."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Self
 
 import msgspec
@@ -46,17 +46,16 @@ class Detectors(Struct, kw_only=True):
 
     def feed(self, packs: Iterable[Pack]) -> list[Incident]:
         """Incidents that opened or closed with these packs, each once, in its newest form, in order of change."""
-        changed: dict[str, Incident] = {}
+        return newest(self._changes(packs))
+
+    def _changes(self, packs: Iterable[Pack]) -> Iterator[Incident]:
         for pack in packs:
             detectors = self._of(pack.shape.measurement)
             if not detectors:
                 continue
             found = windows(pack)
             for detector in detectors:
-                for incident in detector.feed(pack, found):
-                    changed.pop(incident.id, None)
-                    changed[incident.id] = incident
-        return list(changed.values())
+                yield from detector.feed(pack, found)
 
     def _of(self, measurement: str) -> tuple[Burst | Jam | AirEpisode | Stuck, ...]:
         match measurement:
@@ -68,3 +67,12 @@ class Detectors(Struct, kw_only=True):
                 return (self.air_episode, self.stuck)
             case _:
                 return ()
+
+
+def newest(changes: Iterable[Incident]) -> list[Incident]:
+    """Each incident once, in its newest form, in order of its last change."""
+    found: dict[str, Incident] = {}
+    for incident in changes:
+        found.pop(incident.id, None)
+        found[incident.id] = incident
+    return list(found.values())

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Final
 
-from gateway.detect.detectors import Detectors
+from gateway.detect.detectors import Detectors, newest
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import DETECT, Journal
 from gateway.records import Incident, Pack
@@ -49,11 +49,9 @@ class Runner:
 
     async def _feed(self, detectors: Detectors, packs: list[Pack]) -> list[Incident]:
         """What changed with these packs, each incident once, in its newest form."""
-        changed: dict[str, Incident] = {}
+        changes: list[Incident] = []
         for begin in range(0, len(packs), SLICE):
-            for incident in await asyncio.to_thread(detectors.feed, packs[begin : begin + SLICE]):
-                changed.pop(incident.id, None)
-                changed[incident.id] = incident
+            changes += await asyncio.to_thread(detectors.feed, packs[begin : begin + SLICE])
             if len(packs) < BATCH:
                 await asyncio.sleep(GIVE_WAY)
-        return list(changed.values())
+        return newest(changes)

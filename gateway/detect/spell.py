@@ -3,14 +3,14 @@
 Rules are stated in time, not in numbers of packs. The time of a window is its end.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from operator import itemgetter
 from typing import Final, Literal
 
 from msgspec import Struct, structs
 
 from gateway.records import Incident, Pack, Shape
+from gateway.shapes import lanes, picker
 
 MAX_GAP: Final = 600
 """Seconds without a window after which nothing is known about the time between: counting begins again."""
@@ -107,15 +107,9 @@ def windows(pack: Pack) -> list[Window]:
 
 
 @lru_cache(1024)
-def _lanes(shape: Shape) -> list[tuple[str, tuple[str, ...], Callable[[tuple[float, ...]], tuple[float, ...]]]]:
+def _lanes(shape: Shape) -> list[tuple[str, tuple[str, ...], Callable[[Sequence[float]], tuple[float, ...]]]]:
     """Of each channel, its quantities and what picks their values."""
-    lanes: dict[str, list[int]] = {}
-    for at, (channel, _) in enumerate(shape.places):
-        lanes.setdefault(channel, []).append(at)
     return [
-        (channel, tuple(shape.places[at][1] for at in places), _picker(places)) for channel, places in lanes.items()
+        (channel, tuple(shape.places[at][1] for at in places), picker(places))
+        for channel, places in lanes(shape).items()
     ]
-
-
-def _picker(places: list[int]) -> Callable[[tuple[float, ...]], tuple[float, ...]]:
-    return itemgetter(*places) if len(places) > 1 else lambda values: (values[places[0]],)

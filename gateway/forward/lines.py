@@ -7,12 +7,12 @@ another value in the database.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from operator import itemgetter
 from typing import Final
 
 from gateway.records import Incident, Pack, Shape
+from gateway.shapes import lanes, picker
 
 INCIDENT: Final = "incident"
 """The measurement of incidents; all others are kinds of nodes, and `health`."""
@@ -78,20 +78,18 @@ def _series(measurement: str, tags: Mapping[str, str]) -> str:
 
 
 @lru_cache(1024)
-def _form(shape: Shape) -> tuple[str, Callable[[tuple[float | str, ...]], tuple[float | str, ...]]]:
+def _form(shape: Shape) -> tuple[str, Callable[[Sequence[float | str]], tuple[float | str, ...]]]:
     """The lines of a pack whose values are all of its time, with gaps, and what fills the gaps in turn: picked from
     the values and, behind them, time and owner. The same for every pack of a shape, so it is made once.
     """
-    lines: dict[str, list[int]] = {}
-    for at, (channel, _) in enumerate(shape.places):
-        lines.setdefault(channel, []).append(at)
+    lines = lanes(shape)
     text = "\n".join(
         f"{_percent(_series(shape.measurement, {'channel': channel}))}%s "
         f"{','.join([f'{_percent(_field(shape.places[at][1]))}=%r' for at in places])} %d"
         for channel, places in lines.items()
     )
     gaps = [at for places in lines.values() for at in (-1, *places, -2)]
-    return text, itemgetter(*gaps) if gaps else lambda values: ()
+    return text, picker(gaps)
 
 
 @lru_cache(16_384)

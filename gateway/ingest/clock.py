@@ -4,7 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-BEHIND: Final = 600.0
+from gateway.ingest.decode import MAX_AHEAD
+
+BEHIND: Final = MAX_AHEAD
 """Seconds that the machine's clock may be behind the newest pack: as many as a pack may be ahead of it. Where it is
 further behind, it is known to be wrong."""
 

@@ -22,6 +22,7 @@ from gateway.errors import Refused
 from gateway.ingest.split import split
 from gateway.quantities import KINDS, QUANTITIES, Quantity
 from gateway.records import Pack, Shape, Status, Stream
+from gateway.shapes import picker
 
 REASONS: Final[Mapping[str, str]] = {
     "json": "the bytes are not JSON",
@@ -267,16 +268,11 @@ def _layout(stream: Stream, kind: str, names: tuple[str, ...], units: tuple[str 
         ),
         quantities=quantities,
         numbers=itemgetter(numbers["boot"], numbers["seq"]),
-        readings=_getter(places),
+        readings=picker(places),
         lows=tuple(each.low for each in quantities),
         highs=tuple(each.high for each in quantities),
         plain=len(set(names)) == len(names) and not any(each.flag for each in quantities),
     )
-
-
-def _getter(places: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
-    """`itemgetter` that gives a tuple also of one, and of none."""
-    return itemgetter(*places) if len(places) > 1 else lambda values: tuple([values[at] for at in places])
 
 
 def _measurement(stream: Stream, kind: str, names: list[str], meanings: list[dict[str, Quantity]]) -> str:

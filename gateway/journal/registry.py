@@ -203,6 +203,10 @@ class Registry:
         """By site and name."""
         return [self._records[key].view() for key in sorted(self._records)]
 
+    def kinds(self) -> dict[Node, str]:
+        """Of each node; empty where it is not known."""
+        return {key: record.kind for key, record in self._records.items()}
+
     def gaps_of(self, site: str, node: str) -> list[Gap]:
         """What is missing of the boots that are still known, in order."""
         record = self._records.get((site, node))

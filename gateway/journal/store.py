@@ -396,6 +396,10 @@ class Journal:
         """Every node heard of, by site and name."""
         return self._registry.views()
 
+    def kinds(self) -> dict[tuple[str, str], str]:
+        """The kind of each node by (site, node); empty until a birth or a pack has told."""
+        return self._registry.kinds()
+
     def gaps(self, site: str, node: str) -> list[Gap]:
         """The packs of a node that never came, of the boots that are still known."""
         return self._registry.gaps_of(site, node)
