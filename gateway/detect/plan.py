@@ -1,0 +1,75 @@
+"""Where nodes are, as far as rules need it: which counters follow each other, which meters belong together."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+
+class Street(Struct, frozen=True):
+    """`[[street]]`: counters along one direction of travel."""
+
+    name: str
+    counters: tuple[str, ...]
+    """Names of nodes, in the direction of travel."""
+    site: str = ""
+    """May be left out where there is one only."""
+    metres: tuple[float, ...] = ()
+    """Where each counter stands, m from the street's beginning; empty where it is not known."""
+
+
+class Zone(Struct, frozen=True):
+    """`[[zone]]`: a district, by its nodes of any kind."""
+
+    name: str
+    nodes: tuple[str, ...] = ()
+    inlet: tuple[str, ...] = ()
+    """Names of the water meters through which all of the zone's water comes; they are no home's."""
+    site: str = ""
+
+
+class Plan(Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole file: `plan.toml`."""
+
+    street: tuple[Street, ...] = ()
+    zone: tuple[Zone, ...] = ()
+
+
+class GroupPlan(Struct, frozen=True):
+    """What of a plan concerns the nodes of one group, by their numbers (`Windows.node`, `Frame.node`).
+
+    Nodes that the plan does not name, and those that were never heard of, are in none of these.
+    """
+
+    streets: tuple[tuple[int, ...], ...] = ()
+    """Of each street, its counters in the direction of travel."""
+    metres: tuple[tuple[float, ...], ...] = ()
+    """Of each street, where they are; empty where it is not known."""
+    street_names: tuple[str, ...] = ()
+    zones: tuple[tuple[int, ...], ...] = ()
+    """Of each zone, its nodes without the inlets."""
+    inlets: tuple[tuple[int, ...], ...] = ()
+    """Of each zone, its inlets."""
+    zone_names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, plan: Plan, site: str, number: Mapping[str, int]) -> "GroupPlan":
+        """`number` tells the number of each node of the group by name."""
+
+        def known(names: Sequence[str]) -> tuple[int, ...]:
+            return tuple(number[name] for name in names if name in number)
+
+        streets = [each for each in plan.street if each.site in ("", site)]
+        zones = [each for each in plan.zone if each.site in ("", site)]
+        return cls(
+            streets=tuple(known(each.counters) for each in streets),
+            metres=tuple(
+                tuple(m for name, m in zip(each.counters, each.metres, strict=True) if name in number)
+                if each.metres
+                else ()
+                for each in streets
+            ),
+            street_names=tuple(each.name for each in streets),
+            zones=tuple(known([name for name in each.nodes if name not in each.inlet]) for each in zones),
+            inlets=tuple(known(each.inlet) for each in zones),
+            zone_names=tuple(each.name for each in zones),
+        )
