@@ -104,6 +104,31 @@ class Status(Struct, frozen=True):
     """Why it is in safe mode; empty when it is not."""
 
 
+Severity = Literal["info", "warning", "critical"]
+
+
+class Evidence(Struct, frozen=True):
+    """One thing that speaks for an incident: what was seen, and what was expected instead."""
+
+    what: str
+    """A quantity, or what was made of it: `flow_min`, `pm2_5 against its neighbours`."""
+    seen: float
+    expected: float
+    """What it would be if nothing were wrong, or the bound it should keep."""
+    unit: str
+    text: str
+    """The same in words, a part of a sentence: "flow was never below 12 l/h for 26 h"."""
+
+
+class Acknowledged(Struct, frozen=True):
+    """Somebody has taken note of an incident."""
+
+    by: str
+    time: int
+    """Unix seconds, of the gateway's clock."""
+    note: str = ""
+
+
 class Incident(Struct, frozen=True):
     """Something an operator should know, with a beginning and an end, in the packs' own time.
 
@@ -112,18 +137,38 @@ class Incident(Struct, frozen=True):
 
     id: str
     kind: str
-    """`burst`, `jam`, `air_episode`, `stuck`; `journal` of the gateway itself."""
+    """`burst`, `jam` ...: docs/detection.md has all; `journal` is of the gateway itself."""
     site: str
     node: str
     """Empty when it concerns the whole site."""
     channel: str
-    severity: Literal["info", "warning", "critical"]
+    severity: Severity
     opened: int
     """Unix seconds of the pack that raised it."""
     closed: int | None
     """Unix seconds of the pack that ended it; None while open."""
     summary: str
     """One sentence for a person: what was seen, what was expected."""
+    updated: int = 0
+    """Unix seconds of the newest evidence; 0 where nothing came after the first."""
+    confirmed: int | None = None
+    """Unix seconds when independent evidence agreed: a neighbour, another quantity, or that it lasted."""
+    since: int | None = None
+    """Unix seconds since when it seems to have been so, where that can be told: before it was found."""
+    nodes: tuple[str, ...] = ()
+    """Further nodes that it concerns."""
+    evidence: tuple[Evidence, ...] = ()
+    reopened: int = 0
+    """How often it had ended and was there again."""
+    held: bool = False
+    """True while it is kept back, because the site's budget of alarms is spent."""
+    acknowledged: Acknowledged | None = None
+
+    @property
+    def state(self) -> Literal["open", "confirmed", "closed"]:
+        if self.closed is not None:
+            return "closed"
+        return "open" if self.confirmed is None else "confirmed"
 
     @property
     def place(self) -> str:

@@ -6,29 +6,32 @@ series' number; the group knows its name.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from msgspec import Struct
 
 from gateway.detect.memory import Floats, Ints, Memory
 from gateway.detect.plan import GroupPlan
+from gateway.records import Evidence as Evidence
+from gateway.records import Severity as Severity
 
-Severity = Literal["info", "warning", "critical"]
 State = Literal["open", "update", "close"]
 
+SITE: Final = -1
+"""In place of a series: the finding is of the whole site."""
 
-class Evidence(Struct, frozen=True):
-    """One thing that speaks for an incident: what was seen, and what was expected instead."""
-
-    what: str
-    """A quantity, or what was made of it: `flow_min`, `pm2_5 against its neighbours`."""
-    seen: float
-    expected: float
-    """What it would be if nothing were wrong, or the bound it should keep."""
-    unit: str
-    text: str
-    """The same in words, a part of a sentence: "flow was never below 12 l/h for 26 h"."""
+    "SITE",
+    "Evidence",
+    "Finding",
+    "Frame",
+    "NodeRule",
+    "Remembering",
+    "Severity",
+    "SiteRule",
+    "State",
+    "Windows",
+]
 
 
 class Finding(Struct, frozen=True):
@@ -58,7 +61,8 @@ class Finding(Struct, frozen=True):
 class Windows(Struct, frozen=True):
     """Windows of a group that a node rule is given at once: of each series one at most, in each series' own order.
 
-    Those that came late or again are not among them: times of a series only grow.
+    Those that came late or again are not among them: times of a series only grow. Events (urgent states, with flags
+    alone) have a time of their own: theirs only grow among themselves, and they never share a call with telemetry.
     """
 
     series: Ints
@@ -71,6 +75,7 @@ class Windows(Struct, frozen=True):
     """[n] seconds since the series' window before; 0 for its first."""
     values: Mapping[str, Floats]
     """[n] by quantity; NaN where it is not there. Only quantities that at least one window may hold."""
+    plan: GroupPlan = GroupPlan()
 
     def __len__(self) -> int:
         return len(self.series)

@@ -1,0 +1,225 @@
+"""The nodes of one kind at one site: their series by number, and the rules that judge them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from gateway.detect.memory import Bools, Floats, Ints
+from gateway.detect.minutes import Clock, Pending
+from gateway.detect.plan import GroupPlan, Plan
+from gateway.detect.rule import Finding, Frame, NodeRule, SiteRule, Windows
+from gateway.records import Pack, Shape
+from gateway.shapes import lanes
+
+EVENT: Final = "event"
+
+
+class Found(NamedTuple):
+    """A finding in the order of the packs, whatever the packs were taken together with."""
+
+    order: int
+    """Number of the pack that it came with."""
+    group: "Group"
+    finding: Finding
+
+
+class Block(NamedTuple):
+    """Windows of many series, each there once."""
+
+    series: Ints
+    time: Ints
+    order: Ints
+    """Of each, the number of its pack."""
+    values: dict[str, Floats]
+
+    def rows(self, which: Bools) -> "Block":
+        values = {name: each[which] for name, each in self.values.items()}
+        return Block(self.series[which], self.time[which], self.order[which], values)
+
+
+class Group:
+    """Fed packs of its nodes in order; `flush` lets the rules see what was fed."""
+
+    def __init__(
+        self, site: str, kind: str, plan: Plan, node_rules: Sequence[NodeRule], site_rules: Sequence[SiteRule]
+    ) -> None:
+        self.site = site
+        self.kind = kind
+        self.nodes: list[str] = []
+        """Names by number."""
+        self.series: list[tuple[int, str]] = []
+        """(number of its node, channel) by number."""
+        self.clock = Clock()
+        self._plan = plan
+        self._node_rules = node_rules
+        self._site_rules = site_rules
+        self._number: dict[str, int] = {}
+        self._series: dict[tuple[int, str], int] = {}
+        self._last = np.zeros(0, np.int64)
+        self._last_event = np.zeros(0, np.int64)
+        self._pending = Pending()
+        self._fed: list[tuple[int, Pack]] = []
+        self._placed: GroupPlan | None = None
+        self._lanes: dict[Shape, list[tuple[str, list[tuple[str, int]]]]] = {}
+        """Of each shape, its channels with where their quantities are among the values."""
+        self._owners = np.zeros(0, np.int64)
+
+    def feed(self, order: int, pack: Pack) -> bool:
+        """A pack of one time. True when `decide` is to be called before the next."""
+        self._fed.append((order, pack))
+        return self.clock.take(self._node(pack.node), pack.time)
+
+    def number(self, node: str) -> int:
+        return self._number[node]
+
+    def _node(self, name: str) -> int:
+        number = self._number.get(name)
+        if number is None:
+            number = self._number[name] = len(self.nodes)
+            self.nodes.append(name)
+            self._placed = None
+        return number
+
+    def _plan_of_group(self) -> GroupPlan:
+        if self._placed is None:
+            self._placed = GroupPlan.of(self._plan, self.site, self._number)
+        return self._placed
+
+    def flush(self) -> Iterator[Found]:
+        """What the node rules find in what was fed."""
+        while self._fed:
+            now: dict[str, tuple[int, Pack]] = {}
+            later = []
+            for each in self._fed:  # of each node its next pack: rules see a series once at a time
+                if each[1].node in now:
+                    later.append(each)
+                else:
+                    now[each[1].node] = each
+            self._fed = later
+            yield from self._judge(list(now.values()))
+
+    def _judge(self, fed: Sequence[tuple[int, Pack]]) -> Iterator[Found]:
+        shapes: dict[tuple[Shape, bool], list[tuple[int, Pack]]] = {}
+        for each in fed:
+            shapes.setdefault((each[1].shape, each[1].stream == EVENT), []).append(each)
+        for event in (False, True):
+            blocks = [self._block(shape, packs) for (shape, is_event), packs in shapes.items() if is_event is event]
+            blocks = [each for each in blocks if len(each.series)]
+            if blocks:
+                yield from self._let_judge(_joined(blocks), event)
+
+    def _let_judge(self, block: Block, event: bool) -> Iterator[Found]:
+        last = self._last_event if event else self._last
+        newer = block.time > last[block.series]
+        if not newer.all():
+            block = block.rows(newer)
+            if not len(block.series):
+                return
+        before = last[block.series]
+        last[block.series] = block.time
+        gap = np.where(before > 0, block.time - before, 0)
+        owners = self._owners[block.series]
+        windows = Windows(block.series, owners, block.time, gap, block.values, self._plan_of_group())
+        found = [finding for rule in self._node_rules for finding in rule.feed(windows)]
+        if found:
+            order = dict(zip(block.series.tolist(), block.order.tolist(), strict=True))
+            yield from (Found(order[each.series], self, each) for each in found)
+        if self._site_rules and not event:
+            self._pending.add(block.time, block.series, block.values, self.clock.next)
+
+    def decide(self, order: int) -> Iterator[Found]:
+        """Let the site rules judge every minute that is over."""
+        yield from self.flush()
+        while self.clock.due():
+            minute = self.clock.next
+            values = self._pending.take(minute, len(self.series))
+            if values is not None and self._site_rules:
+                owners = self._owners[: len(self.series)]
+                frame = Frame(minute, owners, values, np.minimum(self._last[: len(self.series)], minute))
+                for rule in self._site_rules:
+                    yield from (Found(order, self, each) for each in rule.tick(frame, self._plan_of_group()))
+            self.clock.advance(self._pending.first())
+
+    def _block(self, shape: Shape, fed: Sequence[tuple[int, Pack]]) -> Block:
+        """The windows of packs of one shape: a series for each channel of each."""
+        channels = self._lanes.get(shape)
+        if channels is None:
+            channels = self._lanes[shape] = [
+                (channel, [(shape.places[at][1], at) for at in places]) for channel, places in lanes(shape).items()
+            ]
+        numbers = [self._number[pack.node] for _, pack in fed]
+        time = np.array([pack.time for _, pack in fed], np.int64)
+        order = np.array([each for each, _ in fed], np.int64)
+        matrix = np.array([pack.values for _, pack in fed], np.float64)
+        blocks = []
+        for channel, places in channels:
+            series = np.array([self._of(number, channel) for number in numbers], np.int64)
+            values = {name: matrix[:, at] for name, at in places}
+            if self.kind == "health":
+                values["boot"] = np.array([pack.boot for _, pack in fed], np.float64)
+            blocks.append(Block(series, time, order, values))
+        return _joined(blocks)
+
+    def _of(self, node: int, channel: str) -> int:
+        series = self._series.get((node, channel))
+        if series is None:
+            series = self._series[node, channel] = len(self.series)
+            self.series.append((node, channel))
+            if series >= len(self._last):
+                self._grow(series + 1)
+            self._owners[series] = node
+        return series
+
+    def _grow(self, series: int) -> None:
+        size = max(series, len(self._last) + len(self._last) // 4 + 16)
+        for name in ("_last", "_last_event", "_owners"):
+            old = getattr(self, name)
+            setattr(self, name, np.concatenate((old, np.zeros(size - len(old), np.int64))))
+        for rule in (*self._node_rules, *self._site_rules):
+            rule.grow(size)
+
+    def save(self) -> dict[str, Any]:
+        rules = [rule.save() for rule in (*self._node_rules, *self._site_rules)]
+        return {
+            "nodes": self.nodes,
+            "series": self.series,
+            "clock": self.clock,
+            "last": self._last.tobytes(),
+            "last_event": self._last_event.tobytes(),
+            "pending": self._pending.save(),
+            "rules": rules,
+        }
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `save` gave. Raises KeyError, ValueError or TypeError for what another layout has saved."""
+        self.nodes = list(saved["nodes"])
+        self.series = [(int(node), str(channel)) for node, channel in saved["series"]]
+        self.clock = msgspec.convert(saved["clock"], Clock)
+        self._number = {name: number for number, name in enumerate(self.nodes)}
+        self._series = {each: number for number, each in enumerate(self.series)}
+        self._last, self._last_event = (np.frombuffer(saved[name], np.int64).copy() for name in ("last", "last_event"))
+        self._owners = np.zeros(len(self._last), np.int64)
+        self._owners[: len(self.series)] = [node for node, _ in self.series]
+        self._pending.load(saved["pending"])
+        rules = (*self._node_rules, *self._site_rules)
+        for rule, each in zip(rules, saved["rules"], strict=True):
+            rule.load(each)
+
+
+def _joined(blocks: Sequence[Block]) -> Block:
+    """One after the other; NaN for quantities that a block has not."""
+    if len(blocks) == 1:
+        return blocks[0]
+    names = dict.fromkeys(name for block in blocks for name in block.values)
+    missing = [np.full(len(block.series), np.nan) for block in blocks]
+    return Block(
+        np.concatenate([block.series for block in blocks]),
+        np.concatenate([block.time for block in blocks]),
+        np.concatenate([block.order for block in blocks]),
+        {
+            name: np.concatenate([b.values.get(name, none) for b, none in zip(blocks, missing, strict=True)])
+            for name in names
+        },
+    )

@@ -1,0 +1,139 @@
+"""When a minute of a site is over: its nodes' readings of one minute come in any order, some late, some never."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from msgspec import Struct
+
+from gateway.detect.memory import Floats, Ints
+
+STRAGGLE: Final = 120
+"""Seconds that nodes may be behind half of their group and are still waited for."""
+KNOWN: Final = 3600
+"""Seconds that a silent node still counts as one of its group, so that a few that are ahead do not decide alone."""
+AHEAD: Final = 180
+"""Minutes that a node may be ahead of its group; what it says of later ones is left out of the frames."""
+
+
+class Clock(Struct):
+    """The minute that is to be decided next, of one group.
+
+    It is decided once all known nodes have come to it, or half of them to two minutes later. So the order in which
+    nodes are heard does not matter as long as they are less than that apart, and a dead or hurried one neither stops
+    nor drives the others.
+    """
+
+    next: int = 0
+    """Unix seconds; 0 before the first reading."""
+    newest: int = 0
+    times: list[int] = []
+    """Of each node by number, its newest reading."""
+    known: int = 0
+    """Nodes that are not silent for long,"""
+    reached: int = 0
+    """how many of them have come to `next`,"""
+    beyond: int = 0
+    """and how many to `STRAGGLE` after it."""
+
+    def take(self, node: int, time: int) -> bool:
+        """A node has come to a time. True when `next` is to be decided now."""
+        if node == len(self.times):
+            self.times.append(0)
+        before = self.times[node]
+        if time <= before:
+            return False
+        if not self.next:
+            self.next = minute_of(time)
+        self.times[node] = time
+        if before <= self.newest - KNOWN or not before:
+            self.known += 1  # it is there, or there again
+        self.reached += before < self.next <= time
+        self.beyond += before < self.next + STRAGGLE <= time
+        if minute_of(time) > minute_of(self.newest):
+            self.newest = time
+            self._count()
+        return self.due()
+
+    def due(self) -> bool:
+        return self.known > 0 and (self.reached >= self.known or 2 * self.beyond >= self.known)
+
+    def advance(self, pending: int | None) -> None:
+        """`next` has been decided; `pending` is the earliest minute of which there are readings."""
+        self.next += 60
+        if pending is not None:
+            self.next = max(self.next, pending)
+        self._count()
+
+    def _count(self) -> None:
+        known = [time for time in self.times if time and time > self.newest - KNOWN]
+        self.known = len(known)
+        self.reached = sum(time >= self.next for time in known)
+        self.beyond = sum(time >= self.next + STRAGGLE for time in known)
+
+
+class Part(NamedTuple):
+    """Readings of one minute that were taken in together."""
+
+    series: Ints
+    values: dict[str, Floats]
+
+
+class Pending:
+    """The readings of the minutes that are not decided yet."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, list[Part]] = {}
+
+    def add(self, time: Ints, series: Ints, values: dict[str, Floats], next_minute: int) -> None:
+        """Windows by their ends; those of minutes that were decided, or are too far ahead, are left out."""
+        minutes = -(-time // 60) * 60
+        minutes[(minutes < next_minute) | (minutes >= next_minute + 60 * AHEAD)] = 0
+        first = int(minutes[0])
+        if (minutes == first).all():
+            if first:
+                self._parts.setdefault(first, []).append(Part(series, values))
+            return
+        for minute in np.unique(minutes[minutes > 0]).tolist():
+            rows = minutes == minute
+            part = Part(series[rows], {name: each[rows] for name, each in values.items()})
+            self._parts.setdefault(minute, []).append(part)
+
+    def first(self) -> int | None:
+        """The earliest minute of which there are readings."""
+        return min(self._parts, default=None)
+
+    def take(self, minute: int, series: int) -> dict[str, Floats] | None:
+        """[series] of each quantity: the mean of the minute's windows, NaN where there is none; None for no windows."""
+        parts = self._parts.pop(minute, None)
+        if parts is None:
+            return None
+        found = {}
+        for name in dict.fromkeys(name for part in parts for name in part.values):
+            total, count = np.zeros(series), np.zeros(series)
+            for part in parts:
+                if (values := part.values.get(name)) is not None:
+                    known = ~np.isnan(values)
+                    total[part.series[known]] += values[known]  # a series is in a part once
+                    count[part.series[known]] += 1
+            with np.errstate(invalid="ignore"):
+                found[name] = total / count
+        return found
+
+    def save(self) -> list[Any]:
+        return [
+            (minute, part.series.tobytes(), {name: each.tobytes() for name, each in part.values.items()})
+            for minute, parts in self._parts.items()
+            for part in parts
+        ]
+
+    def load(self, saved: Sequence[Any]) -> None:
+        self._parts = {}
+        for minute, series, values in saved:
+            part = Part(np.frombuffer(series, np.int64), {name: np.frombuffer(each) for name, each in values.items()})
+            self._parts.setdefault(minute, []).append(part)
+
+
+def minute_of(time: int) -> int:
+    """The whole minute at or after a time."""
+    return -(-time // 60) * 60
