@@ -21,18 +21,6 @@ State = Literal["open", "update", "close"]
 SITE: Final = -1
 """In place of a series: the finding is of the whole site."""
 
-    "SITE",
-    "Evidence",
-    "Finding",
-    "Frame",
-    "NodeRule",
-    "Remembering",
-    "Severity",
-    "SiteRule",
-    "State",
-    "Windows",
-]
-
 
 class Finding(Struct, frozen=True):
     """What a rule has to say of one series at one time."""
