@@ -13,8 +13,7 @@ from msgspec import Struct
 
 from gateway.detect.memory import Floats, Ints, Memory
 from gateway.detect.plan import GroupPlan
-from gateway.records import Evidence as Evidence
-from gateway.records import Severity as Severity
+from gateway.records import Evidence, Severity
 
 State = Literal["open", "update", "close"]
 
