@@ -69,6 +69,15 @@ class JournalSettings(Struct, frozen=True):
     max_bytes: Positive = 2**30
 
 
+class Detect(Struct, frozen=True):
+    """`[detect]`: what becomes an incident."""
+
+    plan: str = ""
+    """File of streets and zones; see gateway/detect/plan.py. Absolute after `load`."""
+    budget: Annotated[float, Meta(ge=0)] = 1.0
+    """Alarms a node-month that may be told; critical ones always are."""
+
+
 class Http(Struct, frozen=True):
     """`[http]`: health and metrics."""
 
@@ -101,6 +110,7 @@ class Config(Struct, frozen=True):
     mqtt: Mqtt = Mqtt()
     influx: Influx = Influx()
     journal: JournalSettings = JournalSettings()
+    detect: Detect = Detect()
     http: Http = Http()
     mirror: tuple[Mirror, ...] = ()
     notify: tuple[dict[str, Any], ...] = ()
@@ -136,6 +146,9 @@ def load(path: Path, environ: Mapping[str, str] | None = os.environ) -> Config:
         config,
         data_dir=str(path.parent.absolute() / config.data_dir),
         mqtt=msgspec.structs.replace(config.mqtt, **mqtt),
+        detect=msgspec.structs.replace(
+            config.detect, plan=str(path.parent.absolute() / config.detect.plan) if config.detect.plan else ""
+        ),
     )
 
 

@@ -13,6 +13,9 @@ from gateway.config import Config
 from gateway.configfile import ConfigFile
 from gateway.control import token as tokens
 from gateway.control.api import make_routes
+from gateway.detect.detectors import Settings as DetectSettings
+from gateway.detect.plan import Plan
+from gateway.detect.plan import load as load_plan
 from gateway.detect.runner import Runner
 from gateway.errors import ConfigError, JournalFull, ungrouped
 from gateway.forward.forwarder import Forwarder
@@ -98,7 +101,9 @@ class Gateway:
         self._mirrors = [
             Forwarder(journal, make_target(mirror), mirror, consumer=mirror.consumer) for mirror in config.mirror
         ]
-        self._detector = Runner(journal)
+        detect = config.detect
+        plan = load_plan(Path(detect.plan)) if detect.plan else Plan()
+        self._detector = Runner(journal, DetectSettings(plan, detect.budget))
         self._outlet = IncidentOutlet(journal, config.mqtt, config.sites[0])
         self._hold = Hold(config.mqtt, config.sites, journal)
         self._steer = Steer(config.mqtt, config.sites, journal)

@@ -1,72 +1,131 @@
 """All detectors as one: fed pack by pack, saved and loaded whole."""
 
-from collections.abc import Iterable, Iterator
-from typing import Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from gateway.detect.air_episode import AirEpisode
-from gateway.detect.burst import Burst
-from gateway.detect.jam import Jam
-from gateway.detect.spell import Cases, windows
-from gateway.detect.stuck import Stuck
+from gateway.detect.group import Found
+from gateway.detect.plan import Plan
+from gateway.detect.site import Minute, Rules, Site
+from gateway.detect.stories import Stories
 from gateway.errors import ConfigError
-from gateway.records import Incident, Pack
+from gateway.records import Incident, Pack, Shape
+from gateway.shapes import picker
+
+VERSION: Final = 2
+"""Of the layout of what is saved."""
 
 
-class Detectors(Struct, kw_only=True):
-    """Their whole memory. The same packs in the same order give the same incidents, saved and loaded between or not."""
+RULES: Final[Mapping[str, Rules]] = {}
+"""By measurement."""
 
-    version: int = 1
-    """Of this layout; a detector that joins needs a default here, not a new version."""
-    burst: Burst = msgspec.field(default_factory=lambda: Burst(Cases()))
-    jam: Jam = msgspec.field(default_factory=lambda: Jam(Cases()))
-    air_episode: AirEpisode = msgspec.field(default_factory=lambda: AirEpisode(Cases()))
-    stuck: Stuck = msgspec.field(default_factory=lambda: Stuck(Cases(), Cases()))
+
+class Settings(Struct, frozen=True):
+    """What an operator decides."""
+
+    plan: Plan = Plan()
+    budget: float = 1.0
+    """Alarms a node-month."""
+
+
+USUAL: Final = Settings()
+
+
+class Detectors:
+    """The same packs in the same order give the same incidents, however they are cut, and saved and loaded between."""
+
+    def __init__(self, settings: Settings = USUAL, rules: Mapping[str, Rules] = RULES) -> None:
+        self._settings = settings
+        self._rules = rules
+        self._sites: dict[str, Site] = {}
+        self._stories = Stories()
 
     @classmethod
-    def load(cls, state: bytes | None) -> Self:
+    def load(cls, state: bytes | None, settings: Settings = USUAL, rules: Mapping[str, Rules] = RULES) -> "Detectors":
         """From what `save` gave; new ones from None. Raises ConfigError for what another version has saved."""
+        self = cls(settings, rules)
         if state is None:
-            return cls()
+            return self
         try:
-            detectors = msgspec.msgpack.decode(state, type=cls)
-        except msgspec.DecodeError as error:
+            saved = msgspec.msgpack.decode(state)
+            version = saved["version"]
+        except (msgspec.DecodeError, KeyError, TypeError) as error:
             raise ConfigError(f"the detectors' state in the journal cannot be read: {error}") from error
-        if detectors.version != cls().version:
+        if version != VERSION:
             raise ConfigError(
-                f"the detectors' state in the journal is of version {detectors.version}, this program knows "
-                f"{cls().version}: use the program that wrote it"
+                f"the detectors' state in the journal is of version {version}, this program knows {VERSION}: "
+                "use the program that wrote it"
             )
-        return detectors
+        try:
+            self._take_over(saved)
+        except (KeyError, ValueError, TypeError) as error:  # a ValidationError is a ValueError
+            raise ConfigError(f"the detectors' state in the journal cannot be read: {error!r}") from error
+        return self
+
+    def _take_over(self, saved: Mapping[str, Any]) -> None:
+        self._stories = msgspec.convert(saved["stories"], Stories)
+        for name, each in saved["sites"].items():
+            self._site(name).load(each)
 
     def save(self) -> bytes:
-        return msgspec.msgpack.encode(self)
+        sites = {name: site.save() for name, site in self._sites.items()}
+        return _encode({"version": VERSION, "stories": self._stories, "sites": sites})
 
     def feed(self, packs: Iterable[Pack]) -> list[Incident]:
-        """Incidents that opened or closed with these packs, each once, in its newest form, in order of change."""
-        return newest(self._changes(packs))
+        """Incidents that changed with these packs, each once, in its newest form, in order of change."""
+        found: list[Found | Minute] = []
+        for order, whole in enumerate(packs):
+            for pack in by_time(whole):
+                found += self._site(pack.site).feed(order, pack)
+        for site in self._sites.values():
+            found += site.flush()
+        found.sort(key=lambda each: each.order)  # as if each pack had been taken by itself
+        return newest(self._told(found))
 
-    def _changes(self, packs: Iterable[Pack]) -> Iterator[Incident]:
-        for pack in packs:
-            detectors = self._of(pack.shape.measurement)
-            if not detectors:
-                continue
-            found = windows(pack)
-            for detector in detectors:
-                yield from detector.feed(pack, found)
+    def _site(self, name: str) -> Site:
+        site = self._sites.get(name)
+        if site is None:
+            site = self._sites[name] = Site(name, self._settings.plan, self._rules)
+        return site
 
-    def _of(self, measurement: str) -> tuple[Burst | Jam | AirEpisode | Stuck, ...]:
-        match measurement:
-            case "water":
-                return (self.burst,)
-            case "traffic":
-                return (self.jam, self.stuck)
-            case "air":
-                return (self.air_episode, self.stuck)
-            case _:
-                return ()
+    def _told(self, found: Iterable[Found | Minute]) -> Iterator[Incident]:
+        stories, budget = self._stories, self._settings.budget
+        for each in found:
+            if isinstance(each, Minute):
+                yield from stories.tick(each.site, each.time, each.nodes, self._sites[each.site].near, budget)
+            else:
+                near = self._sites[each.place.site].near
+                yield from stories.take(each.finding, each.place, near, budget)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def by_time(pack: Pack) -> Sequence[Pack]:
+    """A pack of several times as one for each, in order of time."""
+    if not pack.times:
+        return (pack,)
+    places: dict[int, list[int]] = {}
+    for at, time in enumerate(pack.times):
+        places.setdefault(time, []).append(at)
+    return [
+        structs.replace(
+            pack,
+            shape=_part(pack.shape, tuple(at)),
+            time=time,
+            values=picker(at)(pack.values),
+            times=(),
+        )
+        for time, at in sorted(places.items())
+    ]
+
+
+@lru_cache(1024)
+def _part(shape: Shape, places: tuple[int, ...]) -> Shape:
+    return Shape(shape.measurement, tuple(shape.places[at] for at in places))
 
 
 def newest(changes: Iterable[Incident]) -> list[Incident]:

@@ -9,7 +9,8 @@ import numpy as np
 from gateway.detect.memory import Bools, Floats, Ints
 from gateway.detect.minutes import Clock, Pending
 from gateway.detect.plan import GroupPlan, Plan
-from gateway.detect.rule import Finding, Frame, NodeRule, SiteRule, Windows
+from gateway.detect.rule import SITE, Finding, Frame, NodeRule, SiteRule, Windows
+from gateway.detect.stories import Place
 from gateway.records import Pack, Shape
 from gateway.shapes import lanes
 
@@ -21,8 +22,8 @@ class Found(NamedTuple):
 
     order: int
     """Number of the pack that it came with."""
-    group: "Group"
     finding: Finding
+    place: Place
 
 
 class Block(NamedTuple):
@@ -70,9 +71,6 @@ class Group:
         """A pack of one time. True when `decide` is to be called before the next."""
         self._fed.append((order, pack))
         return self.clock.take(self._node(pack.node), pack.time)
-
-    def number(self, node: str) -> int:
-        return self._number[node]
 
     def _node(self, name: str) -> int:
         number = self._number.get(name)
@@ -125,7 +123,7 @@ class Group:
         found = [finding for rule in self._node_rules for finding in rule.feed(windows)]
         if found:
             order = dict(zip(block.series.tolist(), block.order.tolist(), strict=True))
-            yield from (Found(order[each.series], self, each) for each in found)
+            yield from (Found(order[each.series], each, self._place(each)) for each in found)
         if self._site_rules and not event:
             self._pending.add(block.time, block.series, block.values, self.clock.next)
 
@@ -139,8 +137,20 @@ class Group:
                 owners = self._owners[: len(self.series)]
                 frame = Frame(minute, owners, values, np.minimum(self._last[: len(self.series)], minute))
                 for rule in self._site_rules:
-                    yield from (Found(order, self, each) for each in rule.tick(frame, self._plan_of_group()))
+                    yield from (
+                        Found(order, each, self._place(each)) for each in rule.tick(frame, self._plan_of_group())
+                    )
             self.clock.advance(self._pending.first())
+
+    def _place(self, finding: Finding) -> Place:
+        """Where a finding is, in names."""
+        nodes = dict.fromkeys(self.nodes[self.series[each][0]] for each in finding.nodes)
+        if finding.series == SITE:
+            return Place(self.site, "", finding.channel or "", tuple(nodes))
+        node, channel = self.series[finding.series]
+        name = self.nodes[node]
+        nodes.pop(name, None)
+        return Place(self.site, name, channel if finding.channel is None else finding.channel, tuple(nodes))
 
     def _block(self, shape: Shape, fed: Sequence[tuple[int, Pack]]) -> Block:
         """The windows of packs of one shape: a series for each channel of each."""

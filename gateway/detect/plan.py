@@ -1,8 +1,14 @@
 """Where nodes are, as far as rules need it: which counters follow each other, which meters belong together."""
 
+import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import msgspec
 from msgspec import Struct
+
+from gateway.config import refuse_unknown
+from gateway.errors import ConfigError
 
 
 class Street(Struct, frozen=True):
@@ -73,3 +79,26 @@ class GroupPlan(Struct, frozen=True):
             inlets=tuple(known(each.inlet) for each in zones),
             zone_names=tuple(each.name for each in zones),
         )
+
+
+def load(path: Path) -> Plan:
+    """Read and check a plan. Raises ConfigError that names file, key and cure."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        refuse_unknown(table, Plan)
+        plan = msgspec.convert(table, Plan)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; detect.plan names it") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    except (msgspec.ValidationError, ConfigError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    for street in plan.street:
+        if street.metres and len(street.metres) != len(street.counters):
+            raise ConfigError(
+                f"{path}: street {street.name!r} has {len(street.counters)} counters, but metres of "
+                f"{len(street.metres)}: give each one, or none"
+            )
+        if list(street.metres) != sorted(street.metres):
+            raise ConfigError(f"{path}: street {street.name!r}: metres must grow in the direction of travel")
+    return plan

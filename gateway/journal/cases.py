@@ -5,6 +5,7 @@ from collections.abc import Iterable, MutableMapping
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from gateway.records import Incident
 
@@ -15,9 +16,15 @@ _decode = msgspec.json.Decoder(Incident).decode
 
 
 def keep(db: sqlite3.Connection, count: MutableMapping[str, int], changed: Iterable[Incident], delivered: int) -> None:
-    """Enter incidents in their newest form; ended ones up to the place `delivered` go, but for the last."""
+    """Enter incidents in their newest form; ended ones up to the place `delivered` go, but for the last.
+
+    Who finds them does not know who has acknowledged them: that stays.
+    """
     before = count["changes"]
-    for incident in changed:
+    for each in changed:
+        incident = each
+        if incident.acknowledged is None and (known := find(db, incident.id)) is not None:
+            incident = structs.replace(incident, acknowledged=known.acknowledged)
         count["changes"] += 1
         db.execute(
             "INSERT OR REPLACE INTO incidents VALUES (?, ?, ?, ?)",
@@ -29,6 +36,12 @@ def keep(db: sqlite3.Connection, count: MutableMapping[str, int], changed: Itera
             "(SELECT changed FROM incidents WHERE NOT open ORDER BY changed DESC LIMIT ?)",
             (delivered, MOST_CLOSED),
         )
+
+
+def find(db: sqlite3.Connection, name: str) -> Incident | None:
+    """The incident of an id."""
+    row = db.execute("SELECT incident FROM incidents WHERE id = ?", (name,)).fetchone()
+    return None if row is None else _decode(row[0])
 
 
 def known(db: sqlite3.Connection, *, open_only: bool = False) -> list[Incident]:

@@ -109,5 +109,24 @@ def _of_v1(old: _PackOfV1) -> Pack:
     return Pack.of(old.site, old.node, old.stream, old.measurement, old.boot, old.seq, old.time, readings)
 
 
-STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_begin, _packs_to_batches)
+def _new_detectors(db: sqlite3.Connection) -> None:
+    """The detectors begin anew: what theirs before had open is ended, as none of these would end it."""
+    db.execute("DELETE FROM state WHERE name = 'detectors'")
+    rows = db.execute("SELECT id, incident FROM incidents WHERE open ORDER BY changed").fetchall()
+    (changes,) = db.execute("SELECT coalesce(max(value), 0) FROM counters WHERE name = 'changes'").fetchone()
+    for name, incident in rows:
+        table = msgspec.json.decode(incident)
+        if table["kind"] == "journal":
+            continue
+        table["closed"] = table["opened"]
+        table["summary"] += " The gateway was replaced by a newer one before it saw the end."
+        changes += 1
+        db.execute(
+            "UPDATE incidents SET changed = ?, open = 0, incident = ? WHERE id = ?",
+            (changes, msgspec.json.encode(table), name),
+        )
+    db.execute("INSERT OR REPLACE INTO counters VALUES ('changes', ?)", (changes,))
+
+
+STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_begin, _packs_to_batches, _new_detectors)
 """`user_version` n means that the first n have run. Append, never change."""

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.errors import JournalFull
 from gateway.journal import cases, letters, schema
@@ -22,7 +22,18 @@ from gateway.journal.batches import Word
 from gateway.journal.registry import Registry
 from gateway.journal.spool import Held, Span, Spoilt, Spool
 from gateway.liveness import silent
-from gateway.records import Committed, DeadLetter, Figures, Gap, Incident, Ledger, Mirrored, NodeView, Pack
+from gateway.records import (
+    Acknowledged,
+    Committed,
+    DeadLetter,
+    Figures,
+    Gap,
+    Incident,
+    Ledger,
+    Mirrored,
+    NodeView,
+    Pack,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +47,7 @@ COUNTERS: Final = (
     "received", "written", "waiting", "dead_letters", "duplicates",  # the ledger
     "last", "batch", "registry", "bytes",  # the newest pack and batch; the registry's batch; bytes of the batches kept
     "letter", "letters_kept", "dead_bytes", "changes",  # the newest dead letter, those kept; changes of incidents
+    "told",  # the place up to which what the detectors found is kept
 )  # fmt: skip
 
 
@@ -223,11 +235,15 @@ class Journal:
                 self._pass(name, self._count["last"])
                 self._deliver(name, self._count["changes"])
 
-    def read(self, consumer: str, limit: int) -> Span:
-        """What comes after the consumer's place, in order, at most `limit` packs; none when there is no more yet."""
+    def read(self, consumer: str, limit: int, after: int | None = None) -> Span:
+        """What comes after the consumer's place, or one beyond it, in order; none when there is no more yet.
+
+        At most `limit` packs.
+        """
+        place = self._consumers[consumer].place
         while True:
             try:
-                return self._spool.read(consumer, self._consumers[consumer].place, limit)
+                return self._spool.read(consumer, place if after is None else max(place, after), limit)
             except Spoilt as spoilt:
                 self._set_aside(spoilt)
 
@@ -268,15 +284,29 @@ class Journal:
             self._forget()
         return True
 
-    def detected(self, place: int, state: bytes, changed: Sequence[Incident] = ()) -> None:
+    def detected(self, place: int, state: bytes) -> None:
         """The detectors have seen every pack up to `place`, and are in this state. Raises ValueError beyond the end."""
         if not self._consumers[DETECT].place <= place <= self._count["last"]:
             raise ValueError(f"place {place} is not between {self._consumers[DETECT].place} and {self._count['last']}")
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO state VALUES ('detectors', ?)", (state,))
-            self._keep(changed)
             self._pass(DETECT, place)
             self._forget()
+
+    def found(self, place: int, changed: Sequence[Incident]) -> None:
+        """What the detectors found in the packs up to `place`: their state may come later, as it can be found again."""
+        with self._transaction():
+            self._keep(changed)
+            self._count["told"] = max(self._count["told"], place)
+
+    def acknowledge(self, name: str, who: Acknowledged) -> Incident | None:
+        """Somebody has taken note of an incident; it in its newest form, None when there is none of that id."""
+        with self._transaction():
+            incident = cases.find(self._db, name)
+            if incident is not None:
+                incident = structs.replace(incident, acknowledged=who)
+                self._keep([incident])
+        return incident
 
     def report(self, changed: Sequence[Incident]) -> None:
         """Incidents that no detector has found: the gateway's own."""
@@ -351,10 +381,10 @@ class Journal:
 
     # What is known.
 
-    def detector_state(self) -> bytes | None:
-        """What `detected` last saved, or None before the first time."""
+    def detector_state(self) -> tuple[bytes | None, int, int]:
+        """What `detected` last saved, or None before the first time; its place, and that of the last `found`."""
         row = self._db.execute("SELECT value FROM state WHERE name = 'detectors'").fetchone()
-        return None if row is None else row[0]
+        return None if row is None else row[0], self._consumers[DETECT].place, self._count["told"]
 
     def incidents(self, *, open_only: bool = False) -> list[Incident]:
         """In the order of their last change; closed ones up to `cases.MOST_CLOSED`."""

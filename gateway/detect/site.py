@@ -1,0 +1,95 @@
+"""A site as its detectors see it: its groups, and when each of its nodes was heard."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gateway.detect.group import Found, Group
+from gateway.detect.health.silent import Silent
+from gateway.detect.neighbourhood import Neighbourhood
+from gateway.detect.plan import Plan
+from gateway.detect.rule import NodeRule, SiteRule
+from gateway.detect.stories import Place
+from gateway.records import Pack
+
+
+class Rules(NamedTuple):
+    """What judges the nodes of a kind."""
+
+    node: tuple[Callable[[], NodeRule], ...] = ()
+    site: tuple[Callable[[], SiteRule], ...] = ()
+
+
+class Minute(NamedTuple):
+    """A minute of a site that is over, in the order of the packs."""
+
+    order: int
+    site: str
+    time: int
+    nodes: int
+
+
+class Site:
+    """The groups of a site, and when it has heard of each of its nodes."""
+
+    def __init__(self, name: str, plan: Plan, rules: Mapping[str, Rules]) -> None:
+        self.name = name
+        self.near = Neighbourhood(plan, name)
+        self.groups: dict[str, Group] = {}
+        self.minute = 0
+        """The newest minute that is over, Unix seconds."""
+        self.nodes: dict[str, int] = {}
+        """Number of each, in the order in which they were heard first."""
+        self.last: list[int] = []
+        """Of each, the time of its newest pack."""
+        self.silent = Silent()
+        self._plan = plan
+        self._rules = rules
+
+    def group(self, kind: str) -> Group:
+        group = self.groups.get(kind)
+        if group is None:
+            rules = self._rules.get(kind, Rules())
+            made = ([make() for make in rules.node], [make() for make in rules.site])
+            group = self.groups[kind] = Group(self.name, kind, self._plan, *made)
+        return group
+
+    def feed(self, order: int, pack: Pack) -> Iterator[Found | Minute]:
+        """A pack of one time."""
+        number = self.nodes.setdefault(pack.node, len(self.last))
+        if number == len(self.last):
+            self.last.append(0)
+            self.silent.grow(number + 1)
+        self.last[number] = max(self.last[number], pack.time)
+        group = self.group(pack.shape.measurement)
+        if group.feed(order, pack):
+            yield from group.decide(order)
+            over = group.clock.next - 60
+            if over > self.minute:
+                self.minute = over
+                names = list(self.nodes)
+                for each in self.silent.tick(over, np.array(self.last, np.int64)):
+                    yield Found(order, each, Place(self.name, names[each.series], ""))
+                yield Minute(order, self.name, over, len(names))
+
+    def flush(self) -> Iterator[Found]:
+        for group in self.groups.values():
+            yield from group.flush()
+
+    def save(self) -> dict[str, Any]:
+        return {
+            "minute": self.minute,
+            "nodes": list(self.nodes),
+            "last": self.last,
+            "silent": self.silent.save(),
+            "groups": {kind: group.save() for kind, group in self.groups.items()},
+        }
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        self.minute = saved["minute"]
+        self.nodes = {name: number for number, name in enumerate(saved["nodes"])}
+        self.last = list(saved["last"])
+        self.silent.load(saved["silent"])
+        for kind, group in saved["groups"].items():
+            self.group(kind).load(group)

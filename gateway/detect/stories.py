@@ -1,0 +1,267 @@
+"""One story instead of a hundred alarms: what rules find becomes incidents.
+
+What belongs together is one incident: what a rule found again soon after it had ended, what another node found of the
+same at the same time nearby, what is explained by something worse at the same node. How much may be told is bounded by
+a budget of alarms; what it holds back is kept and counted.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
+
+from msgspec import Struct, structs
+
+from gateway.detect.neighbourhood import Neighbourhood
+from gateway.detect.rule import Finding
+from gateway.records import Incident, Severity
+
+FLAP: Final = 30 * 60
+"""Seconds within which what comes again is the same incident. It then ends only after as long without."""
+LASTED: Final = 15 * 60
+"""Seconds after which an incident counts as confirmed by having lasted: a rule would have taken it back."""
+MONTH: Final = 30 * 86_400
+BURST: Final = 5.0
+"""Alarms that a site may raise at once, however few nodes it has."""
+
+Scope = Literal["street", "zone", "site"]
+
+# What is one incident although several nodes find it: how near they must be, and within how many seconds of what is
+# known of it already. A queue grows past counters; a fuse, a cold night or a broken link is of many at once.
+TOGETHER: Final[Mapping[str, tuple[Scope, int]]] = {
+    "jam": ("street", 10 * 60),
+    "silent": ("zone", 5 * 60),
+    "power_fail": ("zone", 5 * 60),
+    "air_episode": ("zone", 60 * 60),
+    "frost": ("site", 12 * 3600),
+    "backflow": ("zone", 15 * 60),
+    "weak_radio": ("zone", 60 * 60),
+    "clock_drift": ("site", 60 * 60),
+}
+# What is explained by something worse at the same node is no incident of its own while that lasts.
+EXPLAINS: Final[Mapping[str, tuple[str, ...]]] = {
+    "burst": ("leak", "unusual"),
+    "main_burst": ("main_leak", "unusual", "balance"),
+    "main_leak": ("balance", "unusual"),
+    "jam": ("crash", "unusual"),
+    "leak": ("unusual", "stopped"),
+    "tamper": ("unusual",),
+    "stuck": ("zero", "offset", "gain", "drift", "unusual"),
+}
+
+Key = tuple[str, str, str, str]
+"""(kind, site, node, channel) of what a rule judges."""
+
+
+class Place(Struct, frozen=True):
+    """Of a finding, in names."""
+
+    site: str
+    node: str
+    """Empty for the whole site."""
+    channel: str
+    nodes: tuple[str, ...] = ()
+
+
+class Story(Struct):
+    """An incident on its way, and what keeps it open."""
+
+    incident: Incident
+    open: list[Key] = []
+    explained: list[tuple[Key, Finding, Place]] = []
+    """Found while this explained it; to be told if they outlast it."""
+    ending: int | None = None
+    """Since when nothing keeps it open, for one that had come again."""
+
+
+class Purse(Struct):
+    """Of a site: its budget of alarms."""
+
+    spent: float = 0.0
+    time: int = 0
+    nodes: int = 0
+    minute: int = 0
+
+
+class Stories(Struct):
+    """All incidents that are open, or ended so little ago that they may come again."""
+
+    stories: dict[str, Story] = {}
+    """By id."""
+    of: dict[Key, str] = {}
+    """Which story a key belongs to, open or ended lately."""
+    purses: dict[str, Purse] = {}
+
+    def take(self, finding: Finding, place: Place, near: Neighbourhood, budget: float) -> Iterator[Incident]:
+        """What becomes of a finding: incidents that changed with it. `budget` is alarms a node-month."""
+        key = (finding.kind, place.site, place.node, place.channel)
+        story = self.stories.get(self.of.get(key, ""))
+        if finding.state == "close":
+            if story is not None:
+                yield from self._end(story, key, finding.time, near, budget)
+        elif story is not None and (key in story.open or finding.state == "update"):
+            yield from self._update(story, finding, place, budget)
+        elif finding.state == "open":
+            yield from self._open(story, key, finding, place, near, budget)
+
+    def _open(
+        self, ended: Story | None, key: Key, finding: Finding, place: Place, near: Neighbourhood, budget: float
+    ) -> Iterator[Incident]:
+        if ended is not None:
+            again = ended.incident.closed is not None or ended.ending is not None
+            ended.open.append(key)
+            ended.ending = None
+            known = ended.incident
+            ended.incident = structs.replace(known, closed=None, reopened=known.reopened + again, updated=finding.time)
+            yield ended.incident
+            return
+        for story in self.stories.values():
+            if story.incident.closed is not None:
+                continue
+            if story.incident.node == place.node and key[0] in EXPLAINS.get(story.incident.kind, ()):
+                if story.incident.site == place.site and place.node:
+                    story.explained.append((key, finding, place))
+                    self.of[key] = story.incident.id
+                    yield from self._update(story, finding, place, budget)
+                    return
+            elif self._together(story.incident, finding, place, near):
+                story.open.append(key)
+                story.ending = None
+                self.of[key] = story.incident.id
+                yield from self._join(story, finding, place)
+                return
+        story = Story(self._incident(finding, place, budget), [key])
+        self.stories[story.incident.id] = story
+        self.of[key] = story.incident.id
+        yield story.incident
+
+    def _incident(self, finding: Finding, place: Place, budget: float) -> Incident:
+        # Of kind, place and beginning alone, so that it is the same whenever it is found; names have no dots.
+        parts = (finding.kind, place.site, place.node, place.channel, str(finding.time))
+        return Incident(
+            id=".".join(part for part in parts if part),
+            kind=finding.kind,
+            site=place.site,
+            node=place.node,
+            channel=place.channel,
+            severity=finding.severity,
+            opened=finding.time,
+            closed=None,
+            summary=finding.summary,
+            confirmed=finding.time if finding.confirmed else None,
+            since=finding.since,
+            nodes=place.nodes,
+            evidence=finding.evidence,
+            held=not self._spend(place.site, finding, budget),
+        )
+
+    def _spend(self, site: str, finding: Finding, budget: float) -> bool:
+        """Whether the budget allows another alarm. Critical ones are always told, and paid for like the others."""
+        purse = self.purses.setdefault(site, Purse())
+        whole = max(BURST, budget * purse.nodes) if budget else 0.0
+        purse.spent = max(0.0, purse.spent - whole * max(0, finding.time - purse.time) / MONTH)
+        purse.time = max(purse.time, finding.time)
+        # What is merely of interest must leave half for what needs somebody.
+        if finding.severity != "critical" and purse.spent + 1 > whole / (2 if finding.severity == "info" else 1):
+            return False
+        purse.spent += 1
+        return True
+
+    def _together(self, incident: Incident, finding: Finding, place: Place, near: Neighbourhood) -> bool:
+        scope, seconds = TOGETHER.get(finding.kind, ("site", -1))
+        return (
+            incident.kind == finding.kind
+            and incident.site == place.site
+            and bool(incident.node) == bool(place.node)
+            and abs(finding.time - max(incident.opened, incident.updated)) <= seconds
+            and any(near(scope, place.node, node) for node in (incident.node, *incident.nodes))
+        )
+
+    def _join(self, story: Story, finding: Finding, place: Place) -> Iterator[Incident]:
+        """Another node finds the same: that confirms it."""
+        known = story.incident
+        nodes = dict.fromkeys((*known.nodes, place.node, *place.nodes))
+        nodes.pop(known.node, None)
+        worse = _worse(known.severity, finding.severity)
+        story.incident = structs.replace(
+            known,
+            severity=worse,
+            nodes=tuple(nodes),
+            updated=finding.time,
+            confirmed=known.confirmed if known.confirmed is not None else finding.time,
+        )
+        yield story.incident
+
+    def _update(self, story: Story, finding: Finding, place: Place, budget: float) -> Iterator[Incident]:
+        known = story.incident
+        own = finding.kind == known.kind
+        confirmed = known.confirmed
+        if finding.confirmed and confirmed is None:
+            confirmed = finding.time
+        nodes = dict.fromkeys((*known.nodes, *place.nodes))
+        nodes.pop(known.node, None)
+        severity = _worse(known.severity, finding.severity)
+        what = {each.what for each in finding.evidence}
+        story.incident = structs.replace(
+            known,
+            severity=severity,
+            summary=finding.summary if own and finding.summary else known.summary,
+            updated=finding.time,
+            confirmed=confirmed,
+            since=known.since if known.since is not None else finding.since,
+            nodes=tuple(nodes),
+            evidence=(*(each for each in known.evidence if each.what not in what), *finding.evidence),
+            held=known.held and severity != "critical" and not (confirmed and self._spend(known.site, finding, budget)),
+        )
+        yield story.incident
+
+    def _end(self, story: Story, key: Key, time: int, near: Neighbourhood, budget: float) -> Iterator[Incident]:
+        story.explained = [each for each in story.explained if each[0] != key]
+        if key not in story.open:
+            return
+        story.open.remove(key)
+        if story.open:
+            return
+        if story.incident.reopened:
+            story.ending = time  # it comes and goes: it has ended when it stayed away
+            return
+        yield from self._close(story, time, near, budget)
+
+    def _close(self, story: Story, time: int, near: Neighbourhood, budget: float) -> Iterator[Incident]:
+        story.ending = None
+        story.incident = structs.replace(story.incident, closed=time)
+        yield story.incident
+        explained, story.explained = story.explained, []
+        for key, finding, place in explained:
+            del self.of[key]
+            outlasting = structs.replace(finding, time=time, since=finding.since or finding.time)
+            yield from self._open(None, key, outlasting, place, near, budget)
+
+    def tick(self, site: str, time: int, nodes: int, near: Neighbourhood, budget: float) -> Iterator[Incident]:
+        """A minute of a site is over; `nodes` have been heard of there."""
+        purse = self.purses.setdefault(site, Purse(time=time))
+        purse.nodes = nodes
+        if time <= purse.minute:
+            return
+        purse.minute = time
+        gone = []
+        for story in list(self.stories.values()):
+            incident = story.incident
+            if incident.site != site:
+                continue
+            if story.ending is not None and time >= story.ending + FLAP:
+                yield from self._close(story, story.ending, near, budget)
+            elif incident.closed is None and incident.confirmed is None and time >= incident.opened + LASTED:
+                story.incident = structs.replace(incident, confirmed=time)
+                yield story.incident
+            elif incident.closed is not None and time >= incident.closed + FLAP:
+                gone.append(incident.id)
+        for name in gone:
+            del self.stories[name]
+        if gone:
+            self.of = {key: name for key, name in self.of.items() if name in self.stories}
+
+
+_ORDER: Final = ("info", "warning", "critical")
+
+
+def _worse(one: Severity, other: Severity) -> Severity:
+    return max(one, other, key=_ORDER.index)
