@@ -61,10 +61,13 @@ class Work:
             letters = [DeadLetter("a/b", b"[%d]" % pack.seq, "influx", "no", float(BEGIN)) for pack in packs[:refused]]
             self._journal.forwarded(DATABASE, place, len(packs) - len(letters), letters)
 
-    def detect(self, state: bytes, changed: Sequence[Incident]) -> None:
+    def detect(self, state: bytes) -> None:
         place, packs = self.waiting(DETECT)
         if packs:
-            self._journal.detected(place, state, changed)
+            self._journal.detected(place, state)
+
+    def find(self, changed: Sequence[Incident]) -> None:
+        self._journal.found(self.waiting(DETECT)[0], changed)
 
     def deliver(self) -> None:
         changes = self._journal.incidents_for(DATABASE, 1000)
@@ -134,16 +137,17 @@ class Steps:
             work = Work(work.folder)
             work.leave_log()
             return work
-        kinds = ("commit", "forward", "detect", "deliver", "save", "empty_log")
-        kind = dice.choices(kinds, (50, 20, 20, 10, 5, 10))[0]
+        kinds = ("commit", "forward", "detect", "find", "deliver", "save", "empty_log")
+        kind = dice.choices(kinds, (50, 20, 10, 10, 10, 5, 10))[0]
         if kind == "commit":
             statuses = [(SITE, node, Status(online=True, kind="air", boot=1)) for node in NODES[: dice.randrange(3)]]
             work.commit([*self._batch(step), *self._letters()], statuses)
         elif kind == "forward":
             work.forward(refused=dice.random() < 0.3)
         elif kind == "detect":
-            changed = [self._incident() for _ in range(dice.randrange(3))]
-            work.detect(dice.randbytes(dice.randrange(80_000, 200_000)), changed)
+            work.detect(dice.randbytes(dice.randrange(80_000, 200_000)))
+        elif kind == "find":
+            work.find([self._incident() for _ in range(dice.randrange(3))])
         elif kind == "empty_log":
             work.empty_log(whole=dice.random() < 0.5)
         elif kind == "save":

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Influx
+from gateway.detect.detectors import Settings
 from gateway.detect.runner import Runner
 from gateway.errors import Passing, Poison
 from gateway.forward.forwarder import Forwarder
@@ -106,7 +107,7 @@ async def test_packs_and_incidents_are_written_and_counted(
         await access.call(Journal.commit, [make_pack(25)], NOW)
         assert (await all_forwarded(access)).written == 26
         incident = Incident("i", "burst", "riverside", "water-0001", "", "critical", NOW, NOW + 60, "much")
-        await access.call(Journal.detected, 26, b"", [incident])
+        await access.call(Journal.found, 26, [incident])
         async with asyncio.timeout(20):
             while await access.call(Journal.incidents_for, "influx", 10):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -194,7 +195,7 @@ async def test_what_lies_behind_a_spoilt_batch_is_written_without_further_news(
     journal._db.execute("UPDATE batches SET checksum = 0 WHERE number IN (2, 4)")
     journal.close()
     access = await JournalAccess.open(folder, 2**26)
-    running = asyncio.create_task(Runner(access).run())
+    running = asyncio.create_task(Runner(access, Settings()).run())
     try:
         async with forwarding(access, influx.url, influx_db), asyncio.timeout(20):
             while not await access.call(_all_passed):  # noqa: ASYNC110

@@ -304,7 +304,7 @@ async def test_an_incident_is_retained_while_it_is_open(bench: Bench) -> None:
     topic = "ganglion/v1/riverside/incident/burst-1"
     async with aiomqtt.Client("127.0.0.1", bench.settings.port) as client:
         outlet = asyncio.create_task(IncidentOutlet(bench.journal, bench.settings, "riverside").run())
-        await bench.journal.call(Journal.detected, 0, b"", [opened])
+        await bench.journal.call(Journal.found, 0, [opened])
 
         async def delivered() -> bool:
             return not await bench.journal.call(Journal.incidents_for, "mqtt", 1)
@@ -316,7 +316,7 @@ async def test_an_incident_is_retained_while_it_is_open(bench: Bench) -> None:
                 seen.append((bytes(message.payload), message.retain))
                 if len(seen) == 1:
                     closed = Incident("burst-1", "burst", "riverside", "water-1", "", "critical", NOW, NOW + 60, "over")
-                    await bench.journal.call(Journal.detected, 0, b"", [closed])
+                    await bench.journal.call(Journal.found, 0, [closed])
                 if len(seen) == 3:
                     break
         outlet.cancel()

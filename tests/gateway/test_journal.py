@@ -14,7 +14,7 @@ import pytest
 from gateway.errors import ConfigError, JournalFull
 from gateway.journal import batches, cases, letters, migration, registry, schema, spool
 from gateway.journal.store import DATABASE, DETECT, Journal
-from gateway.records import Incident, Ledger, Pack, Reading, Status
+from gateway.records import Acknowledged, Incident, Ledger, Pack, Reading, Status
 from tests.gateway.conftest import NOW, make_letter, make_pack
 
 Opener = Callable[..., Journal]
@@ -238,21 +238,23 @@ def test_the_forwarder_cannot_make_the_ledger_lie(journal: Journal) -> None:
 def test_detector_state_and_place_are_one(open_journal: Opener) -> None:
     """What a restart finds is the state after exactly the packs that were passed."""
     journal = open_journal()
-    assert journal.detector_state() is None
+    assert journal.detector_state() == (None, 0, 0)
     journal.commit([make_pack(0), make_pack(1)], NOW)
-    journal.detected(1, b"after one", [incident("a")])
+    journal.detected(1, b"after one")
+    journal.found(2, [incident("a")])
     journal = open_journal()
-    assert journal.detector_state() == b"after one"
+    assert journal.detector_state() == (b"after one", 1, 2)
     assert journal.read(DETECT, 9) == (2, [make_pack(1)], True)
+    assert journal.read(DETECT, 9, after=2) == (2, [], False)
     assert journal.incidents(open_only=True) == [incident("a")]
 
 
 def test_each_outlet_hears_of_every_change_in_its_newest_form(journal: Journal) -> None:
     """An incident that changed twice before an outlet looked is delivered once, as it is now."""
-    journal.detected(0, b"", [incident("a"), incident("b")])
+    journal.found(0, [incident("a"), incident("b")])
     assert journal.incidents_for("mqtt", 9) == [(1, incident("a")), (2, incident("b"))]
     journal.incidents_delivered("mqtt", 2)
-    journal.detected(0, b"", [incident("a", closed=NOW + 60)])
+    journal.found(0, [incident("a", closed=NOW + 60)])
     assert journal.incidents_for("mqtt", 9) == [(3, incident("a", closed=NOW + 60))]
     assert journal.incidents_for("influx", 9) == [(2, incident("b")), (3, incident("a", closed=NOW + 60))]
     assert journal.incidents(open_only=True) == [incident("b")]
@@ -264,11 +266,11 @@ def test_closed_incidents_are_bounded_but_none_undelivered_goes(
 ) -> None:
     """Open ones and those an outlet has yet to hear of stay."""
     monkeypatch.setattr(cases, "MOST_CLOSED", 2)
-    journal.detected(0, b"", [incident("open"), *(incident(f"closed-{n}", closed=NOW) for n in range(5))])
+    journal.found(0, [incident("open"), *(incident(f"closed-{n}", closed=NOW) for n in range(5))])
     assert len(journal.incidents()) == 6
     journal.incidents_delivered("mqtt", 6)
     journal.incidents_delivered("influx", 4)
-    journal.detected(0, b"", [incident("another")])
+    journal.found(0, [incident("another")])
     assert [each.id for each in journal.incidents()] == ["open", "closed-3", "closed-4", "another"]
 
 
@@ -368,3 +370,17 @@ def test_the_ledger_balances_after_kill_9(tmp_path: Path) -> None:
             ledger.dead_letters - ledger.received // 21
         )
         journal.close()
+
+
+def test_who_acknowledged_an_incident_stays(open_journal: Opener) -> None:
+    """Those who find it do not know of it: what they say of it later does not take it back."""
+    journal = open_journal()
+    journal.found(0, [incident("a")])
+    who = Acknowledged("Ada", NOW, "on my way")
+    acknowledged = journal.acknowledge("a", who)
+    assert acknowledged is not None
+    assert acknowledged.acknowledged == who
+    assert journal.acknowledge("b", who) is None
+    assert journal.incidents_for("mqtt", 9) == [(2, acknowledged)]
+    journal.found(0, [incident("a", closed=NOW + 60)])
+    assert open_journal().incidents()[0].acknowledged == who

@@ -61,7 +61,7 @@ def test_a_mirror_that_goes_holds_nothing(journal: Journal) -> None:
     opened = Incident("a", "burst", "riverside", "water-1", "", "critical", NOW, None, "much water")
     journal.mirrors([MIRROR])
     journal.commit([make_pack(0)], NOW)
-    journal.detected(1, b"", [opened])
+    journal.found(1, [opened])
     assert journal.incidents_for(MIRROR, 9) == [(1, opened)]
     pass_all(journal)
     journal.mirrors([])

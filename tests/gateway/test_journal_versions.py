@@ -101,6 +101,32 @@ def test_a_migration_without_room_is_told(first_version: Path, monkeypatch: pyte
     assert _dump(first_version / schema.FILE_NAME) == before
 
 
+def test_what_the_detectors_before_had_open_is_ended(tmp_path: Path) -> None:
+    """Those of version 3 begin anew and would never end it; what the gateway itself has open stays."""
+    incidents = [
+        {"id": name, "kind": kind, "site": "a", "node": "", "channel": "", "severity": "warning", "opened": NOW,
+         "closed": None, "summary": "Much."}
+        for name, kind in (("a", "burst"), ("b", "journal"))
+    ]  # fmt: skip
+    with sqlite3.connect(tmp_path / schema.FILE_NAME, isolation_level=None) as db:
+        for step in migration.STEPS[:2]:
+            step(db)
+        for number, each in enumerate(incidents, 1):
+            db.execute("INSERT INTO incidents VALUES (?, ?, 1, ?)", (each["id"], number, json.dumps(each)))
+        db.execute("INSERT OR REPLACE INTO counters VALUES ('changes', 2)")
+        db.execute("INSERT INTO state VALUES ('detectors', x'00')")
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+    journal = Journal.open(tmp_path, 2**30)
+    assert journal.detector_state() == (None, 0, 0)
+    (own,) = journal.incidents(open_only=True)
+    (ended,) = [each for each in journal.incidents() if each.closed is not None]
+    assert (own.kind, ended.kind) == ("journal", "burst")
+    assert "newer" in ended.summary
+    assert journal.incidents_for("mqtt", 9)[-1] == (3, ended)
+    journal.close()
+
+
 def _dump(path: Path) -> list[str]:
     db = sqlite3.connect(path)
     lines = [*db.iterdump(), str(db.execute("PRAGMA user_version").fetchone())]

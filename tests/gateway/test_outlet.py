@@ -55,7 +55,7 @@ async def test_all_leave_in_order_over_the_death_of_the_broker(
     outlet = IncidentOutlet(journal, Mqtt("127.0.0.1", broker.port), "riverside")
     running = asyncio.create_task(outlet.run())
     try:
-        await journal.call(Journal.detected, 0, b"", [incident(0)])
+        await journal.call(Journal.found, 0, [incident(0)])
         await until(delivered)
         broker.kill()
 
@@ -63,7 +63,7 @@ async def test_all_leave_in_order_over_the_death_of_the_broker(
             return outlet._trouble is not None
 
         await until(is_noticed)  # by itself: there is nothing to publish
-        await journal.call(Journal.detected, 0, b"", [incident(number) for number in range(1, 10)])
+        await journal.call(Journal.found, 0, [incident(number) for number in range(1, 10)])
         assert not await delivered()
         broker.start()
         async with aiomqtt.Client("127.0.0.1", broker.port) as client:

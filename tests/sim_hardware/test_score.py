@@ -77,7 +77,7 @@ def test_until_and_nodes(truth: Path, heard: Path) -> None:
 def test_a_journal(tmp_path: Path, truth: Path) -> None:
     """As the gateway left it."""
     journal = Journal.open(tmp_path / "journal", 2**26)
-    journal.detected(0, b"", [JAM])
+    journal.found(0, [JAM])
     journal.close()
     config = tmp_path / "ganglion.toml"
     config.write_text('sites = ["a"]\ndata_dir = "journal"\n')
