@@ -48,7 +48,8 @@ class IncidentOutlet:
             if not changes:
                 await news.wait()
             for place, incident in changes:
-                await publish(client, incident)
+                if not incident.held:
+                    await publish(client, incident)
                 end_if_cancelled()
                 await self._journal.call(Journal.incidents_delivered, MQTT, place)
 

@@ -18,6 +18,7 @@ from gateway.cli.options import (
     JsonOption,
     interruptible,
     moment,
+    only_before,
     show_json,
     show_table,
 )
@@ -46,12 +47,7 @@ def dead_letters(
 
     Example: ganglion dead-letters --limit 5
     """
-    if context.invoked_subcommand is not None:
-        for parameter in context.command.params:
-            source = context.get_parameter_source(parameter.name or "")
-            if source is not None and source.name == "COMMANDLINE":
-                what = f"{parameter.opts[0]} stands before {context.invoked_subcommand}, which has options of its own"
-                raise typer.BadParameter(f"{what}: write it behind", param_hint=parameter.opts[0])
+    if only_before(context):
         return
     with open_journal(config) as journal:
         letters = journal.dead_letters(limit)

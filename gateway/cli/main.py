@@ -22,6 +22,7 @@ def make_app() -> "typer.Typer":
         backfill,
         doctor,
         flash,
+        incidents,
         influx,
         intake,
         letters,
@@ -49,7 +50,6 @@ def make_app() -> "typer.Typer":
         ("config", steer.config),
         ("command", steer.command),
         ("flash", flash.flash),
-        ("incidents", views.incidents),
         ("ledger", views.ledger),
         ("import", intake.import_file),
         ("backfill", backfill.backfill),
@@ -57,6 +57,7 @@ def make_app() -> "typer.Typer":
         ("doctor", doctor.doctor),
     ):
         app.command(name)(command)
+    app.add_typer(incidents.app, name="incidents")
     app.add_typer(letters.app, name="dead-letters")
     app.add_typer(update.app, name="update")
     app.add_typer(pki.app, name="pki")

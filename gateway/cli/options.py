@@ -23,6 +23,18 @@ DEFAULT_CONFIG: Final = Path("ganglion.toml")
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
 
 
+def only_before(context: typer.Context) -> bool:
+    """Whether a subcommand follows. Raises BadParameter for an option that stands before it: it has its own."""
+    if context.invoked_subcommand is None:
+        return False
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            what = f"{parameter.opts[0]} stands before {context.invoked_subcommand}, which has options of its own"
+            raise typer.BadParameter(f"{what}: write it behind", param_hint=parameter.opts[0])
+    return True
+
+
 def printable(text: str) -> str:
     """What a node or a file says, for a terminal: it must not steer it, so what is no character to see is escaped."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

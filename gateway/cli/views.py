@@ -1,4 +1,4 @@
-"""`ganglion nodes`, `incidents`, `ledger`: what the journal knows, with or without a gateway."""
+"""`ganglion nodes`, `ledger`: what the journal knows, with or without a gateway."""
 
 import difflib
 import time
@@ -97,37 +97,6 @@ def _trouble(view: NodeView, now: float) -> str:
         f"SILENT for {silence / 3600:.0f} h" if silence is not None else "",
     ]
     return ", ".join(filter(None, troubles)) or "-"
-
-
-def incidents(
-    config: ConfigOption = DEFAULT_CONFIG,
-    open_only: Annotated[bool, typer.Option("--open", help="Only those that have not ended.")] = False,
-    json: JsonOption = False,
-) -> None:
-    """What an operator should know, the latest change last. Times are the packs' own.
-
-    Example: ganglion incidents --open
-    """
-    with open_journal(config) as journal:
-        found = journal.incidents(open_only=open_only)
-    if json:
-        show_json(found)
-        return
-    show_table(
-        ["opened", "closed", "severity", "kind", "where", "summary"],
-        [
-            [
-                moment(each.opened),
-                moment(each.closed),
-                each.severity,
-                each.kind,
-                each.place,
-                each.summary,
-            ]
-            for each in found
-        ],
-        "no incident is open" if open_only else "no incident so far",
-    )
 
 
 def ledger(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:

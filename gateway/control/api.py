@@ -12,11 +12,13 @@ from starlette.routing import BaseRoute, Route
 
 from gateway.config import refuse_unknown
 from gateway.control import token as tokens
+from gateway.control.acknowledge import Note
 from gateway.control.replay import Replay, Replayed, replay
 from gateway.errors import ConfigError, GanglionError, JournalFull
 from gateway.intake.reader import Imported, Options, read
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
+from gateway.records import Acknowledged, Incident
 
 MAX_BODY: Final = 2**20
 """Bytes of a request. Who has more sends it in parts."""
@@ -34,7 +36,7 @@ class Answer(Exception):
 
 
 def make_routes(journal: JournalAccess, token: str) -> list[BaseRoute]:
-    """`POST /api/v1/import` and `POST /api/v1/dead-letters/replay`."""
+    """`POST /api/v1/import`, `dead-letters/replay` and `incidents/{id}/acknowledge`."""
 
     async def take_in(request: Request) -> Imported:
         options = _options(request)
@@ -59,7 +61,21 @@ def make_routes(journal: JournalAccess, token: str) -> list[BaseRoute]:
             journal.tell("packs")
         return replayed
 
+    async def acknowledge(request: Request) -> Incident:
+        try:
+            note = msgspec.json.decode(await _body(request), type=Note)
+        except msgspec.DecodeError as error:
+            raise Answer(400, f"the body is not {{by, note}}: {error}") from error
+        name = request.path_params["name"]
+        incident = await journal.attempt(
+            Journal.acknowledge, name, Acknowledged(note.by, round(time.time()), note.note)
+        )
+        if incident is None:
+            raise Answer(404, f"no incident {name} is known")
+        return incident
+
     return [
+        _post("/api/v1/incidents/{name}/acknowledge", token, acknowledge),
         _post("/api/v1/import", token, take_in),
         _post("/api/v1/dead-letters/replay", token, replay_letters),
     ]

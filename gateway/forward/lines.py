@@ -53,13 +53,15 @@ def pack_lines(pack: Pack) -> list[bytes]:
 
 
 def incident_lines(incident: Incident) -> list[bytes]:
-    """The point of its beginning and, once it has ended, that of its end.
+    """The point of its beginning, and those of its confirmation and its end, once it has them.
 
-    Both each time: an incident may have ended before the database heard of it at all.
+    All each time: an incident may have ended before the database heard of it at all.
     """
     tags = {"channel": incident.channel, "kind": incident.kind, "node": incident.node, "site": incident.site}
     said = {"id": incident.id, "severity": incident.severity, "summary": incident.summary}
-    lines = [line(INCIDENT, tags, {**said, "state": "open"}, incident.opened)]
+    lines = [line(INCIDENT, tags, {**said, "state": "held" if incident.held else "open"}, incident.opened)]
+    if incident.confirmed is not None and incident.opened < incident.confirmed != incident.closed:
+        lines.append(line(INCIDENT, tags, {**said, "state": "confirmed"}, incident.confirmed))
     if incident.closed is not None:
         lasted = float(incident.closed - incident.opened)
         lines.append(line(INCIDENT, tags, {**said, "state": "closed", "duration_s": lasted}, incident.closed))

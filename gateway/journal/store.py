@@ -302,7 +302,7 @@ class Journal:
     def acknowledge(self, name: str, who: Acknowledged) -> Incident | None:
         """Somebody has taken note of an incident; it in its newest form, None when there is none of that id."""
         with self._transaction():
-            incident = cases.find(self._db, name)
+            incident = self.incident(name)
             if incident is not None:
                 incident = structs.replace(incident, acknowledged=who)
                 self._keep([incident])
@@ -389,6 +389,10 @@ class Journal:
     def incidents(self, *, open_only: bool = False) -> list[Incident]:
         """In the order of their last change; closed ones up to `cases.MOST_CLOSED`."""
         return cases.known(self._db, open_only=open_only)
+
+    def incident(self, name: str) -> Incident | None:
+        """The one of an id."""
+        return cases.find(self._db, name)
 
     def ledger(self) -> Ledger:
         names = ("received", "written", "waiting", "dead_letters", "duplicates")

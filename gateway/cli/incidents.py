@@ -1,0 +1,155 @@
+"""`ganglion incidents`: what an operator should know, why, and who has taken note of it."""
+
+import difflib
+import time
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import msgspec
+import typer
+from rich.console import Console
+
+from gateway.cli.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    moment,
+    only_before,
+    show_json,
+    show_table,
+)
+from gateway.cli.views import open_journal
+from gateway.config import load
+from gateway.control import token as tokens
+from gateway.control.acknowledge import Note
+from gateway.control.caller import Caller
+from gateway.control.ways import alone
+from gateway.errors import ConfigError
+from gateway.journal.store import Journal
+from gateway.records import Acknowledged, Incident
+
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+def incidents(
+    context: typer.Context,
+    config: ConfigOption = DEFAULT_CONFIG,
+    open_only: Annotated[bool, typer.Option("--open", help="Only those that have not ended.")] = False,
+    held: Annotated[bool, typer.Option("--held", help="Only those that the budget of alarms holds back.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """What an operator should know, the latest change last. Times are the packs' own.
+
+    Examples: ganglion incidents --open
+
+    ganglion incidents show burst.riverside.water-0007.1795432200
+    """
+    if only_before(context):
+        return
+    with open_journal(config) as journal:
+        found = [each for each in journal.incidents(open_only=open_only) if each.held or not held]
+    if json:
+        show_json(found)
+        return
+    nothing = "no incident is held back" if held else "no incident is open" if open_only else "no incident so far"
+    show_table(
+        ["opened", "closed", "severity", "kind", "state", "where", "summary"],
+        [
+            [
+                moment(each.opened),
+                moment(each.closed),
+                each.severity,
+                each.kind,
+                _state(each),
+                each.place + (f" and {len(each.nodes)} more" if each.nodes else ""),
+                each.summary,
+            ]
+            for each in found
+        ],
+        nothing,
+    )
+
+
+def _state(incident: Incident) -> str:
+    return ", ".join(
+        (
+            incident.state,
+            *(("held",) if incident.held else ()),
+            *((f"acknowledged by {incident.acknowledged.by}",) if incident.acknowledged else ()),
+        )
+    )
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="Its id, as the list shows it with --json.", metavar="ID")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Everything known of one incident: why it was raised, what was expected, how it went on.
+
+    Example: ganglion incidents show burst.riverside.water-0007.1795432200
+    """
+    with open_journal(config) as journal:
+        incident = _one(journal, name)
+    if json:
+        show_json([incident])
+        return
+    said = {
+        "what": f"{incident.kind}, {incident.severity}",
+        "where": incident.place or incident.site,
+        "also at": ", ".join(incident.nodes),
+        "state": _state(incident),
+        "since": moment(incident.since) if incident.since else "",
+        "opened": moment(incident.opened),
+        "confirmed": moment(incident.confirmed) if incident.confirmed else "",
+        "updated": moment(incident.updated) if incident.updated else "",
+        "closed": moment(incident.closed) if incident.closed else "",
+        "came again": f"{incident.reopened} times" if incident.reopened else "",
+        "why": incident.summary,
+        "note": incident.acknowledged.note if incident.acknowledged else "",
+    }
+    show_table(["", incident.id], [[word, text] for word, text in said.items() if text], "")
+    if incident.evidence:
+        typer.echo()
+    show_table(
+        ["evidence", "seen", "expected", "unit", "in words"],
+        [[each.what, f"{each.seen:.4g}", f"{each.expected:.4g}", each.unit, each.text] for each in incident.evidence],
+        "",
+    )
+
+
+@app.command("ack")
+def acknowledge(
+    name: Annotated[str, typer.Argument(help="The id of the incident.", metavar="ID")],
+    by: Annotated[str, typer.Option("--by", help="Who takes note of it.", metavar="NAME")],
+    note: Annotated[str, typer.Option(help="What they say of it.", metavar="TEXT")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Take note of an incident, by name: everybody who sees it sees that too. It stays open until evidence ends it.
+
+    Example: ganglion incidents ack burst.riverside.water-0007.1795432200 --by Ada --note "on my way"
+    """
+    settings = load(config, None)
+    folder = Path(settings.data_dir)
+    what = Note(by, note)
+    if tokens.is_held(folder):
+        console = Console(stderr=True)
+        caller = Caller(settings, lambda words: console.print(f"waiting: {words}") if words else None)
+        caller.post(f"/api/v1/incidents/{quote(name, safe='')}/acknowledge", msgspec.json.encode(what))
+    else:
+        with alone(settings, make=False) as journal:
+            _one(journal, name)
+            journal.acknowledge(name, Acknowledged(what.by, round(time.time()), what.note))
+    typer.echo(f"{name} is acknowledged by {by}")
+
+
+def _one(journal: Journal, name: str) -> Incident:
+    """Raises ConfigError that names the nearest id."""
+    incident = journal.incident(name)
+    if incident is None:
+        near = difflib.get_close_matches(name, [each.id for each in journal.incidents()], n=1, cutoff=0.0)
+        raise ConfigError(f"no incident {name} is known{f'; the nearest is {near[0]}' if near else ''}")
+    return incident
