@@ -19,6 +19,7 @@ def make_app() -> "typer.Typer":
     import typer
 
     from gateway.cli import (
+        airindex,
         backfill,
         doctor,
         flash,
@@ -54,6 +55,7 @@ def make_app() -> "typer.Typer":
         ("import", intake.import_file),
         ("backfill", backfill.backfill),
         ("power", power.power),
+        ("air-index", airindex.air_index_command),
         ("doctor", doctor.doctor),
     ):
         app.command(name)(command)
