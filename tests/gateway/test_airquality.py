@@ -1,9 +1,11 @@
 """Air quality indices: every bound of every table, held against the tables typed in again and exact fractions."""
 
 import math
-from datetime import UTC, date, datetime
+import re
+from datetime import date
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from gateway.airquality.nowcast import nowcast
 from gateway.airquality.tables import CHINA_2012, CHINA_2026, EUROPE, TABLES, US_2024, AirError, table_for
 
 TODAY = date(2026, 11, 29)
+PAGE = Path(__file__).resolve().parents[2] / "docs/air.md"
 QUICK = settings(max_examples=60, derandomize=True, deadline=None)
 
 # What an upper bound gives, and what the next step above it gives (US: 50 and 51).
@@ -222,6 +225,18 @@ def test_the_us_before_its_table() -> None:
     assert table_for("europe", date(2015, 1, 1)) is EUROPE
 
 
+def test_the_page_has_every_row() -> None:
+    """In its own chapter, with a dash where a row has no bound."""
+    parts = re.split(r"^## (?:United States|China|Europe|In the gateway)$", PAGE.read_text(), flags=re.MULTILINE)
+    chapters = dict(zip(("us", "china", "europe"), parts[1:4], strict=True))
+    for table in TABLES:
+        levels = sorted({level for row in table.rows for level in row.levels})
+        for row in table.rows:
+            at = dict(zip(row.levels, row.bounds, strict=True))
+            cells = " | ".join(f"{at[level]:g}" if level in at else "–" for level in levels)
+            assert f"| `{row.name}` | {row.unit} | {cells} |" in chapters[table.region]
+
+
 @given(st.sampled_from(TABLES), st.data())
 @QUICK
 def test_more_is_never_better(table: object, data: st.DataObject) -> None:
@@ -335,4 +350,3 @@ def test_a_sensors_particles_are_corrected_before_they_are_indexed() -> None:
     value = correct(60.1, 80).pm2_5
     assert one("us", "pm2_5", value) == 127
     assert one("us", "pm2_5", 60.1) == 154
-    assert datetime.now(UTC).date() >= US_2024.since

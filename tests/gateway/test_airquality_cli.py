@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from gateway.cli.main import make_app
 from tests.gateway.commandline import sentence
 
+PAGE = Path(__file__).resolve().parents[2] / "docs/air.md"
 ON = ("--date", "2026-11-29")
 
 
@@ -157,3 +158,11 @@ def test_help_has_an_example() -> None:
     answer = invoke("--help")
     assert answer.exit_code == 0
     assert "ganglion air-index --region us" in answer.output
+
+
+def test_the_page_shows_what_the_command_says() -> None:
+    """To the letter."""
+    ((options, text),) = re.findall(
+        r"^```console\n\$ ganglion air-index (.*?)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert text.strip().splitlines() == lines(*options.split())
