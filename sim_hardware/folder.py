@@ -10,7 +10,17 @@ from gateway.errors import GanglionError
 
 MARK = "ganglion-run.json"
 """Says that a folder was made by a run, so that the next may empty it, and what is to be known about it."""
-MADE = ("broker", "influx", "gateway", "gateway.log", "ganglion.toml", "fleet", "truth.jsonl", "faults.jsonl")
+MADE = (
+    "broker",
+    "influx",
+    "gateway",
+    "gateway.log",
+    "ganglion.toml",
+    "plan.toml",
+    "fleet",
+    "truth.jsonl",
+    "faults.jsonl",
+)
 """All that a run puts into its folder beside the mark, and the next run deletes."""
 
 

@@ -13,7 +13,7 @@ from gateway.quantities import KINDS as NODE_KINDS
 from sim_hardware.city.acts import Act, acts, shows_at
 from sim_hardware.city.air import Air
 from sim_hardware.city.incidents import CROWD_MIN, DAY_MIN, KINDS, STUCK, Calendar, Event, Plan
-from sim_hardware.city.layout import lay_out
+from sim_hardware.city.layout import Layout, lay_out
 from sim_hardware.city.pipes import Pipes
 from sim_hardware.city.records import Effect, Floats
 from sim_hardware.city.streets import Streets
@@ -21,7 +21,7 @@ from sim_hardware.city.tables import Place, Scenario
 from sim_hardware.city.truth import Run, Truth
 from sim_hardware.city.weather import Weather
 
-__all__ = ["DAY_MIN", "DRIFT", "FAULTS", "FIELDS", "STUCK", "City", "Floats"]
+__all__ = ["DAY_MIN", "DRIFT", "FAULTS", "FIELDS", "STUCK", "City", "Floats", "layout_of"]
 
 FIELDS: Final = 12
 """Numbers per place and minute: first what its kind measures, as `step` of Streets, Pipes and Air give it."""
@@ -29,6 +29,11 @@ DRIFT: Final = 10
 """The field that has the factor on what the node's sensor measures; 1 for none."""
 FAULTS: Final = 11
 """The field that has the sum of a node's faults: STUCK, DEAD, TAMPER, NO_POWER of `incidents`."""
+
+
+def layout_of(scenario: Scenario, places: Sequence[Place], seed: int) -> Layout:
+    """The map of the city of this seed."""
+    return lay_out(scenario, places, np.random.SeedSequence(seed).spawn(1)[0])
 
 
 class City:
@@ -39,8 +44,8 @@ class City:
         self._start = start
         self._elapsed = 0
         # A seed a part: another number of water meters does not change the air.
-        layout_, streets, weather, air, pipes, calendar = np.random.SeedSequence(seed).spawn(6)
-        self.layout = layout = lay_out(scenario, places, layout_)
+        _, streets, weather, air, pipes, calendar = np.random.SeedSequence(seed).spawn(6)
+        self.layout = layout = layout_of(scenario, places, seed)
         self._weather = Weather(weather, scenario.climate)
         self.streets = Streets(streets, layout.roads, len(layout.districts), layout.street, layout.metres)
         self._air = Air(air, layout.districts, layout.stations, scenario.climate)

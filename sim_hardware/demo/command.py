@@ -69,7 +69,7 @@ def demo(
 
         from sim_hardware.demo.stack import Breaker, running
         from sim_hardware.demo.watch import Watch
-        from sim_hardware.fleet.command import carry_out, prepare
+        from sim_hardware.fleet.command import carry_out, draw_plan, prepare
         from sim_hardware.fleet.fleet import Broker
         from sim_hardware.fleet.report import as_json, summary
         from sim_hardware.folder import claimed
@@ -82,6 +82,7 @@ def demo(
                     scenario, faults, report, where, nodes=nodes, speed=speed, duration=duration, seed=seed, owned=True
                 )
                 folder = stack.enter_context(claimed(data))
+                draw_plan(order, folder / "plan.toml")
             with _waiting(console, "Starting broker, InfluxDB and gateway ..."):
                 parts = stack.enter_context(running(folder, order.scenario.site, where.port, stop.check))
             how = _how_to_query(parts.gateway.config, parts.influx.port)

@@ -92,6 +92,10 @@ def fleet(
     ] = "mqtt://127.0.0.1:1883",
     faults: FaultsFile = None,
     report: ReportFile = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", help="Write where the nodes are, for the gateway's detectors.", metavar="FILE"),
+    ] = None,
     json: AsJson = False,
     data: DataFolder = Path("ganglion-fleet"),
 ) -> None:
@@ -130,6 +134,8 @@ def fleet(
                 modelled=modelled,
                 window_s=window,
             )
+            if plan:
+                draw_plan(order, plan)
             folder = stack.enter_context(claimed(data))
         title = "ganglion fleet, modelled" if modelled else "ganglion fleet"
         figures, trouble = carry_out(folder, order, console, title, lambda _curves: None, stop)
@@ -206,6 +212,16 @@ def prepare(
     for sentence in out_of_reach(plan, nodes):
         typer.echo(f"ganglion: {sentence}", err=True)
     return Order(plan, wanted, fails, duration, report, modelled)
+
+
+def draw_plan(order: Order, path: Path) -> None:
+    """Write which counters follow each other and which nodes share a district. Raises ConfigError."""
+    from sim_hardware.city.city import layout_of
+    from sim_hardware.city.plan import write_plan
+    from sim_hardware.city.scenario import places
+
+    wanted = order.settings
+    write_plan(path, layout_of(order.scenario, places(wanted.nodes), wanted.seed))
 
 
 def carry_out(
