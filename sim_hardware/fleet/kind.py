@@ -11,7 +11,7 @@ from sim_hardware.city.incidents import NO_POWER
 from sim_hardware.city.tables import Place
 from sim_hardware.fleet import packs
 from sim_hardware.fleet.line import Message, topic
-from sim_hardware.fleet.models import Column, Mask, Model, faulty
+from sim_hardware.fleet.models import Column, Event, Mask, Model, faulty
 
 NAME: Final = "modelled"
 _PART: Final = 10
@@ -91,13 +91,16 @@ class Kind:
         self._lasted[self.on] += seconds
         made = []
         for told in self._model.events():
-            i = told.node
-            body = packs.event(self._heads[i], int(self._boot[i]), int(self._seq[i]), told)
-            made.append((self.slots[i], self._topics["event"][i], body))
-            self._seq[i] += 1
+            made.append(self._tell(told))
+            self._seq[told.node] += 1
         if (second + seconds) % self._window_s == 0:
             made += self._close(second + seconds)
         return made
+
+    def _tell(self, told: Event) -> Message:
+        i = told.node
+        body = packs.event(self._heads[i], int(self._boot[i]), int(self._seq[i]), told)
+        return self.slots[i], self._topics["event"][i], body
 
     def _close(self, end: int) -> list[Message]:
         readings = self._model.close(np.maximum(self._lasted, 1))

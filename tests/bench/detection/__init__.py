@@ -1,0 +1,1 @@
+"""How good and how fast detection is: figures by `make bench ARGS=detection`."""
