@@ -39,9 +39,9 @@ SLICE: Final = 256
 # meter whose contact is dead looks like a home in which nobody is, for longer than the city lets it be dead. A drift
 # shows at counters too, where chance does not put it. So many a month and node of these kinds.
 _SEEN_AT: Final[Mapping[str, tuple[tuple[str, ...], float]]] = {
-    "tamper": (("water",), 0.15),
-    "dead": (("traffic", "air"), 0.15),
-    "drift": (("traffic",), 0.02),
+    "tamper": (("water",), 0.4),
+    "dead": (("traffic", "air"), 0.3),
+    "drift": (("traffic",), 0.05),
 }
 TARGETS: Final = {"jam": 3 * 60, "burst": 15 * 60}
 """Seconds from the beginning of an incident to that it is told, median."""
@@ -105,8 +105,8 @@ def judged(
 def run(console: Console, arguments: Sequence[str] = ()) -> bool:
     """Figures of one city. True when they are what is aimed at."""
     options = argparse.ArgumentParser(prog="city", description=__doc__.partition("\n")[0])
-    options.add_argument("--days", type=int, default=30)
-    options.add_argument("--nodes", type=int, default=60)
+    options.add_argument("--days", type=int, default=45)
+    options.add_argument("--nodes", type=int, default=120)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--learn", type=int, default=7, help="days at the beginning that do not count")
     options.add_argument("--cache", type=Path, help="a folder in which cities are kept")
