@@ -67,7 +67,7 @@ def demo(
             _reopen(console, data.resolve(), stop)
             return
 
-        from sim_hardware.demo.stack import Breaker, running
+        from sim_hardware.demo.stack import PLAN, Breaker, running
         from sim_hardware.demo.watch import Watch
         from sim_hardware.fleet.command import carry_out, draw_plan, prepare
         from sim_hardware.fleet.fleet import Broker
@@ -82,7 +82,7 @@ def demo(
                     scenario, faults, report, where, nodes=nodes, speed=speed, duration=duration, seed=seed, owned=True
                 )
                 folder = stack.enter_context(claimed(data))
-                draw_plan(order, folder / "plan.toml")
+                draw_plan(order, folder / PLAN)
             with _waiting(console, "Starting broker, InfluxDB and gateway ..."):
                 parts = stack.enter_context(running(folder, order.scenario.site, where.port, stop.check))
             how = _how_to_query(parts.gateway.config, parts.influx.port)

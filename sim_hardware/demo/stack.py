@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,6 +22,10 @@ class Mark(Struct, frozen=True):
     influx_port: Annotated[int, Meta(ge=1, le=65535)]
 
 
+PLAN: Final = "plan.toml"
+"""Of the city, beside the gateway's configuration."""
+
+
 class Gateway(HttpServer):
     """`ganglion gateway` as a process of its own, as it runs in a cabinet; up when connected to broker and database."""
 
@@ -35,7 +39,8 @@ class Gateway(HttpServer):
             f'sites = ["{site}"]\ndata_dir = "gateway"\n\n'
             f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n\n'
             f'[influx]\nurl = "{influx.url}"\ndatabase = "{DATABASE}"\n\n'
-            f'[http]\nlisten = "127.0.0.1:{self.port}"\n'
+            f'[http]\nlisten = "127.0.0.1:{self.port}"\n\n'
+            f'[detect]\nplan = "{PLAN}"\n'
         )
 
     def command(self) -> list[str]:
