@@ -18,11 +18,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from gateway.detect.detectors import Detectors
+from gateway.detect.detectors import Detectors, Settings
 from gateway.records import Incident, Pack
 from sim_hardware.city import truth
+from sim_hardware.city.city import layout_of
 from sim_hardware.city.incidents import KINDS, MONTH_D
-from sim_hardware.city.layout import Layout, lay_out
+from sim_hardware.city.layout import Layout
+from sim_hardware.city.plan import plan_of
 from sim_hardware.city.scenario import load, places
 from sim_hardware.city.tables import Planned
 from sim_hardware.city.truth import Run, Score, Truth, score
@@ -53,7 +55,7 @@ FALSE: Final = 0.1
 def months(days: int, nodes: int, seed: int) -> Months:
     """The city of the bench."""
     scenario = load(SCENARIO)
-    layout = lay_out(scenario, places(nodes), np.random.SeedSequence(0))
+    layout = layout_of(scenario, places(nodes), seed)
     more = tuple(_planned(layout, days, seed))
     return Months(msgspec.structs.replace(scenario, incident=scenario.incident + more), nodes, days, seed, START)
 
@@ -118,7 +120,8 @@ def run(console: Console, arguments: Sequence[str] = ()) -> bool:
 
 def _judge(console: Console, wanted: Months, cache: Path, given: argparse.Namespace) -> bool:
     folder = cache / wanted.key()
-    detectors = Detectors()
+    layout = layout_of(wanted.scenario, places(wanted.nodes), wanted.seed)
+    detectors = Detectors(Settings(plan_of(layout)))
     incidents: dict[str, Incident] = {}
     count, spent, began = 0, 0.0, time.perf_counter()
     for number, day in enumerate(city(wanted, folder), 1):
@@ -131,9 +134,11 @@ def _judge(console: Console, wanted: Months, cache: Path, given: argparse.Namesp
             console.print(f"city: {number} days, {len(incidents)} incidents")
     whole, truths = truth.read(folder / TRUTH)
     assert whole is not None
-    found, missed, false = judged(truths, list(incidents.values()), whole, given.learn)
+    told = [each for each in incidents.values() if not each.held]
+    found, missed, false = judged(truths, told, whole, given.learn)
     on = {"nodes": given.nodes, "days": given.days, "seed": given.seed, "learnt_days": given.learn, "packs": count}
     _print(found, on)
+    show("detection", "city_held", len(incidents) - len(told), "incidents", **on)
     show("detection", "city_packs_per_second", count / spent, "packs/s", **on)
     show("detection", "city_made_per_second", count / (time.perf_counter() - began - spent), "packs/s", **on)
     _tables(console, found, missed, false)
