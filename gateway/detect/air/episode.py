@@ -130,7 +130,7 @@ class AirEpisode(SiteRule):
             f"PM2.5 is at {air.level:.0f} ug/m3 over 10 minutes, the median of {air.nodes} nodes; "
             f"expected: below {UNHEALTHY:g} (AQI 150)."
         )
-        humid = humid_evidence(_median(frame.get("humidity")))
+        humid = humid_evidence(air.level, _median(frame.get("humidity")))
         confirmed = air.nodes >= LEAST_NODES
         return [
             Finding(
@@ -162,7 +162,7 @@ class AirEpisode(SiteRule):
             if not more.any():
                 return []
             against.member |= more
-            return [self._told("update", frame, air, against, series, "and its neighbours")]
+            return [self._told("update", frame, air, against, series, "its neighbours")]
         if not here.any() or air.nodes < LEAST_NODES or frame.time < self.scalars["over"] + CALM_S:
             return []
         gas = np.where(here, air.rise, np.nan) * CO2_PER_PM
@@ -173,8 +173,8 @@ class AirEpisode(SiteRule):
         worst = int(np.argmax(np.where(sure, air.rise, -np.inf)))
         self.scalars["place"] = float(worst)
         against.member[:] = here
-        named = " and its co2" if others[0][worst] >= CO2_RISE else " and its voc_index"
-        return [self._told("open", frame, air, against, worst, named if witness[worst] else "and its neighbours")]
+        named = "its co2" if others[0][worst] >= CO2_RISE else "its voc_index"
+        return [self._told("open", frame, air, against, worst, named if witness[worst] else "its neighbours")]
 
     def _told(
         self,
@@ -196,11 +196,11 @@ class AirEpisode(SiteRule):
             series,
             frame.time,
             "warning",
-            f"PM2.5 is at {level:.0f} ug/m3 over 10 minutes, {agrees} rose with it, the site's median is at "
+            f"PM2.5 is at {level:.0f} ug/m3 over 10 minutes and {agrees} rose with it, the site's median is at "
             f"{air.level:.0f} ug/m3; expected: below {UNHEALTHY:g} (AQI 150).",
             (
                 Evidence("pm2_5 against the site", rise, RISE, "ug/m3", text),
-                *humid_evidence(float(humidity[series]), _median(humidity)),
+                *humid_evidence(level, float(humidity[series]), _median(humidity)),
             ),
             nodes=tuple(each for each in frame.node[others].tolist() if each != frame.node[series]),
             confirmed=True,

@@ -114,6 +114,8 @@ def run(console: Console, arguments: Sequence[str] = ()) -> bool:
     options.add_argument("--cache", type=Path, help="a folder in which cities are kept")
     options.add_argument("--list", type=Path, help="what was missed and what was false, as JSON lines")
     given = options.parse_args(arguments)
+    if given.learn >= given.days:
+        options.error(f"--learn {given.learn}: of {given.days} days nothing would count")
     with tempfile.TemporaryDirectory() as passing:
         return _judge(console, months(given.days, given.nodes, given.seed), given.cache or Path(passing), given)
 
