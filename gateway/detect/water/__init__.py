@@ -1,0 +1,1 @@
+"""Rules for water: what homes' meters and those at districts' inlets tell."""
