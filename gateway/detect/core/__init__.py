@@ -1,0 +1,1 @@
+"""Detection of what is unusual in any series, without knowing what it measures."""
