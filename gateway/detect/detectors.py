@@ -9,6 +9,7 @@ from msgspec import Struct, structs
 
 from gateway.detect.group import Found
 from gateway.detect.plan import Plan
+from gateway.detect.rules import RULES
 from gateway.detect.site import Minute, Rules, Site
 from gateway.detect.stories import Stories
 from gateway.errors import ConfigError
@@ -17,10 +18,6 @@ from gateway.shapes import picker
 
 VERSION: Final = 2
 """Of the layout of what is saved."""
-
-
-RULES: Final[Mapping[str, Rules]] = {}
-"""By measurement."""
 
 
 class Settings(Struct, frozen=True):

@@ -103,8 +103,11 @@ class Group:
         for each in fed:
             shapes.setdefault((each[1].shape, each[1].stream == EVENT), []).append(each)
         for event in (False, True):
-            blocks = [self._block(shape, packs) for (shape, is_event), packs in shapes.items() if is_event is event]
-            blocks = [each for each in blocks if len(each.series)]
+            blocks = [
+                self._block(shape, packs)
+                for (shape, is_event), packs in shapes.items()
+                if is_event is event and shape.places  # a sensor that is dead leaves packs without readings
+            ]
             if blocks:
                 yield from self._let_judge(_joined(blocks), event)
 

@@ -42,7 +42,7 @@ class Site:
         self.nodes: dict[str, int] = {}
         """Number of each, in the order in which they were heard first."""
         self.last: list[int] = []
-        """Of each, the time of its newest pack."""
+        """Of each, the time of its newest readings: a node may live while what it measures with does not."""
         self.silent = Silent()
         self._plan = plan
         self._rules = rules

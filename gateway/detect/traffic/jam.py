@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import structs
 
 from gateway.detect.memory import Bools, Floats32, Ints, Memory, column
-from gateway.detect.rule import Finding, NodeRule, State, Windows
+from gateway.detect.rule import Finding, NodeRule, Windows
 from gateway.detect.spells import FIRST_WINDOW, MAX_GAP, Patience, Spells, extend, speaks
 from gateway.detect.traffic.lanes import (
     FULL,
