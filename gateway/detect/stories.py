@@ -247,8 +247,9 @@ class Stories(Struct):
             incident = story.incident
             if incident.site != site:
                 continue
-            if story.ending is not None and time >= story.ending + FLAP:
-                yield from self._close(story, story.ending, near, budget)
+            if story.ending is not None:
+                if time >= story.ending + FLAP:
+                    yield from self._close(story, story.ending, near, budget)
             elif incident.closed is None and incident.confirmed is None and time >= incident.opened + LASTED:
                 story.incident = structs.replace(incident, confirmed=time)
                 yield story.incident

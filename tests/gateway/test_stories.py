@@ -1,0 +1,197 @@
+"""Incidents from findings: what belongs together is one, what comes and goes is one, the budget is kept."""
+
+import pytest
+
+from gateway.detect.neighbourhood import Neighbourhood
+from gateway.detect.plan import Plan, Street, Zone
+from gateway.detect.rule import Finding
+from gateway.detect.stories import FLAP, LASTED, MONTH, Place, Stories
+from gateway.records import Evidence, Incident, Severity
+
+T = 1_795_417_200
+PLAN = Plan(
+    street=(Street("Quay", ("traffic-1", "traffic-2", "traffic-3", "traffic-4")), Street("Lane", ("traffic-9",))),
+    zone=(Zone("Harbour", ("water-1", "water-2")), Zone("Hill", ("water-3",))),
+)
+
+
+class Teller:
+    """Stories, told findings one by one; knows every incident in its newest form."""
+
+    def __init__(self, budget: float = 100.0, nodes: int = 10) -> None:
+        self.stories, self.budget, self.nodes = Stories(), budget, nodes
+        self.near = Neighbourhood(PLAN, "a")
+        self.known: dict[str, Incident] = {}
+        self.minute(0)
+
+    def tell(
+        self,
+        kind: str,
+        state: str,
+        node: str,
+        minute: float,
+        severity: Severity = "warning",
+        evidence: tuple[Evidence, ...] = (),
+        *,
+        confirmed: bool = False,
+    ) -> list[Incident]:
+        finding = Finding(
+            kind, state, 0, T + round(60 * minute), severity, f"{kind}; expected: none.", evidence, confirmed=confirmed
+        )  # type: ignore[arg-type]
+        changed = list(self.stories.take(finding, Place("a", node, ""), self.near, self.budget))
+        self.known |= {each.id: each for each in changed}
+        return changed
+
+    def minute(self, minute: float) -> list[Incident]:
+        changed = list(self.stories.tick("a", T + round(60 * minute), self.nodes, self.near, self.budget))
+        self.known |= {each.id: each for each in changed}
+        return changed
+
+    @property
+    def one(self) -> Incident:
+        (incident,) = self.known.values()
+        return incident
+
+
+def test_a_queue_that_grows_along_a_street_is_one_incident() -> None:
+    """Told by its first counter, with the others; it ends when none of them is in it any more."""
+    teller = Teller()
+    teller.tell("jam", "open", "traffic-3", 0)
+    teller.tell("jam", "open", "traffic-2", 4)
+    assert (teller.one.node, teller.one.nodes, teller.one.confirmed) == ("traffic-3", ("traffic-2",), T + 240)
+    teller.tell("jam", "close", "traffic-3", 20)
+    assert teller.one.closed is None
+    teller.tell("jam", "close", "traffic-2", 25)
+    assert teller.one.closed == T + 25 * 60
+
+
+@pytest.mark.parametrize(("node", "minute"), [("traffic-9", 1), ("traffic-1", 12)])
+def test_jams_elsewhere_or_much_later_are_others(node: str, minute: int) -> None:
+    """In another street; or after more than ten minutes without news."""
+    teller = Teller()
+    teller.tell("jam", "open", "traffic-3", 0)
+    teller.tell("jam", "open", node, minute)
+    assert len(teller.known) == 2
+
+
+def test_the_nodes_of_a_zone_that_fall_silent_together_are_one_incident() -> None:
+    """A fuse; not those of the next district."""
+    teller = Teller()
+    for node in ("water-1", "water-2", "water-3"):
+        teller.tell("silent", "open", node, 0)
+    assert sorted((each.node, each.nodes) for each in teller.known.values()) == [
+        ("water-1", ("water-2",)),
+        ("water-3", ()),
+    ]
+
+
+def test_what_comes_and_goes_is_one_incident_that_ends_when_it_stays_away() -> None:
+    """It may end at once the first time, then only after half an hour without, at the time when it was last there."""
+    teller = Teller()
+    teller.tell("jam", "open", "traffic-1", 0)
+    teller.tell("jam", "close", "traffic-1", 10)
+    assert teller.one.closed == T + 600
+    for begin in (15, 30, 45):
+        teller.tell("jam", "open", "traffic-1", begin)
+        teller.tell("jam", "close", "traffic-1", begin + 5)
+        assert teller.one.closed is None
+    assert teller.one.reopened == 3
+    assert teller.minute(50 + FLAP / 60 - 1) == []
+    (ended,) = teller.minute(50 + FLAP / 60)
+    assert (ended.closed, ended.opened) == (T + 50 * 60, T)
+
+
+def test_what_comes_again_after_long_is_another() -> None:
+    """And the first is forgotten."""
+    teller = Teller()
+    teller.tell("jam", "open", "traffic-1", 0)
+    teller.tell("jam", "close", "traffic-1", 10)
+    teller.minute(10 + FLAP / 60)
+    assert teller.stories.stories == {} == teller.stories.of
+    teller.tell("jam", "open", "traffic-1", 41)
+    assert len(teller.known) == 2
+
+
+def test_what_something_worse_explains_is_its_evidence() -> None:
+    """A leak beside a burst is told of the burst, and by itself only if it outlasts it."""
+    teller = Teller()
+    teller.tell("burst", "open", "water-1", 0, "critical")
+    leak = Evidence("flow_min", 12, 0, "l/h", "never below 12 l/h for 26 h")
+    teller.tell("leak", "open", "water-1", 5, evidence=(leak,))
+    assert (teller.one.kind, teller.one.evidence) == ("burst", (leak,))
+    teller.tell("burst", "close", "water-1", 30)
+    kinds = {each.kind: each for each in teller.known.values()}
+    assert kinds["burst"].closed == kinds["leak"].opened == T + 1800
+    assert kinds["leak"].evidence == (leak,)
+    teller.tell("leak", "close", "water-1", 90)
+    assert all(each.closed for each in teller.known.values())
+
+
+def test_what_is_explained_and_over_is_never_told() -> None:
+    """The leak was the burst."""
+    teller = Teller()
+    teller.tell("burst", "open", "water-1", 0, "critical")
+    teller.tell("leak", "open", "water-1", 5)
+    teller.tell("leak", "close", "water-1", 25)
+    teller.tell("burst", "close", "water-1", 30)
+    assert teller.one.kind == "burst"
+
+
+def test_new_evidence_takes_the_place_of_the_old() -> None:
+    """By what it is about; severity grows and does not fall."""
+    teller = Teller()
+    teller.tell("jam", "open", "traffic-1", 0, evidence=(Evidence("speed", 20, 50, "km/h", "slow"),))
+    slower = Evidence("speed", 5, 50, "km/h", "slower")
+    teller.tell("jam", "update", "traffic-1", 5, "critical", (slower,), confirmed=True)
+    teller.tell("jam", "update", "traffic-1", 6, "info")
+    assert (teller.one.evidence, teller.one.severity, teller.one.confirmed) == ((slower,), "critical", T + 300)
+
+
+def test_what_lasts_is_confirmed() -> None:
+    """A rule would have taken it back."""
+    teller = Teller()
+    teller.tell("stuck", "open", "air-1", 0)
+    teller.minute(LASTED / 60 - 1)
+    assert teller.one.state == "open"
+    teller.minute(LASTED / 60)
+    assert (teller.one.state, teller.one.confirmed) == ("confirmed", T + LASTED)
+
+
+def test_the_budget_is_kept_over_months() -> None:
+    """At 1 alarm a node-month ten nodes raise 10 at once and then one every three days; what is held is known."""
+    teller = Teller(budget=1.0)
+    for day in range(90):
+        for hour in (1, 13):
+            at = 24 * 60 * day + 60 * hour
+            teller.minute(at)
+            teller.tell("stuck", "open", "air-1", at)
+            teller.tell("stuck", "close", "air-1", at + 10)
+    told = [each for each in teller.known.values() if not each.held]
+    assert len(teller.known) == 180
+    assert 3 * 10 <= len(told) <= 4 * 10
+    assert 3 * MONTH == 90 * 86_400
+
+
+def test_the_budget_is_for_what_matters_first() -> None:
+    """What is of interest stops at half of it; what is critical is always told."""
+    teller = Teller(budget=1.0)
+    for number in range(12):
+        teller.tell("unusual", "open", f"air-{number}", number, "info")
+    assert sum(not each.held for each in teller.known.values()) == 5
+    for number in range(12):
+        teller.tell("stuck", "open", f"air-{number}", number, "warning")
+        teller.tell("burst", "open", f"water-{number}", number, "critical")
+    held = {(each.kind, each.held) for each in teller.known.values()}
+    assert ("burst", True) not in held
+    assert {("stuck", True), ("unusual", True), ("burst", False)} <= held
+
+
+def test_held_back_and_then_confirmed_or_critical_is_told() -> None:
+    """As far as the budget has grown again, or in any case."""
+    teller = Teller(budget=0.0)
+    teller.tell("stuck", "open", "air-1", 0)
+    assert teller.one.held
+    teller.tell("stuck", "update", "air-1", 5, confirmed=True)
+    assert teller.one.held
+    teller.tell("stuck", "update", "air-1", 6, "critical")
+    assert not teller.one.held
