@@ -67,13 +67,13 @@ class Jam(NodeRule):
         self.cases = Cases.blank(0)
 
     def feed(self, windows: Windows) -> Sequence[Finding]:
-        quantities = [windows.get(name) for name in ("occupancy", "speed", "volume")]
-        rows = np.flatnonzero(np.isfinite(quantities).any(axis=0))  # events have none of them
+        occupancy, speed, volume = (windows.get(name) for name in ("occupancy", "speed", "volume"))
+        rows = np.flatnonzero(np.isfinite(occupancy) | np.isfinite(speed) | np.isfinite(volume))  # events have none
         if not len(rows):
             return []
         series, gap = windows.series[rows], windows.gap[rows]
         usual = self.usual.take(series)
-        lanes = read(usual, *(each[rows] for each in quantities), gap)
+        lanes = read(usual, occupancy[rows], speed[rows], volume[rows], gap)
         counters = by_counter(windows.node[rows], series)
         time = counters.max(windows.time[rows])
         spells, cases = self.spells.take(counters.node), self.cases.take(counters.node)
@@ -92,9 +92,8 @@ class Jam(NodeRule):
                 own = counters.rows(at)
                 cases.series[at], cases.whole[at] = series[own[0]], len(own) > 1
             channel = "" if cases.whole[at] else None
-            finding = Finding(
-                "jam", "open" if opened[at] else "close", int(cases.series[at]), int(time[at]), channel=channel
-            )
+            state: State = "open" if opened[at] else "close"
+            finding = Finding("jam", state, int(cases.series[at]), int(time[at]), channel=channel)
             found.append(_told(finding, lanes, usual, own, int(cases.forming[at])) if opened[at] else finding)
         learn(usual, lanes, gap, counters.spread(spells.open))
         self.usual.put(series, usual)
