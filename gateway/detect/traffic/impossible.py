@@ -33,6 +33,8 @@ CREEP_KMH: Final = 5.0
 """Slower ones stop over the loops: nothing is concluded from their time over it (firmware/drivers/loops.py)."""
 LENGTHS: Final = (3.0, 27.0)
 """m: vehicles of 1 to 25 m (a road train is 25.25 m at most, Directive 96/53/EC) and a loop of 2 m."""
+GROWS: Final = 1.02
+"""By so much may a window be longer than the one before; an interval that was set anew is known after a while."""
 MEAN_OF: Final = 100.0
 """Vehicles over which their mean length is taken."""
 
@@ -73,6 +75,8 @@ class Lengths(Memory):
 
     vehicles: Floats32 = column(np.float32)
     metres: Floats32 = column(np.float32)
+    window: Floats32 = column(np.float32)
+    """Seconds that its windows last: after lost packs the gap is longer."""
 
 
 class Impossible(NodeRule):
@@ -121,8 +125,10 @@ class Impossible(NodeRule):
         series = windows.series[rows]
         sums = self.lengths.take(series)
         keep = np.maximum(1 - volume / MEAN_OF, 0)
-        # After lost packs the gap is longer than the window: then only what is too long for it could be wrong.
-        metres = np.minimum(speed / 3.6 * occupancy / 100 * windows.gap[rows], 100 * volume)
+        gap = windows.gap[rows]
+        longest = np.where(sums.window > 0, GROWS * sums.window, gap)
+        sums.window[:] = np.minimum(gap, longest)
+        metres = speed / 3.6 * occupancy / 100 * sums.window
         sums.vehicles[:] = keep * sums.vehicles + volume
         sums.metres[:] = keep * sums.metres + metres
         mean = sums.metres / sums.vehicles

@@ -129,6 +129,12 @@ class Counters(NamedTuple):
         found[self.order] = np.repeat(counters, np.diff(np.append(self.first, len(self.order))))
         return found
 
+    def share(self, counters: Floats) -> Floats:
+        """As `spread`, of numbers."""
+        found = np.zeros(len(self.order))
+        found[self.order] = np.repeat(counters, np.diff(np.append(self.first, len(self.order))))
+        return found
+
     def rows(self, counter: int) -> Ints:
         end = self.first[counter + 1] if counter + 1 < len(self.first) else len(self.order)
         return self.order[self.first[counter] : end]

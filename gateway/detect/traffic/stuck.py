@@ -19,7 +19,7 @@ OCCUPIED: Final = 99.9
 SPEED: Final = Patience(opens_after=30 * 60, closes_after=5 * 60)
 """Our choice: a mean speed of many drivers to a tenth of a km/h is never the same for long."""
 STANDING: Final = 5.0
-"""km/h: at and below it speeds may rest. Vehicles stop over loops (firmware/drivers/loops.py), a radar hears nothing."""
+"""km/h: at and below it speeds may rest. Vehicles stop over loops, and a radar hears nothing."""
 FASTEST: Final = 300.0
 """km/h: the quantity's limit, at which what is beyond it rests."""
 
