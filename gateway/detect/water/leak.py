@@ -37,7 +37,8 @@ HALF: Final = 180 * 24 * HOUR
 """Seconds after which what earlier runs have reached counts half: a summer's habits are half known in the next
 (our choice)."""
 EASED: Final = 0.25
-"""The leak is over when the flow falls below this part of what was told (our choice)."""
+"""The leak is over when the flow falls below this part of what was told, and another one when what was told is below
+this part of it (our choice)."""
 Floats16 = NDArray[np.float16]
 KEEP: Final = 0.5 ** (1 / habits.MEMORY)
 
@@ -80,7 +81,7 @@ class Verdicts:
     score: Floats
     """0..1: evidence over what this home needs, as e / (1 + e): 0.5 is where a leak is told."""
     alarm: Bools
-    """A leak is told, in this window alone."""
+    """A leak is told, in this window alone. While it lasts it is told again only when it has grown fourfold."""
     over: Bools
     """The leak that was told is over."""
     lasts: Bools
@@ -153,13 +154,16 @@ def _judge(home: LeakMemory, cells: Cells, offset: int) -> tuple[Bools, Bools, F
     each = np.arange(len(rate))
     best = np.argmax(ratio, axis=1)
     top = ratio[each, best]
-    level = np.maximum(home.least[each, best], LEVELS[best])
     was = home.told > 0
-    alarm = ~was & (top >= 1)
+    greater = np.where(home.told[:, None] <= EASED * LEVELS, ratio, 0)
+    grown = was & (greater.max(axis=1) >= 1)
+    best = np.where(grown, np.argmax(greater, axis=1), best)
+    alarm = ~was & (top >= 1) | grown
+    level = np.maximum(home.least[each, best], LEVELS[best])
     eased = np.maximum(np.searchsorted(LEVELS, EASED * home.told, "right") - 1, 0)
-    over = was & refuted[each, eased]
+    over = was & ~grown & refuted[each, eased]
     home.told[:] = np.where(alarm, level, np.where(over, 0, home.told))
-    home.nats[over] = 0  # what still flows below was told with it
+    home.nats[over] = home.run[over] = 0  # what still flows below was told with it, and begins anew
     _learn(home, ~was & ~alarm, of, holds, only)
     home.held[:] = holds
     home.score[:] = top / (1 + top)
