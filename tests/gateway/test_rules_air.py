@@ -104,7 +104,7 @@ def test_windows_of_other_lengths(every: int) -> None:
 
 def fire(minute: int, node: int) -> float:
     """In zone a, from minute 60 to 120."""
-    return 10.0 + node + (150.0 if node < 3 and 60 <= minute < 120 else 0)
+    return 10.0 + node + minute % 2 + (150.0 if node < 3 and 60 <= minute < 120 else 0)
 
 
 def test_a_fire_is_told_by_two_of_its_zone_and_ends_with_the_smoke() -> None:
@@ -122,13 +122,15 @@ def test_a_fire_is_told_by_two_of_its_zone_and_ends_with_the_smoke() -> None:
 
 def test_one_sensor_alone_is_no_episode() -> None:
     """An offset of 150: its neighbours and its other chips know nothing of it."""
-    found = site(lambda m, node: 160.0 if node == 0 and m >= 60 else 10.0, 240, co2=lambda m, node: 420.0 + m % 3)
+    found = site(
+        lambda m, node: 160.0 + m % 2 if node == 0 and m >= 60 else 10.0, 240, co2=lambda m, node: 420.0 + m % 3
+    )
     assert found == []
 
 
 def test_two_sensors_of_different_zones_are_no_episode() -> None:
     """Without a plan all nodes are one zone, and they are."""
-    odd: Level = lambda m, node: 160.0 if node in (0, 3) and m >= 60 else 10.0  # noqa: E731
+    odd: Level = lambda m, node: 160.0 + m % 2 if node in (0, 3) and m >= 60 else 10.0  # noqa: E731
     assert site(odd, 240) == []
     assert turns(site(odd, 120, plan=GroupPlan()))[0][0] == "open"
 
@@ -136,21 +138,31 @@ def test_two_sensors_of_different_zones_are_no_episode() -> None:
 @pytest.mark.parametrize(("quantity", "usual", "rise"), [("co2", 425.0, 20.0), ("voc_index", 100.0, 120.0)])
 def test_another_chip_of_the_same_station_is_a_witness(quantity: str, usual: float, rise: float) -> None:
     """What burns gives off gases too."""
-    odd: Level = lambda m, node: 160.0 if node == 0 and m >= 60 else 10.0  # noqa: E731
+    odd: Level = lambda m, node: 160.0 + m % 2 if node == 0 and m >= 60 else 10.0  # noqa: E731
     gas: Level = lambda m, node: usual + (rise if node == 0 and m >= 60 else 0.0)  # noqa: E731
     found = site(odd, 120, **{quantity: gas})
     assert turns(found)[0][:2] == ("open", 0)
     assert f"its {quantity} rose with it" in found[0].summary
 
 
+def test_a_faulty_chip_is_no_witness() -> None:
+    """A station that repeats what it saw of a fire, and one whose CO2 is far too high and so rises with everything."""
+    gas: Level = lambda m, node: 425.0 + (20.0 if node == 0 and m >= 60 else 0.0)  # noqa: E731
+    stuck: Level = lambda m, node: 160.0 if node == 0 and m >= 48 else 10.0 + m % 2  # noqa: E731
+    assert site(stuck, 120, co2=gas) == []
+    odd: Level = lambda m, node: 160.0 + m % 2 if node == 0 and m >= 60 else 10.0  # noqa: E731
+    assert site(odd, 120, co2=lambda m, node: gas(m, node) + (500 if node == 0 else 0)) == []
+    assert site(odd, 120, co2=gas) != []
+
+
 def test_a_place_that_is_always_worse_is_not_told() -> None:
     """A kerbside: 70 where others have 40; it is usual there."""
-    assert site(lambda m, node: 70.0 if node < 2 else 40.0, 600) == []
+    assert site(lambda m, node: m % 2 + (70.0 if node < 2 else 40.0), 600) == []
 
 
 def test_smoke_that_crosses_the_site_becomes_the_sites() -> None:
     """The place's episode ends in the minute in which the whole site's begins, and does not come again after it."""
-    found = site(lambda m, node: 10.0 + (120.0 if 60 + 10 * node <= m < 200 + 10 * node else 0.0), 400)
+    found = site(lambda m, node: 10.0 + m % 2 + (120.0 if 60 + 10 * node <= m < 200 + 10 * node else 0.0), 400)
     (first, place, _), (left, same, end), (whole, of, begin), (over, last, _) = turns(found)
     assert (first, left, whole, over) == ("open", "close", "open", "close")
     assert place == same != SITE == of == last

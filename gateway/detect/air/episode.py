@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from gateway.detect.air.humidity import humid_evidence
-from gateway.detect.air.means import Minutes, forget, mean
+from gateway.detect.air.means import Minutes, forget, mean, moves
 from gateway.detect.memory import Bools, Floats, Floats32, Ints, Memory, column
 from gateway.detect.plan import GroupPlan
 from gateway.detect.rule import SITE, Finding, Frame, SiteRule
@@ -47,6 +47,9 @@ CO2_PER_PM: Final = 0.04
 EMEP/EEA guidebook, 1.A.4.b): 0.09 to 0.18 ppm; this is half of the least."""
 CO2_RISE: Final = 8.0
 """ppm: twice what one reading of an SCD41 is off; the mean of ten minutes is off by a fifth of that."""
+CO2_SOUND: Final = 100.0
+"""ppm that a station's CO2 usually is off its site's median, at most, to be a witness: our choice. Outdoors stations of
+a site differ by less; one that differs by more has a fault of its own, and one of gain rises with everything."""
 VOC_RISE: Final = 60.0
 """Index points: our choice. 100 is the sensor's usual, 150 and more an event (Sensirion, SGP40 VOC Index)."""
 
@@ -165,8 +168,10 @@ class AirEpisode(SiteRule):
             return [self._told("update", frame, air, against, series, "its neighbours")]
         if not here.any() or air.nodes < LEAST_NODES or frame.time < self.scalars["over"] + CALM_S:
             return []
+        here &= moves(self.pm.take(slice(0, len(here))))  # a chip that repeats what it saw of a fire is none
         gas = np.where(here, air.rise, np.nan) * CO2_PER_PM
-        witness = (others[0] >= np.maximum(gas, CO2_RISE)) | (here & (others[1] >= VOC_RISE))
+        sound = np.abs(self.usual_co2.usual[: len(here)]) <= CO2_SOUND
+        witness = (sound & (others[0] >= np.maximum(gas, CO2_RISE))) | (here & (others[1] >= VOC_RISE))
         sure = here & (witness | _two(here, _zone_of(frame.node, plan)))
         if not sure.any():
             return []

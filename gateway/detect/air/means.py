@@ -53,3 +53,12 @@ def mean(minutes: Minutes, time: int, value: Floats) -> Floats:
     half = np.logical_or.reduce(known[:, ages >= OLD], axis=1) | (minutes.slow & (count > 0))
     total = np.where(known, minutes.value, 0).sum(axis=1, dtype=np.float64)
     return np.where(half, total / np.maximum(count, 1), np.nan)
+
+
+def moves(minutes: Minutes) -> Bools:
+    """[n] where what was said in the last ten minutes was not the same three times or more, and nothing else."""
+    known = ~np.isnan(minutes.value)
+    least = np.where(known, minutes.value, np.inf).min(axis=1)
+    most = np.where(known, minutes.value, -np.inf).max(axis=1)
+    found: Bools = (most > least) | (known.sum(axis=1) < 3)
+    return found
