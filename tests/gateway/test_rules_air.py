@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytest
 
+from gateway.detect.air.drift import AirDrift
 from gateway.detect.air.episode import AirEpisode
+from gateway.detect.air.fault_rule import AirFault
 from gateway.detect.air.humidity import humid_evidence
 from gateway.detect.air.stuck import AirStuck
 from gateway.detect.plan import GroupPlan
-from gateway.detect.rule import SITE, Finding, Frame, Windows
+from gateway.detect.rule import SITE, Finding, Frame, SiteRule, Windows
 from tests.gateway.ruled import T0
 
 NONE = math.nan
@@ -299,3 +301,88 @@ def test_stations_do_not_depend_on_each_other_nor_on_the_cut() -> None:
     assert len(whole) > 10
     assert fed([[n] for n in range(count)], reload=False) == whole
     assert fed([range(0, count, 2), range(1, count, 2)], reload=True) == whole
+
+
+# against each other -----------------------------------------------------------------------------------------------
+
+
+def shared(rule: SiteRule, days: float, values: Callable[[int], Mapping[str, Sequence[float]]]) -> list[Finding]:
+    """What a rule finds in frames of ten minutes."""
+    found: list[Finding] = []
+    for number in range(1, round(144 * days) + 1):
+        arrays = {name: np.array(each, float) for name, each in values(number).items()}
+        count = len(next(iter(arrays.values())))
+        rule.grow(count)
+        time = T0 + 600 * number
+        found += rule.tick(Frame(time, np.arange(count), arrays, np.full(count, time)), GroupPlan())
+    return found
+
+
+def weather(number: int) -> float:
+    """Pa: fronts, 20 hPa up and down in days."""
+    return 101_000 + 2000 * math.sin(number / 90)
+
+
+def pressures(number: int, more: float) -> dict[str, list[float]]:
+    return {"pressure": [weather(number), weather(number) - 200, weather(number) + 40 + more, weather(number) + 10]}
+
+
+@pytest.mark.parametrize("speed", [100.0, -500.0])
+def test_a_barometer_that_drifts_is_told_by_its_site(speed: float) -> None:
+    """In Pa a day, from day 5 to 15; three days after it has left the bound. That others stand higher is usual."""
+    found = shared(AirDrift(), 16, lambda n: pressures(n, speed * min(max(0.0, n / 144 - 5), 10)))
+    assert [(each.kind, each.state, each.series, each.channel) for each in found] == [("drift", "open", 2, "climate")]
+    days = (found[0].time - T0) / 86_400 - 5
+    assert 3 + 300 / abs(speed) <= days <= 4.5 + 300 / abs(speed)
+
+
+def test_fires_and_stations_alone_are_no_drift() -> None:
+    """Two days of CO2 beside a fire; a site of two stations, of which nobody knows which is right."""
+    gas = lambda n: {"co2": [430.0, 425.0, 435.0, 428.0 + (90.0 if 720 < n < 1000 else 0)]}  # noqa: E731
+    assert shared(AirDrift(), 12, gas) == []
+    two = lambda n: {"co2": [430.0, 425.0 + n / 10]}  # noqa: E731
+    assert shared(AirDrift(), 12, two) == []
+
+
+def hours(rule: AirFault, begin: int, end: int, more: Callable[[int, int], float], stations: int = 5) -> list[Finding]:
+    """Six frames an hour of stations that share an air that changes from hour to hour."""
+    found = []
+    rule.grow(stations)
+    for hour in range(begin, end):
+        dice = np.random.default_rng(hour)
+        air = 20 + 12 * math.sin(hour / 20) + 8 * dice.random()
+        pm = air * (1 + 0.03 * dice.standard_normal(stations))
+        pm = np.array([more(hour, node) for node in range(stations)]) * pm
+        for part in range(1, 7):
+            time = T0 + 3600 * hour + 600 * part
+            frame = Frame(time, np.arange(stations), {"pm2_5": pm}, np.full(stations, time))
+            found += rule.tick(frame, GroupPlan())
+    return found
+
+
+def test_a_gain_is_told_by_the_neighbours_and_ends_when_it_is_mended() -> None:
+    """Of the station's chip; the end is of the kind that was opened. Saved and loaded between, it is the same."""
+    learn, bad, end = 24 * 40, 24 * 45, 24 * 53
+
+    def more(hour: int, node: int) -> float:
+        return 2.0 if node == 3 and learn <= hour < bad else 1.0
+
+    found = hours(AirFault(), 0, end, more)
+    opened, closed = found
+    assert (opened.state, opened.series, opened.channel) == ("open", 3, "particles")
+    assert opened.kind in ("gain", "offset")
+    assert opened.time - T0 <= 3600 * (learn + 24)
+    assert opened.evidence[0].seen > 1.5 * opened.evidence[0].expected
+    assert (closed.kind, closed.state, closed.series) == (opened.kind, "close", 3)
+    one, other = AirFault(), AirFault()
+    before = hours(one, 0, learn + 2, more)
+    other.load(one.save())
+    assert before + hours(other, learn + 2, end, more) == found
+
+
+def test_more_stations_than_are_compared_at_once() -> None:
+    """They come in cells; who joins later is one of the last."""
+    rule = AirFault()
+    assert hours(rule, 0, 30, lambda hour, node: 1.0, stations=5) == []
+    assert hours(rule, 30, 60, lambda hour, node: 1.0, stations=70) == []
+    assert len(rule.cells) == 3
