@@ -3,18 +3,26 @@
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.detect.air.drift import AirDrift
 from gateway.detect.air.episode import AirEpisode
+from gateway.detect.air.fault_rule import AirFault
 from gateway.detect.air.stuck import AirStuck
 from gateway.detect.flags import tamper
 from gateway.detect.site import Rules
+from gateway.detect.traffic.dead_lane import DeadLane
+from gateway.detect.traffic.impossible import Chatter, Impossible
+from gateway.detect.traffic.jam import Jam
+from gateway.detect.traffic.queues import Queues
+from gateway.detect.traffic.stuck import StuckOn, StuckSpeed
 from gateway.detect.water.backflow import Backflow
 from gateway.detect.water.burst import Burst
 from gateway.detect.water.frost import Frost
+from gateway.detect.water.mains import Mains
 from gateway.detect.water.stopped import Stopped
 
 RULES: Final[Mapping[str, Rules]] = {
-    "traffic": Rules(node=(tamper,)),
-    "water": Rules(node=(tamper, Burst, Backflow, Frost, Stopped)),
-    "air": Rules(node=(tamper, AirStuck), site=(AirEpisode,)),
+    "traffic": Rules(node=(tamper, Jam, StuckOn, StuckSpeed, Chatter, Impossible, DeadLane), site=(Queues,)),
+    "water": Rules(node=(tamper, Burst, Backflow, Frost, Stopped), site=(Mains,)),
+    "air": Rules(node=(tamper, AirStuck), site=(AirFault, AirDrift, AirEpisode)),
 }
 """By measurement. `silent` is of all nodes of a site, whatever they measure: see gateway/detect/site.py."""

@@ -27,7 +27,7 @@ Scope = Literal["street", "zone", "site"]
 # What is one incident although several nodes find it: how near they must be, and within how many seconds of what is
 # known of it already. A queue grows past counters; a fuse, a cold night or a broken link is of many at once.
 TOGETHER: Final[Mapping[str, tuple[Scope, int]]] = {
-    "jam": ("street", 10 * 60),
+    "jam": ("street", 20 * 60),
     "silent": ("zone", 5 * 60),
     "power_fail": ("zone", 5 * 60),
     "air_episode": ("zone", 60 * 60),

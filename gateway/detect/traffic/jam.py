@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from msgspec import structs
 
-from gateway.detect.memory import Bools, Floats32, Ints, Memory, column
-from gateway.detect.rule import Finding, NodeRule, Windows
+from gateway.detect.memory import Floats32, Ints, Memory, column
+from gateway.detect.rule import Finding, NodeRule, State, Windows
 from gateway.detect.spells import FIRST_WINDOW, MAX_GAP, Patience, Spells, extend, speaks
 from gateway.detect.traffic.lanes import (
     FULL,
@@ -46,10 +46,6 @@ class Cases(Memory):
     """Since when it has been slower than HINT; 0 while it is not."""
     began: Ints = column(np.int64)
     """The open jam: its first window, as far as the rule has it."""
-    series: Ints = column(np.int64)
-    """That the open jam was told of."""
-    whole: Bools = column(np.bool_)
-    """And whether it was told of the counter, or of its only lane."""
 
 
 class Jam(NodeRule):
@@ -88,12 +84,10 @@ class Jam(NodeRule):
         cases.time[:] = time
         found = []
         for at in np.flatnonzero(opened | closed).tolist():
-            if opened[at]:
-                own = counters.rows(at)
-                cases.series[at], cases.whole[at] = series[own[0]], len(own) > 1
-            channel = "" if cases.whole[at] else None
+            own = counters.rows(at)
             state: State = "open" if opened[at] else "close"
-            finding = Finding("jam", state, int(cases.series[at]), int(time[at]), channel=channel)
+            # It is of the counter, whichever of its lanes are in this window.
+            finding = Finding("jam", state, int(series[own[0]]), int(time[at]), channel="")
             found.append(_told(finding, lanes, usual, own, int(cases.forming[at])) if opened[at] else finding)
         learn(usual, lanes, gap, counters.spread(spells.open))
         self.usual.put(series, usual)
@@ -117,12 +111,14 @@ def _told(finding: Finding, lanes: Lanes, usual: Usual, own: Ints, forming: int)
     """With what is to be seen in the counter's lanes."""
     evidence = []
     known = usual.known()
-    for row in own[lanes.jammed[own]].tolist():
+    for number, row in enumerate(own.tolist(), 1):
+        if not lanes.jammed[row]:
+            continue
         occupancy, speed = float(lanes.occupancy[row]), float(lanes.speed[row])
         normal = float(usual.speed[row])
-        number = f"lane {row - int(own[0]) + 1}" if len(own) > 1 else "the lane"
+        lane = f"lane {number}" if len(own) > 1 else "the lane"
         limit = SLOW_SHARE * normal if known[row] else SLOW
-        evidence.append(Evidence("occupancy", occupancy, FULL, "%", f"{number} was occupied for {occupancy:.0f} %"))
+        evidence.append(Evidence("occupancy", occupancy, FULL, "%", f"{lane} was occupied for {occupancy:.0f} %"))
         text = f"at {speed:.0f} km/h" + (f", usually {normal:.0f} km/h" if known[row] else "")
         evidence.append(Evidence("speed", speed, normal if known[row] else limit, "km/h", text))
     said = "; ".join(f"{full.text} {slow.text}" for full, slow in zip(evidence[::2], evidence[1::2], strict=True))

@@ -126,9 +126,9 @@ class Queues(SiteRule):
         self.crashes.put(up, spells)
         for at in np.flatnonzero((confirmed & jammed & anew) | opened | closed).tolist():
             here, next_ = int(up[at]), int(down[at])
-            lead, channel = leads[here], _channel(frame.node, here)
+            lead = leads[here]
             if closed[at]:
-                yield Finding("crash", "close", lead, frame.time, channel=channel)
+                yield Finding("crash", "close", lead, frame.time, channel="")
                 continue
             difference = float(mean[here] - mean[next_])
             text = f"occupied for {mean[here]:.0f} % here, {mean[next_]:.0f} % at the next counter downstream"
@@ -139,18 +139,13 @@ class Queues(SiteRule):
             )
             kind, state = _OBSTACLE if opened[at] else _CAUSE
             nodes = (leads[next_],)
-            yield Finding(kind, state, lead, frame.time, "warning", summary, evidence, channel, None, nodes, True)
+            yield Finding(kind, state, lead, frame.time, "warning", summary, evidence, "", None, nodes, True)
 
 
 def _leads(node: Ints) -> dict[int, int]:
     """The first series of each node."""
     nodes, first = np.unique(node, return_index=True)
     return dict(zip(nodes.tolist(), first.tolist(), strict=True))
-
-
-def _channel(nodes: Ints, node: int) -> str | None:
-    """As `Jam` tells it: of a counter of several lanes none."""
-    return "" if int((nodes == node).sum()) > 1 else None
 
 
 def _runs(standing: Bools) -> list[tuple[int, int]]:
@@ -180,5 +175,5 @@ def _placed(
         text = f"it stands at {count} {of} of {name} in a row"
         evidence = Evidence("queue", count, 0.0, "1", text)
     nodes = tuple(leads[street[at]] for at in range(back, front) if standing[at])
-    lead, channel, time = leads[street[front]], _channel(frame.node, street[front]), frame.time
-    return Finding("jam", "update", lead, time, evidence=(evidence,), channel=channel, nodes=nodes, confirmed=count > 1)
+    lead, time = leads[street[front]], frame.time
+    return Finding("jam", "update", lead, time, evidence=(evidence,), channel="", nodes=nodes, confirmed=count > 1)
