@@ -65,12 +65,18 @@ class Group:
         self._placed: GroupPlan | None = None
         self._lanes: dict[Shape, list[tuple[str, list[tuple[str, int]]]]] = {}
         """Of each shape, its channels with where their quantities are among the values."""
+        self._met: set[tuple[int, Shape]] = set()
         self._owners = np.zeros(0, np.int64)
 
     def feed(self, order: int, pack: Pack) -> bool:
         """A pack of one time. True when `decide` is to be called before the next."""
+        node = self._node(pack.node)
+        if (node, pack.shape) not in self._met:
+            self._met.add((node, pack.shape))
+            for channel, _ in self._lanes_of(pack.shape):
+                self._of(node, channel)  # in the order of packs, so that numbers are the same however packs are cut
         self._fed.append((order, pack))
-        return self.clock.take(self._node(pack.node), pack.time)
+        return self.clock.take(node, pack.time)
 
     def _node(self, name: str) -> int:
         number = self._number.get(name)
@@ -157,11 +163,7 @@ class Group:
 
     def _block(self, shape: Shape, fed: Sequence[tuple[int, Pack]]) -> Block:
         """The windows of packs of one shape: a series for each channel of each."""
-        channels = self._lanes.get(shape)
-        if channels is None:
-            channels = self._lanes[shape] = [
-                (channel, [(shape.places[at][1], at) for at in places]) for channel, places in lanes(shape).items()
-            ]
+        channels = self._lanes_of(shape)
         numbers = [self._number[pack.node] for _, pack in fed]
         time = np.array([pack.time for _, pack in fed], np.int64)
         order = np.array([each for each, _ in fed], np.int64)
@@ -174,6 +176,14 @@ class Group:
                 values["boot"] = np.array([pack.boot for _, pack in fed], np.float64)
             blocks.append(Block(series, time, order, values))
         return _joined(blocks)
+
+    def _lanes_of(self, shape: Shape) -> list[tuple[str, list[tuple[str, int]]]]:
+        channels = self._lanes.get(shape)
+        if channels is None:
+            channels = self._lanes[shape] = [
+                (channel, [(shape.places[at][1], at) for at in places]) for channel, places in lanes(shape).items()
+            ]
+        return channels
 
     def _of(self, node: int, channel: str) -> int:
         series = self._series.get((node, channel))

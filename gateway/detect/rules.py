@@ -8,6 +8,10 @@ from gateway.detect.air.episode import AirEpisode
 from gateway.detect.air.fault_rule import AirFault
 from gateway.detect.air.stuck import AirStuck
 from gateway.detect.flags import tamper
+from gateway.detect.health.boot_loop import BootLoop
+from gateway.detect.health.falling_heap import FallingHeap
+from gateway.detect.health.flooding import Flooding
+from gateway.detect.health.lasting import ClockDrift, WeakRadio
 from gateway.detect.site import Rules
 from gateway.detect.traffic.dead_lane import DeadLane
 from gateway.detect.traffic.impossible import Chatter, Impossible
@@ -24,5 +28,6 @@ RULES: Final[Mapping[str, Rules]] = {
     "traffic": Rules(node=(tamper, Jam, StuckOn, StuckSpeed, Chatter, Impossible, DeadLane), site=(Queues,)),
     "water": Rules(node=(tamper, Burst, Backflow, Frost, Stopped), site=(Mains,)),
     "air": Rules(node=(tamper, AirStuck), site=(AirFault, AirDrift, AirEpisode)),
+    "health": Rules(node=(BootLoop, WeakRadio, ClockDrift, FallingHeap, Flooding)),
 }
 """By measurement. `silent` is of all nodes of a site, whatever they measure: see gateway/detect/site.py."""
