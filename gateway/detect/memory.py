@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -48,14 +48,19 @@ class Memory:
             setattr(self, each.name, np.concatenate((getattr(self, each.name), _new(each, more))))
 
     def take(self, rows: Rows) -> Self:
-        return type(self)(*[getattr(self, name)[rows] for name in _names(type(self))])
+        return type(self)(*[getattr(self, name)[rows] for name in self._names()])
 
     def put(self, rows: Rows, part: Self) -> None:
         """Take back what `take` gave for the same rows."""
         if isinstance(rows, slice):
             return  # `part` was a view
-        for name in _names(type(self)):
+        for name in self._names():
             getattr(self, name)[rows] = getattr(part, name)
+
+    @classmethod
+    @lru_cache(256)
+    def _names(cls) -> tuple[str, ...]:
+        return tuple(each.name for each in dataclasses.fields(cls))
 
     @classmethod
     def bytes_per_series(cls) -> int:
@@ -74,11 +79,6 @@ class Memory:
         if len({len(array) for array in arrays.values()}) > 1:
             raise ValueError(f"the columns of {cls.__name__} are of different lengths")
         return cls(**arrays)
-
-
-@cache
-def _names(memory: type[Memory]) -> tuple[str, ...]:
-    return tuple(each.name for each in dataclasses.fields(memory))
 
 
 def _new(field: dataclasses.Field[Any], series: int) -> NDArray[Any]:
