@@ -12,17 +12,19 @@ HOUR: Final = 3600
 DAY: Final = 24.0
 LEARN: Final = 60 * DAY
 """Hours over which a station's mean is learned: longer than a month's drift is to be seen, shorter than a season."""
+LEARN_COVARIANCE: Final = 120 * DAY
+"""Hours over which it is learned how the stations go together."""
 LEARN_SPREAD: Final = 180 * DAY
 """Hours over which a statistic's spread is learned: a drift of weeks must not widen it. Our choice."""
 LEARN_PROFILE: Final = 20.0
 """Days over which the profile of the day is learned."""
 WARM: Final = 14 * DAY
 """Hours learned from before neighbours are believed: two weeks of weather."""
-FLOOR: Final = 0.04
-"""Least standard deviation of a statistic: a lasting difference of 4 % is within any instrument's calibration."""
+FLOOR: Final = 0.05
+"""Least standard deviation of a statistic: a lasting difference of 5 % is within any instrument's calibration."""
 CLIP: Final = 6.0
 """Standard deviations that one hour counts at most: two hours of smoke beside a station are no fault."""
-THRESHOLDS: Final[Floats] = np.array([[8.0, 5.0, 3.0, 2.5], [11.0, 9.0, 6.0, 5.0]])
+THRESHOLDS: Final[Floats] = np.array([[8.5, 5.2, 3.1, 2.8], [11.0, 8.0, 6.0, 5.0]])
 """Standard deviations of the station's own past by filter (gain, offset) and horizon. Short averages have heavier tails
 and more chances to err. Measured on Beijing's 12 stations for 0.1 false alarms a month."""
 REFERENCE: Final = 0.5
@@ -33,8 +35,12 @@ QUIET: Final = DAY
 """Hours below it that end a fault."""
 PATIENCE: Final = 30 * DAY
 """Hours that a fault stands before the difference is taken for the place's (a sensor changed or moved): our choice."""
-JUDGES: Final = 2
-"""Neighbours needed at least."""
+UNREST: Final = 9.0
+"""Most that one neighbour's squared deviation counts for unrest: itself faulty, it must not hide others."""
+TELL: Final = 2
+"""Neighbours needed for an expectation, at least."""
+BLAME: Final = 3
+"""Neighbours needed to be blamed by them: of two, both may have failed alike, which looks the same."""
 STUCK: Final = 8
 """Equal hours at least, while the neighbours move."""
 STUCK_ALONE: Final = 48
@@ -113,7 +119,7 @@ class Fault:
         self._learn_level(seen.reshape(shape), any_known)
         level = np.exp(m.level)
         scaled = neighbours.scale(np.nan_to_num(seen), level)
-        mean = np.where(m.learnt > 0, m.mean, np.log(level * (1 + neighbours.CLEAN)))
+        mean = m.mean[:] = np.where(m.learnt > 0, m.mean, np.log(level * (1 + neighbours.CLEAN)))
         deviation = np.where(known, scaled - mean - m.profile[:, hour % 24], 0.0)
         # nobody is told by a silent or faulty station, and less by a suspect one
         distrust = np.full(len(m), neighbours.PRECISION**2)
@@ -124,23 +130,22 @@ class Fault:
         ).reshape(-1)
         usable = grid & ~faulty
         judges = (usable.sum(1, keepdims=True) - usable).reshape(-1)
-        told = judges >= JUDGES
+        told = judges >= TELL
         expected_scaled = mean + deviation + m.profile[:, hour % 24] - surprise
         expected = neighbours.unscale(expected_scaled, level)
         m.expected[:] = np.where(told, expected, np.nan)
-        m.moved += np.where(known, deviation - m.moved, 0.0) / DAY
         judged = known & told
         ratio = self._compare(surprise, expected, level, judged)
         by_neighbours = np.where(m.learnt >= WARM, ratio.max((1, 2)), 0.0)
         noisy = np.where(m.learnt >= WARM, m.wild.min(1) / MIXED, 0.0)
         by_neighbours = np.maximum(by_neighbours, noisy)
-        by_neighbours[~self._outlying(judges, usable)] = 0.0
+        by_neighbours[judges < BLAME] = 0.0
         self._count_run(seen, expected_scaled, known, told)
-        stuck = self._stuck(told)
+        stuck = self._stuck(told, level)
         score = np.where(known, np.maximum(np.where(told, by_neighbours, 0.0), stuck), m.score)
         kind = self._kind(ratio, noisy, stuck, seen, expected)
         begun, over = self._turn(score, kind, known, hour, stuck)
-        self._learn(surprise, deviation, mean, known, judged, any_known, hour)
+        self._learn(surprise, deviation, known, judged, any_known, hour)
         return begun, over
 
     def _learn_level(self, seen: Floats, any_known: Bools) -> None:
@@ -164,21 +169,28 @@ class Fault:
         m.weighted += rate * (filters * clipped[:, None, None] - m.weighted)
         m.energy += rate * (filters * filters - m.energy)
         m.judged += judged
+        m.shift += judged * (surprise - m.shift) / (3 * DAY)
         far = np.stack([surprise, -surprise], -1) > neighbours.FAR * deviation[:, None]
         m.wild += judged[:, None] * (far - m.wild) / DAY
-        statistic = self._statistics()
-        return np.asarray(np.abs(statistic) / (THRESHOLDS * np.sqrt(m.spread + FLOOR**2)))
+        deviations = np.abs(self._statistics()) / np.sqrt(m.spread + FLOOR**2)
+        return np.asarray(deviations / (THRESHOLDS * self._unrest(deviations, judged & (m.kind == 0))))
+
+    def _unrest(self, deviations: Floats, usable: Bools) -> Floats:
+        """How far the others deviate from their expectations at this time: 1 is as usual, and the least.
+
+        Smoke over the city, a front or an inversion lets many stations deviate at once: weather, no fault.
+        """
+        square = np.minimum(deviations**2, UNREST) * usable[:, None, None]
+        grid = square.reshape(self.layers, self.stations, *deviations.shape[1:])
+        count = usable.reshape(self.layers, self.stations)
+        others = np.maximum(count.sum(1, keepdims=True) - count, 1)[..., None, None]
+        mean = (grid.sum(1, keepdims=True) - grid) / others
+        return np.asarray(np.sqrt(np.maximum(mean, 1.0)).reshape(deviations.shape))
 
     def _statistics(self) -> Floats:
         """Matched filters' outputs per unit of noise: correlation with the filter over its norm."""
         m = self.memory
         return np.asarray(m.weighted / np.sqrt(np.maximum(m.energy, 1e-6)))
-
-    def _outlying(self, judges: Ints, usable: Bools) -> Bools:
-        """Where two judges only are left, they may be the faulty ones: the station must have moved most itself."""
-        moved = np.abs(self.memory.moved).reshape(usable.shape)
-        most = np.where(usable, moved, 0.0).max(1, keepdims=True)
-        return np.asarray((judges > JUDGES) | (moved >= most).reshape(-1))
 
     def _count_run(self, seen: Floats, expected: Floats, known: Bools, told: Bools) -> None:
         m = self.memory
@@ -191,11 +203,13 @@ class Fault:
         # a run that goes on is not habit: only its beginning is learned
         m.repeats += np.where(known & (m.run < STUCK), 1 / LEARN, 0.0) * (same - m.repeats)
 
-    def _stuck(self, told: Bools) -> Floats:
+    def _stuck(self, told: Bools, level: Floats) -> Floats:
         m = self.memory
         unlikely = -m.run * np.log(np.clip(m.repeats, 0.02, 0.98)) / SURPRISING
         neighbours_moved = (m.run_high - m.run_low) / np.maximum(neighbours.FAR * np.sqrt(m.variance), 0.3)
-        beside = np.minimum(np.minimum(unlikely, m.run / STUCK), np.where(told, neighbours_moved, 0.0))
+        # clean air may rest at the least that an instrument reports
+        least = np.where((m.last > 0) & (m.last < neighbours.CLEAN * level), 3 * STUCK, STUCK)
+        beside = np.minimum(np.minimum(unlikely, m.run / least), np.where(told, neighbours_moved, 0.0))
         return np.asarray(np.maximum(beside, np.minimum(unlikely, m.run / STUCK_ALONE)))
 
     def _kind(self, ratio: Floats, noisy: Floats, stuck: Floats, seen: Floats, expected: Floats) -> Ints:
@@ -231,18 +245,17 @@ class Fault:
     def _accept(self, rows: Bools) -> None:
         """Take a difference that nobody mended for the place's own."""
         m = self.memory
-        m.mean[rows] += m.weighted[rows, 0, 2] / np.maximum(m.energy[rows, 0, 2], 0.1)
+        m.mean[rows] += m.shift[rows]
         m.weighted[rows] = 0.0
         m.energy[rows] = 0.0
         m.wild[rows] = 0.0
-        m.moved[rows] = 0.0
+        m.shift[rows] = 0.0
         m.score[rows] = 0.0
 
     def _learn(
         self,
         surprise: Floats,
         deviation: Floats,
-        mean: Floats,
         known: Bools,
         judged: Bools,
         any_known: Bools,
@@ -255,14 +268,14 @@ class Fault:
         m.learnt += sound
         told = np.where(sound, deviation, deviation - surprise)
         rate = np.where(sound, np.maximum(1 / np.maximum(m.learnt, 1), 1 / LEARN), 1 / LEARN)
-        m.mean[:] = np.where(any_known & (m.learnt > 0), mean + rate * told, m.mean)
+        m.mean[:] = np.where(any_known & (m.learnt > 0), m.mean + rate * told, m.mean)
         shape = (self.layers, self.stations)
         grid = told.reshape(shape)
         target = grid[:, :, None] * grid[:, None, :]
         # the expectation-maximisation update of a covariance: what is filled in keeps its own variance
         np.einsum("sii->si", target)[...] += np.where(sound, 0.0, m.variance).reshape(shape)
         part = m.covariance.reshape(*shape, -1)[:, :, : self.stations]
-        rate = np.where(any_known, np.maximum(1 / (m.hours + 100), 1 / (2 * LEARN)), 0.0)
+        rate = np.where(any_known, np.maximum(1 / (m.hours + 100), 1 / LEARN_COVARIANCE), 0.0)
         part += rate.reshape(shape)[:, :, None] * (target - part)
         m.profile[:, hour % 24] += np.where(sound & judged, surprise, 0.0) / LEARN_PROFILE
         rate = np.where(judged & ~faulty, np.maximum(1 / (m.learnt + 50), 1 / LEARN_SPREAD), 0.0)

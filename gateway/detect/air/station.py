@@ -69,8 +69,8 @@ class StationMemory(Memory):
     judged: Floats = column(np.float64)
     spread: Floats = column(np.float64, 0.03, (2, len(HORIZONS)))
     """Mean square of each statistic: its own past."""
-    moved: Floats = column(np.float64)
-    """Mean deviation from the station's own mean over a day."""
+    shift: Floats = column(np.float64)
+    """Mean surprise over three days, no hour cut short."""
     wild: Floats = column(np.float64, 0, (2,))
     """Share of far surprises over a day: above, below."""
     expected: Floats = column(np.float64, np.nan)
