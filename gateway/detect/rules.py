@@ -21,12 +21,14 @@ from gateway.detect.traffic.stuck import StuckOn, StuckSpeed
 from gateway.detect.water.backflow import Backflow
 from gateway.detect.water.burst import Burst
 from gateway.detect.water.frost import Frost
+from gateway.detect.water.leak_rule import LeakRule
 from gateway.detect.water.mains import Mains
+from gateway.detect.water.rollback import Rollback
 from gateway.detect.water.stopped import Stopped
 
 RULES: Final[Mapping[str, Rules]] = {
     "traffic": Rules(node=(tamper, Jam, StuckOn, StuckSpeed, Chatter, Impossible, DeadLane), site=(Queues,)),
-    "water": Rules(node=(tamper, Burst, Backflow, Frost, Stopped), site=(Mains,)),
+    "water": Rules(node=(tamper, Burst, LeakRule, Backflow, Frost, Stopped, Rollback), site=(Mains,)),
     "air": Rules(node=(tamper, AirStuck), site=(AirFault, AirDrift, AirEpisode)),
     "health": Rules(node=(BootLoop, WeakRadio, ClockDrift, FallingHeap, Flooding)),
 }

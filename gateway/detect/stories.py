@@ -44,6 +44,7 @@ EXPLAINS: Final[Mapping[str, tuple[str, ...]]] = {
     "jam": ("crash", "unusual"),
     "leak": ("unusual", "stopped"),
     "tamper": ("unusual",),
+    "drift": ("offset", "gain", "noise"),
     "stuck": ("zero", "offset", "gain", "drift", "unusual"),
 }
 

@@ -61,3 +61,10 @@ def test_a_budget_holds_back_what_is_not_critical(budget: float) -> None:
     found = run(packs(), [], budget=budget).values()
     assert {each.held for each in found if each.severity == "critical"} == {False}
     assert {each.held for each in found if each.severity == "warning"} == {budget == 0}
+
+
+def test_a_pack_without_readings_says_only_that_its_node_is_there() -> None:
+    """As of a station whose chips are all dead."""
+    bare = [Pack.of("riverside", "water-0009", "telemetry", "water", 1, n, START + 60 * n, ()) for n in range(1, 91)]
+    found = run(sorted([*packs(), *bare], key=lambda each: each.time), [])
+    assert found.keys() == run(sorted(packs(), key=lambda each: each.time), []).keys() != set()
