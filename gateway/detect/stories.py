@@ -44,7 +44,7 @@ EXPLAINS: Final[Mapping[str, tuple[str, ...]]] = {
     "jam": ("crash", "unusual"),
     "leak": ("unusual", "stopped"),
     "tamper": ("unusual",),
-    "drift": ("offset", "gain", "noise"),
+    "drift": ("offset", "gain", "noisy"),
     "stuck": ("zero", "offset", "gain", "drift", "unusual"),
 }
 
