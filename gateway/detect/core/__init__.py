@@ -2,7 +2,7 @@
 
 Three evidences, each ranked within the series' own past (`ranks`), are averaged: how far the value is from the level
 (`level`), how far from what this hour of the day is used to be (`season`), how seldom such a shape of the last
-readings was (`pattern`). What then stands out is told once, and less each time it comes again (`telling`).
+readings was (`pattern`). What then stands out is told once (`telling`).
 """
 
 from gateway.detect.core.core import Core

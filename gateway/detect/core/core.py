@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.detect.core import level, pattern, season, telling
 from gateway.detect.core.ranks import halve, rarity
-from gateway.detect.core.state import State, Tables
+from gateway.detect.core.state import RANKED, State, Tables
 from gateway.detect.core.verdict import CHANGE, LEVEL, RARITY, SEASON, SPREAD, Codes, Verdict
 from gateway.detect.memory import Floats, Floats32, Ints, Rows
 
@@ -83,34 +83,38 @@ class Core:
         change = pattern.follow(state, scaled)
         floor = level.scale(state)
         away = scaled - state.level
-        deviation = np.abs(away) / (state.spread + floor)
-        np.minimum(deviation, STRONGEST, out=deviation)
+        evidence = np.empty((len(index), RANKED), np.float32)
+        deviation = np.abs(away)
+        deviation /= state.spread + floor
         deviation *= state.seen > level.YOUNG
-        by_level = rarity(state, tables, index, 0, state.gate0, deviation, None)
+        evidence[:, 0] = deviation
         where = season.place(time, index)
         usual, size, known = season.learn(state, tables, where, scaled)
-        deviation = size / (state.season_spread + floor)
-        np.minimum(deviation, STRONGEST, out=deviation)
         known_well = known & (state.season_seen > season.SURE)
-        by_season = rarity(state, tables, index, 1, state.gate1, deviation, known_well)
+        np.divide(size, state.season_spread + floor, out=deviation)
+        deviation *= known_well
+        evidence[:, 1] = deviation
         novel = pattern.novelty(state, tables, index, floor, away, change)
-        by_pattern = rarity(state, tables, index, 2, state.gate2, novel, state.seen > SURE)
-        expected = np.where(known_well, usual, state.level)
-        spread = np.where(known_well, state.season_spread, state.spread)
+        novel *= state.seen > SURE
+        evidence[:, 2] = novel
+        np.minimum(evidence, STRONGEST, out=evidence)
+        parts = rarity(state, tables, index, evidence)
+        expected, spread = state.level.copy(), state.spread.copy()
+        np.copyto(expected, usual, where=known_well)
+        np.copyto(spread, state.season_spread, where=known_well)
         season.widen(state, size, known)
         level.learn(state, away)
         state.seen += 1
         state.age += 1
         state.last[...] = scaled
-        decades: Floats32 = by_level + by_season
-        decades += by_pattern
-        decades *= np.float32(1 / 3)
-        told, amount, alarm = telling.tell(state, tables, index, decades)
+        decades: Floats32 = parts[:, 0] + parts[:, 1]
+        decades += parts[:, 2]
+        decades *= np.float32(1 / RANKED)
+        told, amount, alarm = telling.tell(state, decades)
         verdict = Verdict.blank(len(index))
         verdict.score[told] = amount / (1 + amount)
         verdict.alarm[told] = alarm
-        parts = np.stack((by_level[told], by_season[told], by_pattern[told]))
-        verdict.evidence[told] = _why(parts, change[told], state.stir[told], amount)
+        verdict.evidence[told] = _why(parts[told], change[told], state.stir[told], amount)
         np.multiply(expected, state.unit, out=verdict.expected)
         verdict.expected[...] += state.origin
         np.multiply(spread, state.unit, out=verdict.spread)
@@ -144,7 +148,7 @@ def _scaled(state: State, time: Ints, value: Floats) -> Floats32:
 
 
 def _why(parts: Floats32, change: Floats32, stir: Floats32, amount: Floats32) -> Codes:
-    strongest = parts.argmax(0)
+    strongest = parts.argmax(1)
     shape = np.where(np.abs(change) > SUDDEN * stir, CHANGE, np.where(stir > np.abs(change) * 2, SPREAD, RARITY))
     why = np.where(strongest == 0, LEVEL, np.where(strongest == 1, SEASON, shape))
     return np.where(amount > 0, why, 0).astype(np.int8)

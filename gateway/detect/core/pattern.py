@@ -16,8 +16,9 @@ SHORT, MIDDLE = np.float32(6), np.float32(36)
 UNIT = np.float32(4)
 """Spreads to the middle of the squashed scale."""
 HALF = np.float32(0.5)
-SHIFT = tuple((t * 0.6180339887 % 1.0, (t * 0.7548776662 + 0.3) % 1.0) for t in range(len(PAIRS)))
-"""Of each table's edges, so that they fall apart: the golden and the plastic ratio."""
+SHIFT = (np.arange(5) * 0.6180339887 % 1).astype(np.float32)[:, None]
+"""Of each feature's edges, so that they fall apart: the golden ratio."""
+BEGIN = (np.arange(len(PAIRS)) * (SIDE * SIDE)).astype(np.int32)[:, None]
 
 
 def follow(state: State, value: Floats32) -> Floats32:
@@ -41,24 +42,33 @@ def novelty(
     unit += floor
     np.reciprocal(unit, out=unit)
     features = np.empty((5, len(unit)), np.float32)
-    np.multiply(away, unit, out=features[0])
-    np.multiply(state.short - state.level, unit, out=features[1])
-    np.multiply(state.middle - state.level, unit, out=features[2])
-    np.multiply(change, unit, out=features[3])
-    np.multiply(state.stir, unit, out=features[4])
-    features /= np.abs(features) + 1
+    features[0] = away
+    np.subtract(state.short, state.level, out=features[1])
+    np.subtract(state.middle, state.level, out=features[2])
+    features[3] = change
+    features[4] = state.stir
+    features *= unit
+    size = np.abs(features)
+    size += 1
+    features /= size
     features[:4] *= HALF
     features[:4] += HALF
     features *= np.float32(SIDE - 1)
+    features += SHIFT
+    step = features.astype(np.int32)
+    rough = np.empty((len(PAIRS), len(unit)), np.int32)
+    eight = step[:2] * np.int32(SIDE)
+    for pair, (a, b) in enumerate(PAIRS):
+        np.add(eight[a], step[b], out=rough[pair])
+    rough += BEGIN
+    where = rough.astype(np.intp)
+    where += index * (len(PAIRS) * SIDE * SIDE)
     cells = tables.cells.reshape(-1)
-    first = index * (len(PAIRS) * SIDE * SIDE)
-    found = np.zeros(len(unit), np.float32)
-    for t, (a, b) in enumerate(PAIRS):
-        where = (features[a] + np.float32(SHIFT[t][0])).astype(np.int32) * SIDE
-        where += (features[b] + np.float32(SHIFT[t][1])).astype(np.int32)
-        where = where + (first + t * SIDE * SIDE)
-        count = cells[where]
-        cells[where] = count + (count < 255)
-        found += 1 / (count + np.float32(1))
+    count = cells.take(where)
+    cells[where] = np.minimum(count, 254) + np.uint8(1)
+    met = count.astype(np.float32)
+    met += 1
+    np.reciprocal(met, out=met)
+    found: Floats32 = met.sum(0)
     found *= np.float32(100 / len(PAIRS))
     return found

@@ -3,16 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect.core.state import LEAST, OCTAVES, State, Tables
-from gateway.detect.memory import Bools, Floats32
+from gateway.detect.core.state import LEAST, OCTAVES, RANKED, State, Tables
+from gateway.detect.memory import Floats32
 
 WARM = 100
 """Readings before which nothing counts as rare (our choice: two decades of rarity can be told from then on)."""
-SHARE = 0.06
+SHARE = 0.04
 """Above the gate (our choice: only such rows need exact counting, which is what costs time)."""
 PACE = 0.03
 """By which the gate follows a reading."""
-AT_GATE = 1.2
+AT_GATE = 1.4
 """-log10 of that share."""
 NOVEL = 0.6
 """Decades of rarity for each octave above all that was seen: the tail of a density that falls by 4 an octave, as of
@@ -20,49 +20,55 @@ many real series (our choice; 0.3 to 2 find the same)."""
 FULL = 60_000.0
 """Readings, at which all counts are halved: they are 16 bits wide."""
 
+BINS = np.arange(OCTAVES)
+AFTER = (BINS[:, None] < BINS).astype(np.float32)
+"""By the bin of a reading: which bins are above it."""
+
 Index = NDArray[np.intp]
 
 
-def rarity(
-    state: State, tables: Tables, index: Index, which: int, gate: Floats32, evidence: Floats32, known: Bools | None
-) -> Floats32:
-    """-log10 of the share of the series' past with as much evidence, and counts it. Both arrays in the state's order.
+def rarity(state: State, tables: Tables, index: Index, evidence: Floats32) -> Floats32:
+    """-log10 of the share of the series' past with as much evidence; and counts it.
 
-    known: where there is such evidence at all. `gate` is changed in place.
+    evidence: [series, RANKED], 0 where there is none.
     """
-    over = evidence > gate
-    if known is not None:
-        over &= known
-    decades = evidence / gate
+    over = evidence > state.gate
+    decades = evidence / state.gate
     np.minimum(decades, 1, out=decades)
     decades *= np.float32(AT_GATE)
-    if known is not None:
-        decades *= known
-    rows = np.flatnonzero(over)
-    if len(rows):
-        decades[rows] = _exactly(tables.ranks, index[rows], which, evidence[rows], state.seen[rows])
-    step = over * np.float32(PACE)
-    step += np.float32(1 - PACE * SHARE)
-    if known is None:
-        gate *= step
-    else:
-        np.multiply(gate, step, out=gate, where=known)
-    np.maximum(gate, np.float32(LEAST), out=gate)
+    flat = np.flatnonzero(over)
+    if len(flat):
+        row = flat // RANKED
+        which = index[row] * RANKED + flat % RANKED
+        decades.reshape(-1)[flat] = _exactly(tables.ranks, which, evidence.reshape(-1)[flat], state.seen[row])
+    state.gate *= np.float32(1 - PACE * SHARE)
+    state.gate.reshape(-1)[flat] *= np.float32(1 + PACE)
+    np.maximum(state.gate, np.float32(LEAST), out=state.gate)
     return decades
 
 
-def _exactly(ranks: NDArray[np.uint16], series: Index, which: int, evidence: Floats32, seen: Floats32) -> Floats32:
-    place = np.clip(np.log2(evidence) - np.float32(np.log2(LEAST)), 0, np.float32(OCTAVES - 1.001))
+def _exactly(ranks: NDArray[np.uint16], which: Index, evidence: Floats32, seen: Floats32) -> Floats32:
+    place = np.log2(evidence)
+    place -= np.float32(np.log2(LEAST))
+    np.minimum(place, np.float32(OCTAVES - 1.001), out=place)
     octave = place.astype(np.intp)
-    counts = ranks[series, which].astype(np.float32)
-    bins = np.arange(OCTAVES)
-    here = counts[np.arange(len(series)), octave]
-    more = (counts * (bins > octave[:, None])).sum(1, dtype=np.float32) + here * (1 - (place - octave))
-    record = ((counts > 0) * bins).max(1)
-    beyond = np.clip(place - record - 1, 0, 4)
-    ranks[series, which, octave] += 1
-    found = -np.log10((more + np.float32(0.5)) / (seen + 1)) + beyond * np.float32(NOVEL)
-    return np.where(seen < WARM, 0, np.maximum(found, 0)).astype(np.float32)
+    histograms = ranks.reshape(-1, OCTAVES)
+    counts = histograms[which].astype(np.float32)
+    here = which * OCTAVES + octave
+    bin_ = ranks.reshape(-1)
+    within = bin_[here]
+    bin_[here] = within + 1
+    place -= octave
+    more = np.einsum("ij,ij->i", counts, AFTER[octave])
+    more += within * (1 - place)
+    more += np.float32(0.5)
+    found: Floats32 = np.log10((seen + 1) / more)
+    newest = np.flatnonzero(more <= 1.5)  # nearly a record: by how much?
+    record = ((counts[newest] > 0) * BINS).max(1)
+    found[newest] += np.clip(place[newest] + octave[newest] - record - 1, 0, 4) * np.float32(NOVEL)
+    np.maximum(found, 0, out=found)
+    found *= seen >= WARM
+    return found
 
 
 def halve(state: State, tables: Tables, index: Index) -> None:
@@ -71,4 +77,3 @@ def halve(state: State, tables: Tables, index: Index) -> None:
     if len(rows):
         state.seen[rows] /= 2
         tables.ranks[index[rows]] //= 2
-        tables.habits[index[rows]] //= 2

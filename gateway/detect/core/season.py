@@ -27,7 +27,7 @@ def learn(state: State, tables: Tables, where: NDArray[np.intp], value: Floats32
     """What was expected, the size of the deviation (0 where nothing was known), and where something was known."""
     day = tables.day.reshape(-1)
     expected: Floats32 = day[where]
-    known = expected == expected
+    known: Bools = ~np.isnan(expected)
     np.copyto(expected, value, where=~known)
     away = value - expected
     limit = state.season_spread * FAR

@@ -10,15 +10,14 @@ from gateway.detect.memory import Floats, Floats32, Ints, Memory, column
 DAY_BINS = 24
 """Of the profile of a day: 24, 48 and 96 find the same (measured)."""
 PAIRS = ((0, 1), (0, 2), (0, 3), (0, 4), (1, 3))
-"""Of the features of `pattern`, of which each has a table: the value with each other, the mean with the change."""
+"""Of the features of `pattern`, of which each has a table: the value with each other, the mean with the change.
+The first of a pair is one of the first two features."""
 SIDE = 8
 """Of a table: so many steps of each feature."""
 RANKED = 3
 """The evidences: level, season, pattern."""
 OCTAVES = 16
 """Bins of an evidence's histogram, from 2**-4 to 2**12."""
-HABITS = 24
-"""Bins of the events that were told, a quarter of a decade of rarity wide."""
 LEAST = 2.0**-4
 
 
@@ -52,10 +51,8 @@ class State(Memory):
     season_seen: Floats32 = column(np.float32)
     """Readings at an hour of the day that was known."""
     season_spread: Floats32 = column(np.float32)
-    gate0: Floats32 = column(np.float32, LEAST)
+    gate: Floats32 = column(np.float32, LEAST, (RANKED,))
     """Per evidence what some 6 % of the readings are above: only those need a rank."""
-    gate1: Floats32 = column(np.float32, LEAST)
-    gate2: Floats32 = column(np.float32, LEAST)
     bar: Floats32 = column(np.float32)
     """What was told last, in decades of rarity."""
     wait: Floats32 = column(np.float32)
@@ -71,4 +68,3 @@ class Tables(Memory):
     day: Floats32 = column(np.float32, np.nan, (DAY_BINS,))
     cells: NDArray[np.uint8] = column(np.uint8, 0, (len(PAIRS), SIDE * SIDE))
     ranks: NDArray[np.uint16] = column(np.uint16, 0, (RANKED, OCTAVES))
-    habits: NDArray[np.uint16] = column(np.uint16, 0, (HABITS,))
