@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.core import level, pattern, season, telling
-from gateway.detect.core.ranks import halve, rarity
+from gateway.detect.core.ranks import halve, rarity, take_back
 from gateway.detect.core.state import RANKED, State, Tables
 from gateway.detect.core.verdict import CHANGE, LEVEL, RARITY, SEASON, SPREAD, Codes, Verdict
 from gateway.detect.memory import Floats, Floats32, Ints, Rows
@@ -86,7 +86,7 @@ class Core:
         evidence = np.empty((len(index), RANKED), np.float32)
         deviation = np.abs(away)
         deviation /= state.spread + floor
-        deviation *= state.seen > level.YOUNG
+        deviation *= state.age > level.YOUNG
         evidence[:, 0] = deviation
         where = season.place(time, index)
         usual, size, known = season.learn(state, tables, where, scaled)
@@ -103,9 +103,11 @@ class Core:
         np.copyto(expected, usual, where=known_well)
         np.copyto(spread, state.season_spread, where=known_well)
         season.widen(state, size, known)
-        level.learn(state, away)
+        anew = level.learn(state, scaled, away)
+        if len(anew):
+            season.forget(state, tables, index, anew)
+            take_back(tables, index[anew])
         state.seen += 1
-        state.age += 1
         state.last[...] = scaled
         decades: Floats32 = parts[:, 0] + parts[:, 1]
         decades += parts[:, 2]
@@ -141,7 +143,6 @@ def _scaled(state: State, time: Ints, value: Floats) -> Floats32:
     scaled = from_origin.astype(np.float32)
     gap = (time - state.newest) > level.GAP_S
     if gap.any():
-        state.age[gap] = np.minimum(state.age[gap], level.YOUNG / 2)
         state.last[gap] = state.short[gap] = state.middle[gap] = scaled[gap]
     state.newest[...] = time
     return scaled

@@ -1,6 +1,7 @@
 """The level of a series and how much it varies."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.detect.core.state import State
 from gateway.detect.memory import Bools, Floats32
@@ -17,7 +18,7 @@ FLOOR = np.float32(0.02)
 """Of the swing: spreads below are taken for it (a series that is nearly constant but for spikes)."""
 TINY = np.float32(1e-30)
 GAP_S = 30 * 86400
-"""After a gap as long the level is learnt anew (our choice)."""
+"""A gap, after which neither the last value nor the last means say anything (our choice)."""
 
 
 def scale(state: State) -> Floats32:
@@ -27,14 +28,15 @@ def scale(state: State) -> Floats32:
     return floor
 
 
-def learn(state: State, away: Floats32) -> None:
-    """away: of the value from the level."""
+def learn(state: State, value: Floats32, away: Floats32) -> NDArray[np.intp]:
+    """away: of the value from the level. Gives the rows whose level begins anew."""
     size = np.abs(away)
     limit = state.spread * FAR
     limit += TINY
-    far = size > limit
+    anew = _accepted(state, away, size > limit)
     np.copyto(limit, np.float32(np.inf), where=state.age <= YOUNG)
-    gain = np.maximum(1 / (state.age + 1), 1 / MEMORY)
+    fresh = 1 / (state.age + 1)
+    gain = np.maximum(fresh, 1 / MEMORY)
     held = np.clip(away, -limit, limit)
     state.level += gain * held
     np.abs(held, out=held)
@@ -42,18 +44,21 @@ def learn(state: State, away: Floats32) -> None:
     held *= gain
     state.spread += held
     size -= state.swing
-    size *= np.maximum(1 / (state.seen + 1), 1 / SWING_MEMORY)
+    size *= np.maximum(fresh, 1 / SWING_MEMORY)
     state.swing += size
-    _accept(state, away, far)
+    state.age += 1
+    if len(anew):
+        state.level[anew] = value[anew]
+        state.spread[anew] = state.swing[anew] = 0
+        state.age[anew] = 1
+    return anew
 
 
-def _accept(state: State, away: Floats32, far: Bools) -> None:
-    far &= state.seen > YOUNG
+def _accepted(state: State, away: Floats32, far: Bools) -> NDArray[np.intp]:
+    far &= state.age > YOUNG
     side = np.copysign(far, away)
-    same = state.beyond * side > 0
-    state.beyond *= same
+    state.beyond *= state.beyond * side > 0
     state.beyond += side
-    long = np.abs(state.beyond) >= ACCEPTED
-    if long.any():
-        state.age[long] = YOUNG / 2
-        state.beyond[long] = 0
+    long = np.flatnonzero(np.abs(state.beyond) >= ACCEPTED)
+    state.beyond[long] = 0
+    return long

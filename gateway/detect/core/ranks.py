@@ -24,6 +24,9 @@ BINS = np.arange(OCTAVES)
 AFTER = (BINS[:, None] < BINS).astype(np.float32)
 """By the bin of a reading: which bins are above it."""
 
+PATTERN = 2
+FAR_OUT = int(np.log2(4 / LEAST))
+"""The octave of 4 spreads and more: what `level.FAR` is in."""
 Index = NDArray[np.intp]
 
 
@@ -77,3 +80,8 @@ def halve(state: State, tables: Tables, index: Index) -> None:
     if len(rows):
         state.seen[rows] /= 2
         tables.ranks[index[rows]] //= 2
+
+
+def take_back(tables: Tables, series: Index) -> None:
+    """Of level and season what was far out: it was the beginning of what is usual now, and not a rare event."""
+    tables.ranks[series, :PATTERN, FAR_OUT:] = 0

@@ -47,3 +47,10 @@ def widen(state: State, size: Floats32, known: Bools) -> None:
     held *= known
     state.season_spread += held
     state.season_seen += known
+
+
+def forget(state: State, tables: Tables, index: NDArray[np.intp], rows: NDArray[np.intp]) -> None:
+    """What holds for another level."""
+    tables.day[index[rows]] = np.nan
+    state.season_seen[rows] = 0
+    state.season_spread[rows] = 0

@@ -22,8 +22,8 @@ def results() -> Iterator[Result]:
     found = corpus.score(scores)
     on = {"files": found["files"], "windows": found["windows"]}
     yield result(
-        "detection", "nab_standard", float(found["norm"]), "points", **on, threshold=float(found["threshold"]), hit=found["detected"],
-        false_rows=found["fp_rows"],
+        "detection", "nab_standard", float(found["norm"]), "points", **on, threshold=float(found["threshold"]),
+        hit=found["detected"], false_rows=found["fp_rows"],
     )  # fmt: skip
     each = cross_validated(corpus, scores)
     yield result(
