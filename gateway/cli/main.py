@@ -21,7 +21,9 @@ def make_app() -> "typer.Typer":
     from gateway.cli import (
         airindex,
         backfill,
+        detect,
         doctor,
+        evaluate,
         flash,
         incidents,
         influx,
@@ -55,6 +57,8 @@ def make_app() -> "typer.Typer":
         ("import", intake.import_file),
         ("backfill", backfill.backfill),
         ("power", power.power),
+        ("detect", detect.detect),
+        ("evaluate", evaluate.evaluate),
         ("air-index", airindex.air_index_command),
         ("doctor", doctor.doctor),
     ):

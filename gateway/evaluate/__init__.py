@@ -1,0 +1,1 @@
+"""Detectors over files: reading series, running what the gateway runs, scoring what it says."""
