@@ -4,8 +4,9 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import typer
@@ -112,7 +113,7 @@ def _cells(row: msgspec.Struct) -> Iterator[object]:
 
 
 @contextmanager
-def progress(file: Path, raw: BinaryIO | None) -> Iterator["Progressing"]:
+def progress(file: Path, raw: BufferedReader | None) -> Iterator["Progressing"]:
     """Bytes of the file that are read, on standard error where that is a terminal and the output does not go there."""
     console = Console(file=sys.stderr)
     shown = raw is not None and console.is_terminal and not sys.stdout.isatty()
@@ -122,7 +123,7 @@ def progress(file: Path, raw: BinaryIO | None) -> Iterator["Progressing"]:
 
 
 class Progressing:
-    def __init__(self, bar: Progress, file: Path, raw: BinaryIO | None) -> None:
+    def __init__(self, bar: Progress, file: Path, raw: BufferedReader | None) -> None:
         self._bar = bar
         self._raw = raw
         self._task = bar.add_task(file.name, total=file.stat().st_size if raw is not None else None)

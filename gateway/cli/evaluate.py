@@ -51,8 +51,8 @@ def evaluate(
     """How good detection is: what is found, how soon, and how often it alarms for nothing.
 
     nab: the Numenta Anomaly Benchmark's score, of all files and with thresholds from other files. leaks: put into water
-    meters (litres of each interval). air-faults: put into stations, one at a time. quiet: alarms a month of files in
-    which nothing is known to be wrong. A FILE with --windows: windows hit, delays, false alarms.
+    meters (litres of each interval, or registers). air-faults: put into stations, one at a time. quiet: alarms a month
+    of files in which nothing is known to be wrong. A FILE with --windows: windows hit, delays, false alarms.
 
     Examples: ganglion evaluate nab --data NAB --plots drawings
 

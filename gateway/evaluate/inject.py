@@ -15,16 +15,15 @@ DRIFT_S: Final = 30 * 86_400
 """Seconds in which a drifting sensor comes to show twice of what there is; from then on it stays so."""
 
 
-def inject_leak(litres: Floats, seconds: Floats, begin: int, l_per_h: float) -> Floats:
-    """Litres a reading with a leak from reading `begin` on, as a register of whole litres shows it.
+def inject_leak(litres: Floats, seconds: Floats, begin: int, l_per_h: float, *, register: bool = False) -> Floats:
+    """Readings with a leak from reading `begin` on, as a register of whole litres shows it.
 
-    `litres`, `seconds`: [n], what ran since the reading before and how long that is; unknown (NaN) litres stay so, and
-    what leaks meanwhile is not seen.
+    `litres`: [n], what ran since the reading before, or with `register` what the register shows; unknown (NaN) litres
+    stay so, and what leaks meanwhile a register alone shows. `seconds`: [n], since the reading before.
     """
     leaked = np.zeros(len(litres))
     leaked[begin:] = np.floor(np.cumsum(np.maximum(seconds[begin:], 0)) * (l_per_h / 3600))
-    leaked[begin + 1 :] -= leaked[begin:-1].copy()
-    return litres + leaked
+    return litres + (leaked if register else np.diff(leaked, prepend=0.0))
 
 
 def inject_fault(values: Floats, time: Ints, kind: Fault, begin: int) -> Floats:

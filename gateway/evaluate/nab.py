@@ -111,7 +111,7 @@ def _worths(file: Labelled) -> tuple[Floats, Ints]:
     value = np.full(file.rows, -1.0)
     window = np.full(file.rows, -1)
     row = np.arange(file.rows)
-    ends = [first for first, _ in file.windows[1:]] + [file.rows]
+    ends = [*(first for first, _ in file.windows), file.rows][1:]
     for number, ((first, last), end) in enumerate(zip(file.windows, ends, strict=True)):
         width = last - first + 1
         inside = row[first : last + 1]

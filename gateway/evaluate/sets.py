@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from gateway.detect.memory import Bools, Floats, Ints
+from gateway.detect.water.register import FALLS
 from gateway.evaluate import nab
 from gateway.evaluate.adapters import Detector, Kind, detector
 from gateway.evaluate.inject import FAULTS, Fault, inject_fault, inject_leak
@@ -147,14 +148,14 @@ def run_all(series: Sequence[Series], kind: Kind, wide: bool, tick: Tick) -> lis
 def evaluate_leaks(
     series: Sequence[Series], kind: Kind, tick: Tick
 ) -> tuple[list[FoundRow], list[QuietRow], list[Drawn]]:
-    """Leaks put into meters, each by itself. The values are litres of each interval."""
+    """Leaks put into meters, each by itself. The values are litres of each interval, or of the register."""
     cases: list[tuple[Series, float, int, Series]] = []
     for each in series:
         for litres in LEAKS:
             for begin in _begins(each.time, LEAKS_A_METER):
                 lasted = np.diff(each.time, prepend=each.time[0]).astype(np.float64)
-                leaking = each._replace(values=inject_leak(each.values, lasted, begin, litres))
-                cases.append((each, litres, begin, leaking))
+                values = inject_leak(each.values, lasted, begin, litres, register=_is_register(each.values))
+                cases.append((each, litres, begin, each._replace(values=values)))
     if not cases:
         raise FileError("no meter has 120 days or more: too little to learn from and put leaks into")
     everything = [*series, *(case[3] for case in cases)]
@@ -170,6 +171,12 @@ def evaluate_leaks(
         )
     found = [_found(f"{litres:g} l/h", each) for litres, each in hours.items()]
     return found, quiet(series, runs[: len(series)]), drawn
+
+
+def _is_register(values: Floats) -> bool:
+    """Whether it hardly ever falls: this is for injections alone, the detectors find out as they go."""
+    changes = np.diff(values[~np.isnan(values)])
+    return bool(np.count_nonzero(changes < 0) <= FALLS * np.count_nonzero(changes))
 
 
 def evaluate_faults(

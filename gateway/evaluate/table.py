@@ -61,7 +61,7 @@ class Row(Struct, frozen=True):
     series: str
     """Its name in a long file."""
     texts: list[str]
-    """The values as they are written; empty where there is none."""
+    """The values as they are written, but with a point; empty where there is none."""
     values: list[float]
     """NaN where there is none."""
 
@@ -86,19 +86,19 @@ class Table:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, path: Path, columns: Columns) -> Iterator[tuple[Self, BinaryIO]]:
+    def opened(cls, path: Path, columns: Columns) -> Iterator[tuple[Self, io.BufferedReader]]:
         """The table in a file, gzipped or not, or on standard input (`-`), and the raw file: where reading is.
 
         Raises FileError, also from the block, for what cannot be read.
         """
         try:
             with contextlib.ExitStack() as stack:
-                raw = sys.stdin.buffer if str(path) == STDIN else stack.enter_context(path.open("rb"))
-                packed = cast(io.BufferedReader, raw).peek(2)[:2] == b"\x1f\x8b"
+                raw = _stdin() if str(path) == STDIN else stack.enter_context(path.open("rb"))
+                packed = raw.peek(2)[:2] == b"\x1f\x8b"
                 data = stack.enter_context(gzip.open(raw)) if packed else raw
                 text = io.TextIOWrapper(cast(BinaryIO, data), encoding="utf-8", newline="")
                 stack.callback(text.detach)  # who opened the file closes it
-                yield cls(text, columns), cast(BinaryIO, raw)
+                yield cls(text, columns), raw
         except FileError as error:
             raise FileError(f"{path}: {error}") from error
         except UnicodeDecodeError as error:
@@ -124,8 +124,7 @@ class Table:
             texts = [cells[at].strip() for at in layout.values]
             values = [self._value(text) for text in texts]
             for at, value in enumerate(values):
-                if math.isnan(value):
-                    texts[at] = ""
+                texts[at] = "" if math.isnan(value) else texts[at].replace(",", ".")
             series = cells[layout.series].strip() if layout.series >= 0 else ""
             yield Row(self._line, cells[layout.time], time, series, texts, values)
             cells = self._cells()
@@ -188,6 +187,11 @@ class Table:
         if len(alike) == 1:
             return alike[0]
         raise FileError(f"{option} {name}: no such column; there are {', '.join(self._header):.300}")
+
+
+def _stdin() -> io.BufferedReader:
+    given = sys.stdin.buffer
+    return given if isinstance(given, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, given))
 
 
 def _number(text: str, comma: bool) -> float | None:
