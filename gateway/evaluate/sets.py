@@ -1,6 +1,7 @@
 """The labelled sets of `ganglion evaluate`: what is put into series, and what of it is found."""
 
 import copy
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -183,35 +184,45 @@ def evaluate_faults(
     series: Sequence[Series], kind: Kind, wide: bool, tick: Tick
 ) -> tuple[list[FoundRow], list[QuietRow], list[Drawn]]:
     """Faults put into one station at a time; in a wide file its neighbours stay as they are."""
-    clean = run_all(series, kind, wide, tick)
     hours: dict[Fault, list[float | None]] = {fault: [] for fault in FAULTS}
+    clean: list[Run] = []
     drawn = []
-    groups = [list(series)] if wide else [[each] for each in series]
-    runs = [clean] if wide else [[run] for run in clean]
-    for group, before in zip(groups, runs, strict=True):
+    for group in [list(series)] if wide else [[each] for each in series]:
         time = group[0].time
         values = np.stack([each.values for each in group], axis=1)
-        judge = detector(kind, len(group), together=wide)
-        at = 0
-        for begin in _begins(time, FAULTS_A_STATION):
-            run_together(time[at:begin], values[at:begin], judge)
-            at = begin
+        begins = _begins(time, FAULTS_A_STATION)
+        before, judges = _watched(time, values, begins, detector(kind, len(group), together=wide), tick)
+        clean += before
+        for begin, judge in zip(begins, judges, strict=True):
             end = int(np.searchsorted(np.maximum.accumulate(time), time[begin] + WITHIN_S))
-            for column, each in enumerate(group):
-                for fault in FAULTS:
-                    faulty = values[begin:end].copy()
-                    faulty[:, column] = inject_fault(each.values, time, fault, begin)[begin:end]
-                    was = before[column].alarm[begin:end]
-                    run, hour = _until_new(time[begin:end], faulty, column, was, copy.deepcopy(judge))
-                    hours[fault].append(hour)
-                    told = len(run.alarm)
-                    span = (int(time[begin]), int(time[begin + told - 1]))
-                    name = f"{each.name} {fault} {begin}"
-                    drawn.append(Drawn(name, time[begin : begin + told], faulty[:told, column], run, [span]))
-                    tick()
+            for (column, each), fault in itertools.product(enumerate(group), FAULTS):
+                faulty = values[begin:end].copy()
+                faulty[:, column] = inject_fault(each.values, time, fault, begin)[begin:end]
+                was = before[column].alarm[begin:end]
+                run, hour = _until_new(time[begin:end], faulty, column, was, copy.deepcopy(judge))
+                hours[fault].append(hour)
+                told = len(run.alarm)
+                span = (int(time[begin]), int(time[begin + told - 1]))
+                name = f"{each.name} {fault} {begin}"
+                drawn.append(Drawn(name, time[begin : begin + told], faulty[:told, column], run, [span]))
+                tick()
     if not drawn:
         raise FileError("no station has 120 days or more: too little to learn from and put faults into")
     return [_found(fault, each) for fault, each in hours.items()], quiet(series, clean), drawn
+
+
+def _watched(
+    time: Ints, values: Floats, begins: list[int], judge: Detector, tick: Tick
+) -> tuple[list[Run], list[Detector]]:
+    """What is said of untouched columns, and the detector as it was at each of `begins`."""
+    runs, judges = [], []
+    for first, last in itertools.pairwise([0, *begins, len(time)]):
+        if first:
+            judges.append(copy.deepcopy(judge))
+        runs.append(run_together(time[first:last], values[first:last], judge, tick))
+    score = np.concatenate([run.score for run in runs])
+    alarm = np.concatenate([run.alarm for run in runs])
+    return [Run(score[:, at], alarm[:, at]) for at in range(values.shape[1])], judges
 
 
 def _until_new(time: Ints, values: Floats, column: int, clean: Bools, judge: Detector) -> tuple[Run, float | None]:
