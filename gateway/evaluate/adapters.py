@@ -1,9 +1,7 @@
 """Which of the gateway's detectors judge a series of a file, in one form for all kinds."""
 
-import dataclasses
 import itertools
-from collections.abc import Callable
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal
 
 import numpy as np
 
@@ -11,10 +9,10 @@ from gateway.detect.air import neighbours
 from gateway.detect.air.fault import Fault
 from gateway.detect.air.station import Kind as FaultKind
 from gateway.detect.core import CHANGE, LEVEL, NONE, RARITY, SEASON, SPREAD, Core
-from gateway.detect.memory import Bools, Floats, Ints, Memory, Rows, column
+from gateway.detect.memory import Floats, Ints, Rows
 from gateway.detect.standstill import Standstill
-from gateway.detect.water.leak import Leak
-from gateway.detect.water.register import FLOW, REGISTER, Kinds, Registers
+from gateway.evaluate.meters import Meters
+from gateway.evaluate.verdict import Detector, Verdict
 
 Kind = Literal["generic", "traffic", "water", "air"]
 LEAST_STATIONS: Final = 3
@@ -28,27 +26,6 @@ _KINDS: Final = {
     SPREAD: "unusual unrest",
     RARITY: "unusual course",
 }
-
-
-class Verdict(NamedTuple):
-    """Of one row of each series [n]."""
-
-    score: Floats
-    """0..1."""
-    alarm: Bools
-    """True in the one row that raises an alarm."""
-    reason: Callable[[int], str]
-    """A sentence for a row that raises an alarm, by its place in the arrays."""
-
-
-class Detector(Protocol):
-    """Judges rows as they come; of each series one row a call."""
-
-    def grow(self, series: int) -> None:
-        """Have room for so many series."""
-
-    def step(self, rows: Rows, time: Ints, values: Floats) -> Verdict:
-        """Take in one row of each of the series `rows`, [n]: Unix seconds, values (NaN: missing)."""
 
 
 def detector(kind: Kind, series: int, *, together: bool) -> Detector:
@@ -155,44 +132,3 @@ class Stations:
 
         score, begun = (np.concatenate([getattr(each, name) for each in found]) for name in ("score", "alarm"))
         return Verdict(score, begun, reason)
-
-
-@dataclasses.dataclass(slots=True)
-class PaceMemory(Memory):
-    """How often a meter reports."""
-
-    usual: Floats = column(np.float64, 3600)
-    """Seconds between two readings, as a rule."""
-
-
-class Meters:
-    """Leaks of homes. The values are a register, or litres of each interval: by what they do."""
-
-    def __init__(self) -> None:
-        self._kinds, self._registers, self._leak = Kinds(), Registers(), Leak()
-        self._pace = PaceMemory.blank(0)
-
-    def grow(self, series: int) -> None:
-        for each in (self._kinds, self._registers, self._leak, self._pace):
-            each.grow(series)
-
-    def step(self, rows: Rows, time: Ints, values: Floats) -> Verdict:
-        kind = self._kinds.step(rows, values)
-        drawn = self._registers.step(rows, time, values)
-        pace = self._pace.take(rows)
-        lasted = drawn.seconds
-        # The litres behind a silence may be those of the last interval or of all of it: nobody knows.
-        follows = (lasted > 0) & (lasted <= 1.5 * pace.usual)
-        np.copyto(pace.usual, np.clip(lasted, pace.usual / 2, pace.usual * 2), where=lasted > 0)
-        self._pace.put(rows, pace)
-        interval = np.where((kind == FLOW) & follows, values, np.nan)
-        litres = np.where(kind == REGISTER, drawn.litres, interval)
-        found = self._leak.step(rows, time, litres, lasted)
-
-        def reason(at: int) -> str:
-            return (
-                f"leak: seen at least {found.level[at]:.1f} l/h without a pause for {found.hours[at]:.0f} h; expected: "
-                f"a pause, the longest such flow of this meter was {found.expected[at]:.0f} h"
-            )
-
-        return Verdict(found.score, found.alarm, reason)

@@ -7,8 +7,8 @@ import numpy as np
 from msgspec import Struct
 
 from gateway.detect.memory import Bools, Floats, Ints
-from gateway.evaluate.adapters import Detector
 from gateway.evaluate.table import Layout, Row
+from gateway.evaluate.verdict import Detector
 
 
 class Judged(Struct, frozen=True):

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gateway.detect.memory import Bools, Floats, Ints
-from gateway.evaluate.adapters import Detector
 from gateway.evaluate.table import Columns, Table
+from gateway.evaluate.verdict import Detector
 
 
 class Series(NamedTuple):

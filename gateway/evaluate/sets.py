@@ -13,10 +13,11 @@ from msgspec import Struct
 from gateway.detect.memory import Bools, Floats, Ints
 from gateway.detect.water.register import FALLS
 from gateway.evaluate import nab
-from gateway.evaluate.adapters import Detector, Kind, detector
+from gateway.evaluate.adapters import Kind, detector
 from gateway.evaluate.inject import FAULTS, Fault, inject_fault, inject_leak
 from gateway.evaluate.series import Run, Series, read_series, run_each, run_together
 from gateway.evaluate.table import Columns, FileError
+from gateway.evaluate.verdict import Detector
 from gateway.evaluate.windows import median, months
 
 Tick = Callable[[], None]

@@ -40,7 +40,7 @@ def judged(text: str, *options: str) -> list[dict[str, str]]:
 
 
 def hourly(values: Sequence[float], name: str = "value") -> str:
-    return "".join([f"time,{name}\n", *(f"{3600 * at},{value:g}\n" for at, value in enumerate(values))])
+    return "".join([f"time,{name}\n", *(f"{3600 * at},{value:.10g}\n" for at, value in enumerate(values))])
 
 
 def days(count: int, seed: int = 1) -> list[float]:
@@ -287,3 +287,17 @@ def test_real_stations_prefix(tmp_path: Path) -> None:
     whole = judged("".join(lines), "--wide", "--kind", "air")
     assert judged("".join(lines[:500]), "--wide", "--kind", "air") == whole[: 499 * 12]
     assert sum(row["alarm"] == "1" for row in whole) <= 3
+
+
+def test_a_meter_that_stops_and_one_that_is_swapped() -> None:
+    random = np.random.default_rng(3)
+    litres = random.integers(0, 40, 24 * 120) * (np.arange(24 * 120) % 24 > 5)
+    litres[24 * 60 : 24 * 100] = 0
+    register = np.cumsum(litres).astype(float)
+    register[24 * 110 :] += 1e6
+    rows = judged(hourly(register.tolist(), "litres"), "--kind", "water")
+    found = {at: row["reason"] for at, row in enumerate(rows) if row["alarm"] == "1"}
+    assert [text.split(":")[0] for text in found.values()] == ["stopped", "register"]
+    stopped, swapped = found
+    assert 24 * 87 < stopped < 24 * 90
+    assert swapped == 24 * 110
