@@ -11,10 +11,19 @@ from rich.console import Console
 
 from gateway.errors import GanglionError
 from tests.bench import firmware, fleet, gateway
+from tests.bench.detection import parts as detection
 
-BENCHES: dict[str, Callable[[Console], bool]] = {"firmware": firmware.run, "fleet": fleet.run, "gateway": gateway.run}
+BENCHES: dict[str, Callable[[Console], bool]] = {
+    "firmware": firmware.run,
+    "fleet": fleet.run,
+    "gateway": gateway.run,
+    "detection": detection.run,
+}
 """Each prints its figures, and returns whether all went as it must."""
-WITH_OPTIONS: dict[str, Callable[[Console, Sequence[str]], bool]] = {"gateway": gateway.run}
+WITH_OPTIONS: dict[str, Callable[[Console, Sequence[str]], bool]] = {
+    "gateway": gateway.run,
+    "detection": detection.run,
+}
 """Those that take options, when they are run alone."""
 
 

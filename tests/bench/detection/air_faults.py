@@ -30,18 +30,19 @@ FAULTS: Final[dict[str, Callable[[Floats, Floats], Floats]]] = {
 }
 
 
-def air_faults(folder: Path = DATA) -> Iterator[Result]:
+def results(folder: Path = DATA) -> Iterator[Result]:
     """False alarms of each quantity; time to find and share found of each fault in PM2.5. Needs the folder's files."""
     for quantity in QUANTITIES:
         values = _read(folder / f"beijing_{quantity}_2013-2015.csv.gz")
         months = values.size / MONTH
-        yield result("air_faults", "false_alarms", _alarms(values) / months, "1/node-month", quantity=quantity)
+        rate = _alarms(values) / months
+        yield result("detection", "false_alarms_per_node_month", rate, "1/month", data=f"stations {quantity}")
     values = _read(folder / "beijing_PM25_2013-2015.csv.gz")
     for name, hours in zip(FAULTS, _injected(values).reshape(len(FAULTS), -1), strict=True):
         found = np.isfinite(hours)
         where = {"fault": name, "runs": hours.size, "seed": SEED}
-        yield result("air_faults", "air_fault_hours_median", float(np.median(hours)), "h", **where)
-        yield result("air_faults", "air_fault_found", float(found.mean()), "share", **where)
+        yield result("detection", "air_fault_hours_median", float(np.median(hours)), "h", **where)
+        yield result("detection", "air_fault_found", float(found.mean()), "share", **where)
 
 
 def _read(path: Path) -> Floats:
