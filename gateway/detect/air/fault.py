@@ -24,13 +24,15 @@ FLOOR: Final = 0.05
 """Least standard deviation of a statistic: a lasting difference of 5 % is within any instrument's calibration."""
 CLIP: Final = 6.0
 """Standard deviations that one hour counts at most: two hours of smoke beside a station are no fault."""
-THRESHOLDS: Final[Floats] = np.array([[8.5, 5.2, 3.1, 2.8], [11.0, 8.0, 6.0, 5.0]])
+THRESHOLDS: Final[Floats] = np.array([[8.7, 5.3, 3.2, 2.9], [8.5, 5.6, 4.2, 3.8]])
 """Standard deviations of the station's own past by filter (gain, offset) and horizon. Short averages have heavier tails
 and more chances to err. Measured on Beijing's 12 stations for 0.1 false alarms a month."""
 REFERENCE: Final = 0.5
 """Of the usual level: the offset that the offset's filter is matched to."""
 SUSPECT: Final = 0.5
 """Score from which on nothing is learned, and below which a fault ends."""
+SLOWLY: Final = 0.5
+"""Rate at which spreads are learned while suspect: our choice."""
 QUIET: Final = DAY
 """Hours below it that end a fault."""
 PATIENCE: Final = 30 * DAY
@@ -278,7 +280,9 @@ class Fault:
         rate = np.where(any_known, np.maximum(1 / (m.hours + 100), 1 / LEARN_COVARIANCE), 0.0)
         part += rate.reshape(shape)[:, :, None] * (target - part)
         m.profile[:, hour % 24] += np.where(sound & judged, surprise, 0.0) / LEARN_PROFILE
-        rate = np.where(judged & ~faulty, np.maximum(1 / (m.learnt + 50), 1 / LEARN_SPREAD), 0.0)
+        # not at all would cut off the tails, and at the full rate a slow drift would widen its own measure
+        rate = np.where(judged & ~faulty, np.maximum(1 / (m.judged + 50), 1 / LEARN_SPREAD), 0.0)
+        rate *= np.where(m.score < SUSPECT, 1.0, SLOWLY)
         m.variance += rate * (np.minimum(surprise * surprise, neighbours.FAR**2 * m.variance) - m.variance)
         square = self._statistics() ** 2
         settled = m.judged[:, None, None] > HORIZONS / 2
