@@ -51,6 +51,16 @@ QUANTITIES: Final = (
     Quantity("traffic", "class_short", "count", 0, 10_000, per_lane=True, rollup=("sum",), meaning="2.5 to 6 m"),
     Quantity("traffic", "class_medium", "count", 0, 10_000, per_lane=True, rollup=("sum",), meaning="6 to 10.5 m"),
     Quantity("traffic", "class_long", "count", 0, 10_000, per_lane=True, rollup=("sum",), meaning="10.5 m and longer"),
+    Quantity(
+        "traffic",
+        "wrong_way",
+        "count",
+        0,
+        10_000,
+        per_lane=True,
+        rollup=("sum",),
+        meaning="of the vehicles, those that drove against the traffic; from nodes that can know it",
+    ),
     Quantity("water", "volume", "l", 0, 1e10, rollup=("last",), meaning="the register, only grows"),
     Quantity(
         "water", "reverse_volume", "l", 0, 1e10, rollup=("last",), meaning="the register of water that ran backwards"

@@ -15,7 +15,8 @@ class Passages:
     """From the loops' states to vehicles. Pure: fed with ticks in us.
 
     `on_vehicle(cm_s, length_cm)` is called once for each vehicle that both loops have seen; the length is None where
-    it cannot be measured. Whichever edges were missed, the loops' states alone are believed.
+    it cannot be measured. Below 0 is the speed of one that drove against the lane, from the second loop to the first.
+    Whichever edges were missed, the loops' states alone are believed.
     """
 
     def __init__(self, spacing_cm, loop_cm, on_vehicle, now):
@@ -26,6 +27,8 @@ class Passages:
         self._since = [now, now]  # since when the loop is as it is; for the first, or since when it is counted
         self._seen = []  # [came, time over it or 0] of the first loop's vehicles that the second has not seen yet
         self._matched = None  # the one of them that is over the second loop
+        self._back = [0, 0, 0]  # when the edges came of what may drive against the lane
+        self._backs = 0  # how many of them have come
         self._occupied = 0
         self.left = 0  # vehicles that have left the first loop
 
@@ -37,6 +40,9 @@ class Passages:
             self._at_first(over, now)
         else:
             self._at_second(over, now)
+        # No call for nothing here either.
+        if self._backs or (loop and over and not self.over[0]):
+            self._against(loop, over, now)
         self.over[loop] = over
         self._since[loop] = now
 
@@ -49,6 +55,8 @@ class Passages:
             del self._seen[0]
         if self._matched and ticks_diff(now, self._since[1]) > _LONGEST_US:
             self._matched = None
+        if self._backs and ticks_diff(now, self._back[0]) > _LONGEST_US:
+            self._backs = 0
 
     def take(self, now):
         """(vehicles that left the first loop, how long it was occupied in us) since the last call."""
@@ -96,6 +104,35 @@ class Passages:
             if length > _LONGEST_CM:
                 length = None
         self._on_vehicle(cm_s, length)
+
+    def _against(self, loop, over, now):
+        """A normal passage in the mirror: on the second loop while the first is free, on both, on the first, on none.
+
+        It must be over both at a time: of two vehicles, of which each loop missed one, that is seldom so. A vehicle
+        that comes close behind such a one reaches the second loop before it has left the first.
+        """
+        n = self._backs
+        if n == 0:
+            if not self._matched:
+                self._back[0] = now
+                self._backs = 1
+        elif loop == n & 1 or over != (n < 2):
+            self._backs = 0
+        elif n < 3:
+            self._back[n] = now
+            self._backs = n + 1
+        else:
+            self._backs = 0
+            second, first, left = self._back
+            # From loop to loop, by its front and by its rear.
+            front, rear = ticks_diff(first, second), ticks_diff(now, left)
+            if front * 3 > rear * 4 or rear * 3 > front * 4 or front * _FASTEST_CM_S < self._spacing * 1_000_000:
+                return  # not one vehicle: even one that brakes hard from 50 km/h would be nearer to itself
+            cm_s = self._spacing * 1_000_000 // front
+            longest = (_LONGEST_CM + self._loop) * 1_000_000 // cm_s
+            if cm_s >= _MEASURED_CM_S and ticks_diff(now, first) <= longest:
+                del self._seen[-1]  # it does not come to the second loop any more
+                self._on_vehicle(-cm_s, None)
 
 
 class LoopPair:

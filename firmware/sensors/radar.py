@@ -1,4 +1,4 @@
-# A radar beside the road -> volume and speed of each direction.
+# A radar beside the road -> volume and speed of each direction, and who drives in one that is forbidden.
 
 import asyncio
 from time import ticks_diff, ticks_ms
@@ -6,7 +6,7 @@ from time import ticks_diff, ticks_ms
 from drivers import ld2451
 from machine import UART
 
-from sensors.speed import Speed
+from sensors.speed import WRONG_WAY_CM_S, Speed
 
 _POLL_MS = 50
 _BLANK_MS = 300  # without a report for so long, there is nothing to see
@@ -18,44 +18,56 @@ _WATCHED = 9  # tenths of a window that must have been watched for its volume to
 
 
 class RadarLane:
-    """All vehicles of one direction."""
+    """All vehicles of one direction, which may be forbidden."""
 
-    def __init__(self, name):
+    def __init__(self, name, forbidden):
         self._name = name
+        self._forbidden = forbidden
         self._speed = Speed()
-        self._volume = 0
+        self._volume = self._wrong_way = 0
 
     def vehicle(self, cm_s):
         self._volume += 1
         self._speed.add(cm_s)
+        if cm_s >= WRONG_WAY_CM_S:
+            self._wrong_way += 1
 
     def close_window(self, watched):
-        volume, self._volume = self._volume, 0
-        return self._readings(volume if watched else None, self._speed.take())
+        found = self._readings(watched, self._speed.take())
+        self._volume = self._wrong_way = 0
+        return found
 
     def sample(self, watched):
-        return self._readings(self._volume if watched else None, self._speed.newest())
+        return self._readings(watched, self._speed.newest())
 
-    def _readings(self, volume, speed):
-        return [(self._name + "/volume", "count", volume), (self._name + "/speed", "km/h", speed)]
+    def _readings(self, watched, speed):
+        volume = self._volume if watched else None
+        found = [(self._name + "/volume", "count", volume), (self._name + "/speed", "km/h", speed)]
+        if self._forbidden:
+            # Who was seen was there, though others may have been missed; that nobody was is not known.
+            wrong_way = self._wrong_way or (0 if watched else None)
+            found.append((self._name + "/wrong_way", "count", wrong_way))
+        return found
 
 
 class Radar:
     """Lane 1 approaches, lane 2 recedes. `direction` is which of them is wanted, as the chip numbers it.
 
+    `forbidden` is that in which nobody may drive, or None.
+
     The volume of a window in which the radar was not heard for long is not known.
     """
 
-    def __init__(self, pins, settings, direction):
+    def __init__(self, pins, settings, direction, forbidden):
         uart = UART(pins["id"], ld2451.BAUD, tx=pins["tx"], rx=pins["rx"], rxbuf=ld2451.RX_BYTES)
         self._chip = ld2451.LD2451(uart, settings["max_m"], direction, settings["min_kmh"])
         self._tracker = ld2451.Tracker(settings["line_m"], settings["max_m"], self._vehicle)
         self._frame_ms = ld2451.FRAME_MS
         self._lanes = {}  # by whether it approaches
         if direction != ld2451.AWAY:
-            self._lanes[True] = RadarLane("lane1")
+            self._lanes[True] = RadarLane("lane1", forbidden == ld2451.APPROACHING)
         if direction != ld2451.APPROACHING:
-            self._lanes[False] = RadarLane("lane2")
+            self._lanes[False] = RadarLane("lane2", forbidden == ld2451.AWAY)
         self._at = ticks_ms()  # of the newest look at the line
         self._late = 0  # ms that have passed and that the tracker has not been told of
         self._heard = False

@@ -1,6 +1,11 @@
 # Speeds of vehicles over a window.
 
+from micropython import const
+
 from sensors.mean import Mean
+
+# 10 km/h: who drives more slowly against the traffic parks, or backs up in a queue
+WRONG_WAY_CM_S = const(278)
 
 
 class Speed:

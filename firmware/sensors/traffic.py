@@ -15,6 +15,7 @@ DEFAULTS = {
     "max_m": 100,
     "min_kmh": 5,
     "direction": "both",
+    "forbidden": None,
 }
 
 _DIRECTIONS = ("receding", "approaching", "both")  # as the chip numbers them
@@ -26,7 +27,8 @@ def build(board, given, scratch):
     if settings["detector"] == "radar":
         from sensors.radar import Radar
 
-        return Radar(board.RADAR, settings, _DIRECTIONS.index(settings["direction"]))
+        forbidden = settings["forbidden"] and _DIRECTIONS.index(settings["forbidden"])
+        return Radar(board.RADAR, settings, _DIRECTIONS.index(settings["direction"]), forbidden)
     from sensors.loops import Loops
 
     lanes = board.LOOPS[: settings["lanes"]]
@@ -48,4 +50,9 @@ def check(board, given):
     whole("sensors.min_kmh", settings["min_kmh"], 1, 120)
     if settings["direction"] not in _DIRECTIONS:
         raise ConfigError("sensors.direction must be one of " + ", ".join(_DIRECTIONS))
+    if settings["forbidden"] is not None:
+        if settings["forbidden"] not in _DIRECTIONS[:2]:
+            raise ConfigError("sensors.forbidden must be receding, approaching or null")
+        if settings["direction"] != "both":
+            raise ConfigError("sensors.forbidden: sensors.direction must be both")
     return settings

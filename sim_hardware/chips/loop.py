@@ -5,7 +5,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Vehicle = tuple[int, int, int]
-    """(arrival of the front at the first loop in us, speed in mm/s, length in mm)"""
+    """(arrival of the front at the first loop in us, speed in mm/s, length in mm). One with a speed below 0 drives
+    against the lane: it arrives at the second loop first."""
 
 _CLEAR_US = 300_000  # from one vehicle's leaving a loop to the next one's coming: nobody drives closer
 
@@ -71,19 +72,21 @@ class LoopPair:
         if vehicle is None:
             return None
         us, speed, length = vehicle
+        near, far = (0, 1) if speed > 0 else (1, 0)
         us = max(
             us,
-            self._free[0] + _CLEAR_US,
-            self._free[1] + _CLEAR_US - self._spacing_mm * 1_000_000 // speed,
+            self._free[near] + _CLEAR_US,
+            self._free[far] + _CLEAR_US - self._spacing_mm * 1_000_000 // abs(speed),
         )
         self._after = us
         return us, speed, length
 
     def _enter(self, vehicle: "Vehicle") -> None:
         us, speed, length = vehicle
-        over = (length + self._loop_mm) * 1_000_000 // speed
+        over = (length + self._loop_mm) * 1_000_000 // abs(speed)
         for loop, pin in enumerate(self._pins):
-            on = us + loop * self._spacing_mm * 1_000_000 // speed
+            way = self._spacing_mm * (loop if speed > 0 else 1 - loop)
+            on = us + way * 1_000_000 // abs(speed)
             self._free[loop] = on + over
             self._events.append((on, pin, self._active))
             self._events.append((on + over, pin, 1 - self._active))

@@ -38,6 +38,7 @@ class Traffic:
             ("occupancy", "%", "%.7g"),
             ("speed", "km/h", "%.7g"),
             *((name, "count", "%d") for name in _CLASSES),
+            ("wrong_way", "count", "%d"),
         )
     )
 
@@ -127,7 +128,8 @@ class Traffic:
         occupancy = np.minimum(rounded(100 * occupied / np.repeat(lasted, _LANES), 1), 100)
         with np.errstate(invalid="ignore"):
             speed = rounded(speeds / told * 0.036, 1)
-        found = np.stack([volume, occupancy, speed, *classes], axis=1).reshape(self._nodes, -1)
+        nobody = np.zeros(self._count)  # in the city nobody drives against the traffic, and loops know it
+        found = np.stack([volume, occupancy, speed, *classes, nobody], axis=1).reshape(self._nodes, -1)
         self._sums = np.zeros(self._sums.shape)
         return found
 

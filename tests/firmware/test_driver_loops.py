@@ -28,13 +28,16 @@ Edge = tuple[int, int, bool]
 
 
 def edges_of(*vehicles: Vehicle, loops: tuple[int, ...] = (0, 1)) -> list[Edge]:
-    """What the detectors show of vehicles with a constant speed, or the loops of them that see them."""
+    """What the detectors show of vehicles with a constant speed, or the loops of them that see them.
+
+    One with a speed below 0 drives against the lane; it comes to the second loop at its time.
+    """
     edges = []
     for at, cm_s, cm in vehicles:
         for loop in loops:
-            on = at + loop * SPACING_CM * SECOND // cm_s
+            on = at + (loop if cm_s > 0 else 1 - loop) * SPACING_CM * SECOND // abs(cm_s)
             edges.append((on, loop, True))
-            edges.append((on + (cm + LOOP_CM) * SECOND // cm_s, loop, False))
+            edges.append((on + (cm + LOOP_CM) * SECOND // abs(cm_s), loop, False))
     return edges
 
 
@@ -152,6 +155,47 @@ def test_occupancy_is_shared_out_among_the_windows(
     assert sums == [len(spans), total]
 
 
+@pytest.mark.parametrize("start", [0, WRAP - 2_100_000, WRAP - 2_500_000])
+@pytest.mark.parametrize(("cm_s", "cm"), [(2000, 450), (1000, 1850), (3600, 450), (250, 600)])
+def test_who_drives_against_the_lane(start: int, cm_s: int, cm: int) -> None:
+    """Once, with a speed below 0; those before and after it are measured as if it had not been there."""
+    before, wrong, after = (0, 1000, 450), (2 * SECOND, -cm_s, cm), (7 * SECOND, 1250, 300)
+    lane = Lane(start).feed(edges_of(before, wrong, after))
+    assert lane.seen == [(1000, 450), (-cm_s, None), (1250, 300)]
+    over = [(length + LOOP_CM) * SECOND // abs(speed) for _, speed, length in (before, wrong, after)]
+    assert lane.take(MINUTE) == (3, sum(over)), "it is counted, and the loop was under it"
+
+
+NONE_AGAINST = {
+    "walks back": edges_of((0, -138, 450)),
+    "too fast": edges_of((0, -7000, 450)),
+    "never over both": edges_of((0, -1000, 190)),
+    "pushed back, half way": [(0, 0, True), (400_000, 1, True), (SECOND, 1, False), (3 * SECOND, 0, False)],
+    "backs in, and out again": [(0, 1, True), (400_000, 0, True), (SECOND, 0, False), (2 * SECOND, 1, False)],
+    "stops over both": [(0, 1, True), (400_000, 0, True), (5 * SECOND, 1, False), (5_400_000, 0, False)],
+    "one comes, another one leaves": [(0, 1, True), (400_000, 0, True), (800_000, 1, False), (1_400_000, 0, False)],
+    # Seen by the second loop alone, and one close behind it: by both, by the first alone.
+    "changes lanes in a queue": [
+        *((0, 1, True), (300_000, 0, True), (600_000, 1, False)),
+        *((800_000, 1, True), (900_000, 0, False), (1_400_000, 1, False)),
+    ],
+    "changes lanes": edges_of((0, 1000, 450), loops=(1,)) + edges_of((1_100_000, 1000, 450), loops=(0,)),
+}
+
+
+@pytest.mark.parametrize("edges", NONE_AGAINST.values(), ids=NONE_AGAINST)
+def test_what_is_no_driver_against_the_lane(edges: list[Edge]) -> None:
+    """Too slow, too fast, or not the mirror image of a passage."""
+    assert [cm_s for cm_s, _ in Lane().feed(edges).seen if cm_s < 0] == []
+
+
+def test_a_minute_over_the_loops_is_forgotten() -> None:
+    """Before the ticks wrap: what began as a drive against the lane ends as none, and the next one is seen."""
+    stood = [(0, 1, True), (400_000, 0, True), (18 * MINUTE, 1, False), (18 * MINUTE + 400_000, 0, False)]
+    lane = Lane().feed(stood + edges_of((19 * MINUTE, -1000, 450)))
+    assert lane.seen == [(-1000, None)]
+
+
 @st.composite
 def _traffic(draw: st.DrawFn) -> list[Vehicle]:
     """Vehicles from 6 to 200 km/h, from motorcycles to road trains, as close as they come."""
@@ -186,6 +230,39 @@ def test_dense_traffic_is_measured_vehicle_by_vehicle(vehicles: list[Vehicle]) -
     for (seen_cm_s, seen_cm), (_, cm_s, cm) in zip(lane.seen, came, strict=True):
         assert seen_cm_s == pytest.approx(cm_s, abs=1.001 + cm_s * cm_s / (SPACING_CM * SECOND))
         assert seen_cm == pytest.approx(cm, abs=2 + (cm + LOOP_CM) * 1.5 / cm_s)
+
+
+@given(_traffic(), st.data())
+def test_vehicles_that_one_loop_misses_do_not_drive_against_the_lane(
+    vehicles: list[Vehicle], data: st.DataObject
+) -> None:
+    """Cars, as close as they come, and some that change lanes over the loops."""
+    lane, edges = Lane(), []
+    pair = LoopPair((0, 1), lambda after: coming.pop(0) if coming else None)
+    coming = [(at, cm_s * 10, max(cm, 300) * 10) for at, cm_s, cm in vehicles]
+    # Not two in a row: a car that leaves the lane close behind one that comes to it is its mirror image.
+    missed = [data.draw(st.sampled_from([None, 0, 1])) if n % 2 else None for n in range(len(coming))]
+    came = [0, 0]
+    while (due := pair.next_us()) is not None:
+        loop, level = pair.fire()
+        came[loop] += level == 0
+        if missed[came[loop] - 1] != loop:
+            edges.append((due, loop, level == 0))
+    assert [cm_s for cm_s, _ in lane.feed(edges).seen if cm_s < 0] == []
+
+
+@given(_traffic(), st.data())
+def test_each_of_several_against_the_lane_is_seen(vehicles: list[Vehicle], data: st.DataObject) -> None:
+    """Among others, at any speed and with room: as many as there were, as fast as whole numbers tell."""
+    mixed, at = [], 0
+    for _, cm_s, cm in vehicles:
+        at += 30 * SECOND
+        mixed.append((at, cm_s * data.draw(st.sampled_from([1, 1, -1])), max(cm, 250)))
+    lane = Lane()
+    drive(mixed, lane)
+    assert [cm_s for cm_s, _ in lane.seen] == [
+        pytest.approx(cm_s, abs=1.001 + cm_s * cm_s / (SPACING_CM * SECOND)) for _, cm_s, _ in mixed
+    ]
 
 
 def test_two_hundred_vehicles_a_minute_in_four_lanes() -> None:

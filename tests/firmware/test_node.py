@@ -31,6 +31,8 @@ EXPECTED: dict[str, dict[str, float]] = {
         "lane2/class_long": 3,
         "lane2/speed": 36,
         "lane2/occupancy": 7,
+        "lane1/wrong_way": 0,
+        "lane2/wrong_way": 0,
         **{f"lane1/class_{name}": 0 for name in ("motorcycle", "medium", "long")},
         **{f"lane2/class_{name}": 0 for name in ("motorcycle", "short", "medium")},
     },

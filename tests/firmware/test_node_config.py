@@ -238,6 +238,12 @@ def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
     [
         ("traffic", {"detector": "camera"}, "sensors.detector must be loops or radar"),
         ("traffic", {"direction": "left"}, "sensors.direction must be one of receding, approaching, both"),
+        ("traffic", {"forbidden": "both"}, "sensors.forbidden must be receding, approaching or null"),
+        (
+            "traffic",
+            {"forbidden": "receding", "direction": "receding"},
+            "sensors.forbidden: sensors.direction must be both",
+        ),
         ("traffic", {"max_m": 101}, "sensors.max_m must be a whole number from 30 to 100"),
         ("traffic", {"max_m": 40, "line_m": 25}, "sensors.line_m must be a whole number from 10 to 20"),
         ("traffic", {"min_kmh": 0}, "sensors.min_kmh must be a whole number from 1 to 120"),

@@ -44,6 +44,10 @@ def test_what_is_not_given_is_as_it_was() -> None:
         ({"detector": "radar", "max_m": None}, "sensors.max_m"),
         ({"detector": "radar", "min_kmh": 0}, "sensors.min_kmh"),
         ({"detector": "radar", "direction": "left"}, "sensors.direction"),
+        ({"detector": "radar", "forbidden": "both"}, "sensors.forbidden"),
+        ({"detector": "radar", "forbidden": ["receding"]}, "sensors.forbidden"),
+        ({"detector": "radar", "forbidden": "receding", "direction": "approaching"}, "sensors.forbidden"),
+        ({"detector": "radar", "forbidden": "receding", "direction": "receding"}, "sensors.forbidden"),
         ({"line": 25}, "sensors.line"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
@@ -75,12 +79,14 @@ from chips.loop import LoopPair
 from sensors import traffic
 def every(gap_us, mm_s, mm):
     return lambda after: (((after - 2_000_000) // gap_us + 1) * gap_us + 2_000_000, mm_s, mm)
+settings = {"lanes": 4}
+SETTINGS
 for pins, vehicles in zip(board.LOOPS, VEHICLES):
     pair = LoopPair(pins, every(*vehicles), start_us=world.now)
     for pin, level in pair.levels():
         hardware.line(pin).drive(level)
     hardware.attach_pins(pair)
-sensor = traffic.build(board, {"lanes": 4}, None)
+sensor = traffic.build(board, settings, None)
 async def life():
     for name, task in sensor.tasks:
         asyncio.create_task(task())
@@ -89,11 +95,11 @@ asyncio.run(life())
 """
 
 
-def loops(folder: Path, life: str) -> list[str]:
-    vehicles = (
-        "(6_000_000, 20_000, 4500), (1_000_000, 10_000, 2000), (10_000_000, 10_000, 18_000), (5_000_000, 5_000, 8000)"
-    )
-    program = LOOPS.replace("VEHICLES", f"({vehicles})").replace("LIFE", life)
+FOUR = "(6_000_000, 20_000, 4500), (1_000_000, 10_000, 2000), (10_000_000, 10_000, 18_000), (5_000_000, 5_000, 8000)"
+
+
+def loops(folder: Path, life: str, vehicles: str = FOUR, settings: str = "") -> list[str]:
+    program = LOOPS.replace("VEHICLES", f"({vehicles})").replace("LIFE", life).replace("SETTINGS", settings)
     # A whole minute: vehicles come 2 s after each whole gap.
     return run(fast(folder, int(time.time()) // 60 * 60 - 86_400) + program, folder)
 
@@ -116,7 +122,7 @@ def test_a_window_of_four_lanes(tmp_path: Path) -> None:
         (6, 20.0, 36.0, "class_long"),
         (12, 40.0, 18.0, "class_medium"),
     ]
-    assert len(rows) == 4 * 7
+    assert len(rows) == 4 * 8
     values = {row.split()[0]: float(row.split()[2]) for row in rows}
     for n, (volume, occupancy, kmh, name) in enumerate(expected, 1):
         assert values[f"lane{n}/volume"] == volume
@@ -124,7 +130,8 @@ def test_a_window_of_four_lanes(tmp_path: Path) -> None:
         assert values[f"lane{n}/speed"] == kmh
         classes = {key: value for key, value in values.items() if key.startswith(f"lane{n}/class")}
         assert {key: value for key, value in classes.items() if value} == {f"lane{n}/{name}": volume}
-    assert [row.split()[1] for row in rows[:7]] == ["count", "%", "km/h"] + ["count"] * 4
+        assert values[f"lane{n}/wrong_way"] == 0
+    assert [row.split()[1] for row in rows[:8]] == ["count", "%", "km/h"] + ["count"] * 5
 
 
 def test_a_sample_takes_nothing_away(tmp_path: Path) -> None:
@@ -134,17 +141,61 @@ def test_a_sample_takes_nothing_away(tmp_path: Path) -> None:
         """
     print(sensor.sample()[:3])
     await asyncio.sleep_ms(20_500)
-    print(sensor.sample()[14:18])
+    print(sensor.sample()[16:20])
     await asyncio.sleep_ms(5_500)
-    print(sensor.sample()[14:18])
+    print(sensor.sample()[16:20])
     await asyncio.sleep_ms(34_000)
-    print(sensor.close_window(60_000)[14:18])
+    print(sensor.close_window(60_000)[16:20])
 """,
     )
     assert first == "[('lane1/volume', 'count', 0), ('lane1/occupancy', '%', 0.0), ('lane1/speed', 'km/h', None)]"
     assert "('lane3/volume', 'count', 2), ('lane3/occupancy', '%', 0.0), ('lane3/speed', 'km/h', 36.0)" in over
     assert "('lane3/volume', 'count', 3)" in free
     assert "('lane3/volume', 'count', 6)" in window
+
+
+AGAINST = (
+    "(20_000_000, -20_000, 4500), (30_000_000, -2_700, 4500), (20_000_000, 10_000, 4500), (60_000_000, -9_000, 12_000)"
+)
+
+
+def test_who_drives_against_a_lane(tmp_path: Path) -> None:
+    """At 10 km/h and more, by interrupts: it is in the volume, not in speed and classes, and the next window is new."""
+    *rows, sample = loops(
+        tmp_path,
+        """
+    for _ in range(2):
+        await asyncio.sleep_ms(60_000)
+        for name, _, value in sensor.close_window(60_000):
+            if value or "wrong_way" in name:
+                print(name[4:], value)
+    print(sensor.sample()[7])
+""",
+        AGAINST,
+    )
+    lanes = {
+        1: {"volume": "3", "occupancy": "1.6", "wrong_way": "3"},
+        2: {"volume": "2", "occupancy": "8.0", "wrong_way": "0"},
+        3: {"volume": "3", "occupancy": "3.2", "speed": "36.0", "class_short": "3", "wrong_way": "0"},
+        4: {"volume": "1", "occupancy": "2.6", "wrong_way": "1"},
+    }
+    once = [f"{lane}/{name} {value}" for lane, found in lanes.items() for name, value in found.items()]
+    assert rows == once * 2
+    assert sample == "('lane1/wrong_way', 'count', 0)"
+
+
+def test_loops_far_apart_do_not_know_it(tmp_path: Path) -> None:
+    """No car is over both at a time: the wrong way is absent, not 0."""
+    rows = loops(
+        tmp_path,
+        """
+    await asyncio.sleep_ms(60_000)
+    print(*[value for name, _, value in sensor.close_window(60_000) if "wrong_way" in name])
+""",
+        AGAINST,
+        "settings['spacing_cm'] = 451",
+    )
+    assert rows == ["None None None None"]
 
 
 # radar ------------------------------------------------------------------------------------------------------------
@@ -350,6 +401,50 @@ def test_one_direction(tmp_path: Path, direction: str, lane: int) -> None:
     for *passed, counted in windows(rows[:-1]):
         assert abs(passed[lane] - counted) <= 1
     assert rows[-1] == f"lane{lane + 1}/volume lane{lane + 1}/speed"
+
+
+@pytest.mark.parametrize(("forbidden", "lane"), [("approaching", 0), ("receding", 1)])
+def test_a_forbidden_direction(tmp_path: Path, forbidden: str, lane: int) -> None:
+    """Of a one-way street: its vehicles drive the wrong way; the other direction knows no wrong way."""
+    rows = radar(
+        tmp_path,
+        """
+    for _ in range(3):
+        await asyncio.sleep_ms(60_000)
+        print(*[value for name, _, value in sensor.close_window(60_000) if "volume" in name or "wrong" in name])
+    print(*[name for name, _, _ in sensor.sample()])
+    chip.dead = True
+    await window()
+    await window()
+    print(*[value for name, _, value in sensor.sample() if "wrong" in name])
+""",
+        f"settings['forbidden'] = {forbidden!r}",
+    )
+    for row in windows(rows[:3]):
+        volumes = [row[0], row[1 + (lane == 0)]]
+        assert volumes[lane] == row[lane + 1] > 5
+    names = [f"lane{n}/{name}" for n in (1, 2) for name in ("volume", "speed", "wrong_way")]
+    names.remove(f"lane{2 - lane}/wrong_way")
+    assert rows[3] == " ".join(names)
+    assert rows[-1] == "None", "nobody looked"
+
+
+def test_who_backs_up_does_not_drive_the_wrong_way(tmp_path: Path) -> None:
+    """Below 10 km/h: counted, no more."""
+    rows = radar(
+        tmp_path,
+        """
+    chip._vehicles = far
+    far._vehicles = lambda after: (after + 20_000_000, 2_300, 4_500)
+    for _ in range(4):
+        await asyncio.sleep_ms(60_000)
+        print(*[value for name, _, value in sensor.close_window(60_000) if name in ("lane2/volume", "lane2/wrong_way")])
+""",
+        "settings['forbidden'] = 'receding'; chip.ghosts = 0",
+    )
+    found = windows(rows[2:])
+    assert min(volume for volume, _ in found) >= 2
+    assert {wrong for _, wrong in found} == {0}
 
 
 def test_a_garbled_line(tmp_path: Path) -> None:

@@ -52,6 +52,21 @@ def test_one_car() -> None:
     assert pair.levels() == ((FIRST, 1), (SECOND, 1))
 
 
+def test_a_car_against_the_lane() -> None:
+    """The mirror image; the next one, in the right direction, waits until both loops are free for it."""
+    pair = LoopPair((FIRST, SECOND), queue((1_000_000, -10_000, 4_500), (1_000_001, 10_000, 4_500)))
+    assert edges(pair) == [
+        (1_000_000, SECOND, 0),
+        (1_400_000, FIRST, 0),
+        (1_650_000, SECOND, 1),
+        (2_050_000, FIRST, 1),
+        (2_350_000, FIRST, 0),
+        (2_750_000, SECOND, 0),
+        (3_000_000, FIRST, 1),
+        (3_400_000, SECOND, 1),
+    ]
+
+
 def test_a_lorry_over_both() -> None:
     """Between two edges both pins are active; an active-high detector shows the same the other way round."""
     pair = LoopPair((FIRST, SECOND), queue((1_000_000, 5_000, 16_000)), spacing_mm=3_000, loop_mm=1_000, active=1)
