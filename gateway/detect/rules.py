@@ -18,6 +18,7 @@ from gateway.detect.traffic.impossible import Chatter, Impossible
 from gateway.detect.traffic.jam import Jam
 from gateway.detect.traffic.queues import Queues
 from gateway.detect.traffic.stuck import StuckOn, StuckSpeed
+from gateway.detect.traffic.wrong_way import WrongWay
 from gateway.detect.water.backflow import Backflow
 from gateway.detect.water.burst import Burst
 from gateway.detect.water.frost import Frost
@@ -27,7 +28,7 @@ from gateway.detect.water.rollback import Rollback
 from gateway.detect.water.stopped import Stopped
 
 RULES: Final[Mapping[str, Rules]] = {
-    "traffic": Rules(node=(tamper, Jam, StuckOn, StuckSpeed, Chatter, Impossible, DeadLane), site=(Queues,)),
+    "traffic": Rules(node=(tamper, Jam, StuckOn, StuckSpeed, Chatter, Impossible, DeadLane, WrongWay), site=(Queues,)),
     "water": Rules(node=(tamper, Burst, LeakRule, Backflow, Frost, Stopped, Rollback), site=(Mains,)),
     "air": Rules(node=(tamper, AirStuck), site=(AirFault, AirDrift, AirEpisode)),
     "health": Rules(node=(BootLoop, WeakRadio, ClockDrift, FallingHeap, Flooding)),

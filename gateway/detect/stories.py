@@ -28,6 +28,7 @@ Scope = Literal["street", "zone", "site"]
 # known of it already. A queue grows past counters; a fuse, a cold night or a broken link is of many at once.
 TOGETHER: Final[Mapping[str, tuple[Scope, int]]] = {
     "jam": ("street", 20 * 60),
+    "wrong_way": ("zone", 10 * 60),
     "silent": ("zone", 5 * 60),
     "power_fail": ("zone", 5 * 60),
     "air_episode": ("zone", 60 * 60),
