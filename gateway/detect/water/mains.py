@@ -14,19 +14,16 @@ from gateway.detect.plan import GroupPlan
 from gateway.detect.rule import Finding, Frame, SiteRule
 from gateway.detect.spells import Patience, Spells, extend, speaks
 from gateway.detect.water.home import BUSY, WEEK_S, Character
-from gateway.detect.water.inlet import DAYS, HOUR_S, WEEK_H, Bursting, Inflow, Leaking
+from gateway.detect.water.inlet import DAYS, HOUR_S, LEAST_LH, WEEK_H, Bursting, Inflow, Leaking
 from gateway.records import Evidence
 
-BURST_LH: Final = 6000.0
-"""l/h more than ever: what a burst main loses before anybody calls (BABE: 6 m³/h unreported, 12 reported, at 50 m of
-head; Lambert et al. 1999)."""
-BURST_TIMES: Final = 1.5
-"""And so many times the fullest hour of its last week; or so many times the steepest rise from an hour of that week to
-the next but one, above the lesser of the last two hours: a Saturday rises later than a Friday, but not faster. Our
-choice."""
+BURST_TIMES: Final = 1.3
+"""Times the fullest hour of its last week, and `LEAST_LH` more than it: a hot day is less. Below that a burst is told
+by its step. Our choice."""
 BURST: Final = Patience(opens_after=1800, closes_after=1800, least_windows=2, max_gap=4200)
 """Half an hour: a hydrant that is flushed, a fire's first engine. Our choice."""
 _BURST_KNOWN_H: Final = 72
+"""Hours that must be known of its steps; of its fullest hour a week, for a Saturday is not a Friday."""
 
 LEAK_SPREADS: Final = 4.0
 """The night's least must rise by so many spreads of the nights before ..."""
@@ -114,7 +111,10 @@ class Mains(SiteRule):
             found += self._hour(rows, inflow, bursting, over, time)
             inflow.begin(over, time, flow)
             np.copyto(inflow.burst, bursting.open, where=over)
-        opened, closed = extend(bursting, BURST, time, speaks(flow >= inflow.bound, flow < _half(inflow)))
+        inflow.step(time, flow, ~bursting.open, inflow.hours >= _BURST_KNOWN_H)
+        begins, ends = inflow.limits()
+        opened, closed = extend(bursting, BURST, time, speaks(flow >= begins, flow < ends))
+        inflow.jumped[closed] = 0
         inflow.burst |= bursting.open
         self.inflow.put(rows, inflow)
         self.bursting.put(rows, bursting)
@@ -123,7 +123,7 @@ class Mains(SiteRule):
             if closed[at]:
                 found.append(Finding("main_burst", "close", series, when, "critical"))
                 continue
-            seen, most = float(flow[at]), float(inflow.bound[at])
+            seen, most = float(flow[at]), float(begins[at])
             text = f"{seen / 1000:.1f} m³/h have run into the district for {BURST.opens_after // 60} minutes"
             summary = f"Seen: {text}; expected: less than {most / 1000:.1f} m³/h, by its hours before and last week."
             evidence = (Evidence("flow", seen, most, "l/h", text),)
@@ -155,26 +155,10 @@ class Mains(SiteRule):
         # The day's least is learnt once a day, if it was an ordinary one.
         daily = (new // 24 > hour // 24) & np.isfinite(low) & ~leaking.open & (leaking.condition <= 0)
         inflow.lows[at[daily], (hour[daily] // 24) % DAYS] = low[daily]
-        self._bound(inflow, bursting, at, hour, new)
+        most = np.fmax.reduce(inflow.week[at].astype(np.float64), axis=1)
+        known = (inflow.hours[at] >= WEEK_H) & np.isfinite(most)
+        inflow.bound[at] = np.where(known, np.maximum(BURST_TIMES * most, most + LEAST_LH), np.inf)
         return found
-
-    @staticmethod
-    def _bound(inflow: Inflow, bursting: Spells, at: Ints, hour: Ints, new: Ints) -> None:
-        """Of the hour that begins: a burst is more than ever, or rises faster than ever."""
-        week = inflow.week[at].astype(np.float64)
-        rises = np.concatenate([week - np.roll(week, 1, axis=1), week - np.roll(week, 2, axis=1)], axis=1)
-        most, steepest = np.fmax.reduce(week, axis=1), np.fmax.reduce(rises, axis=1)
-        ago = new[:, None] - np.arange(1, 3)
-        # Hours that were not seen, or not learnt, still are those of a week ago.
-        before = np.where((ago <= hour[:, None]), np.take_along_axis(week, ago % WEEK_H, axis=1), np.nan)
-        rise = np.fmin.reduce(before, axis=1) + np.maximum(BURST_LH, BURST_TIMES * steepest)
-        bound = np.fmin(np.maximum(BURST_TIMES * most, most + BURST_LH), rise)
-        known = (inflow.hours[at] >= _BURST_KNOWN_H) & np.isfinite(bound)
-        bound = np.where(known, bound, np.inf)
-        # In a burst that goes on it only follows the day as it was a week ago.
-        usual = week[np.arange(len(at)), new % WEEK_H] + BURST_LH
-        going = bursting.open[at] | (bursting.condition[at] > 0)
-        inflow.bound[at] = np.where(going, np.fmax(inflow.bound[at], usual), bound)
 
     @staticmethod
     def _nights(inflow: Inflow, leaking: Spells, at: Ints, low: Floats, time: Ints) -> list[Finding]:
@@ -204,9 +188,3 @@ class Mains(SiteRule):
             since = int(leaking.since[n]) - 24 * HOUR_S
             found.append(Finding("main_leak", "open", series, when, summary=summary, evidence=evidence, since=since))
         return found
-
-
-def _half(inflow: Inflow) -> Floats:
-    """A burst has ended below this: less than half of its rise above what was the most is left."""
-    half: Floats = np.where(np.isfinite(inflow.bound), inflow.bound - BURST_LH / 2, np.inf)
-    return half
