@@ -28,9 +28,11 @@ from gateway.detect.water.rollback import Rollback
 from gateway.detect.water.stopped import Stopped
 
 RULES: Final[Mapping[str, Rules]] = {
-    "traffic": Rules(node=(tamper, Jam, StuckOn, StuckSpeed, Chatter, Impossible, DeadLane, WrongWay), site=(Queues,)),
-    "water": Rules(node=(tamper, Burst, LeakRule, Backflow, Frost, Stopped, Rollback), site=(Mains,)),
-    "air": Rules(node=(tamper, AirStuck), site=(AirFault, AirDrift, AirEpisode)),
+    "traffic": Rules(
+        node=(tamper, Jam, StuckOn, StuckSpeed, Chatter, Impossible, DeadLane, WrongWay, Flooding), site=(Queues,)
+    ),
+    "water": Rules(node=(tamper, Burst, LeakRule, Backflow, Frost, Stopped, Rollback, Flooding), site=(Mains,)),
+    "air": Rules(node=(tamper, AirStuck, Flooding), site=(AirFault, AirDrift, AirEpisode)),
     "health": Rules(node=(BootLoop, WeakRadio, ClockDrift, FallingHeap, Flooding)),
 }
 """By measurement. `silent` is of all nodes of a site, whatever they measure: see gateway/detect/site.py."""
