@@ -8,7 +8,7 @@ import numpy as np
 from gateway.detect.air import neighbours
 from gateway.detect.air.fault import Fault
 from gateway.detect.air.station import Kind as FaultKind
-from gateway.detect.core import CHANGE, LEVEL, NONE, RARITY, SEASON, SPREAD, Core
+from gateway.detect.core import NONE, PATTERN, SEASON, VALUE, Core
 from gateway.detect.memory import Floats, Ints, Rows
 from gateway.detect.standstill import Standstill
 from gateway.evaluate.meters import Meters
@@ -20,11 +20,9 @@ LEAST_STATIONS: Final = 3
 
 _KINDS: Final = {
     NONE: "unusual",
-    LEVEL: "unusual level",
+    VALUE: "unusual value",
     SEASON: "unusual for the hour",
-    CHANGE: "unusual change",
-    SPREAD: "unusual unrest",
-    RARITY: "unusual course",
+    PATTERN: "unusual course",
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.detect.core import NONE, Core, Verdict
+from gateway.detect.core import NONE, WHY, Core, Verdict
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 EVERY = slice(None)
@@ -144,6 +144,48 @@ def test_a_lasting_shift_is_one_alarm(every_s):
     assert alarm[:1000].sum() <= 24 * 1000 * PATIENCE
 
 
+@pytest.mark.parametrize("glitch", [-9999.0, 1e30, -1e300])
+def test_a_glitch_does_not_blind(glitch):
+    values = np.random.default_rng(8).normal(20, 1, (1000, 12))
+    for series, at in enumerate((0, 1, 2, 4, 7, 8, 9, 10, 20, 50, 150, 700)):
+        values[at, series] = glitch
+    values[800:803] += 12
+    verdict = run(Core(12), hours(1000), values)
+    assert verdict.alarm[800:803].any(0).mean() > 0.8
+    expected = verdict.expected[790:800]
+    assert (abs(expected - 20) < 2).all()
+    assert (verdict.spread[790:800] < 2).all()
+
+
+def test_a_series_that_stood_still_at_first_is_learnt():
+    values = np.random.default_rng(9).normal(20, 1, (3000, 4))
+    values[:40] = 20
+    values[41] = 1e6
+    values[2500:2503] += 12
+    verdict = run(Core(4), hours(3000), values)
+    assert (verdict.score[2500:2503].max(0) > 0.6).all()
+    assert (abs(verdict.expected[2490:2500] - 20) < 2).all()
+    assert (abs(verdict.spread[2490:2500] - 0.8) < 0.2).all()  # of a Gaussian: 0.8 standard deviations
+
+
+def test_what_comes_again_and_again_is_told_less():
+    values = np.random.default_rng(10).normal(0, 1, (4000, 4))
+    values[400::200] += 30
+    score = run(Core(4), hours(4000), values).score
+    decades = score / (1 - score)
+    assert (decades[400] > 3).all()
+    assert (decades[3000:].max(0) < decades[400] * 0.6).all()
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_the_unit_does_not_matter(factor):
+    values = noisy(11, 600)
+    values[500] += 30
+    one, other = run(Core(3), hours(600), values), run(Core(3), hours(600), values * factor)
+    np.testing.assert_array_equal(one.alarm, other.alarm)
+    np.testing.assert_allclose(one.score, other.score, atol=0.05)
+
+
 def test_what_is_usual_at_noon_is_told_at_midnight():
     chance = np.random.default_rng(5)
     hour = np.arange(24 * 60) % 24
@@ -152,6 +194,7 @@ def test_what_is_usual_at_noon_is_told_at_midnight():
     values[at] = 100
     verdict = run(Core(1), hours(len(values)) - START % 86400, values)
     assert verdict.alarm[at, 0]
+    assert WHY[verdict.evidence[at, 0]] in ("season", "pattern")  # the value itself is a usual one
     assert abs(verdict.expected[at, 0] - 10) < 3
 
 

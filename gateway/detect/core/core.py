@@ -7,20 +7,16 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detect.core import level, pattern, season, telling
+from gateway.detect.core import begin, level, pattern, season, telling
 from gateway.detect.core.ranks import halve, rarity, take_back
-from gateway.detect.core.state import RANKED, State, Tables
-from gateway.detect.core.verdict import CHANGE, LEVEL, RARITY, SEASON, SPREAD, Codes, Verdict
-from gateway.detect.memory import Floats, Floats32, Ints, Rows
+from gateway.detect.core.state import EVIDENCES, FIRST, State, Tables
+from gateway.detect.core.verdict import Verdict
+from gateway.detect.memory import Floats, Ints, Rows
 
-RANGE = 1e30
-"""Units, beyond which a value is taken for it: float32 ends at 3e38."""
 SURE = np.float32(20)
 """Readings before which a pattern is no evidence."""
 STRONGEST = np.float32(2.0**12)
 """The evidence's last octave."""
-SUDDEN = np.float32(3)
-"""A change of more than so many times the mean one: half of that mean is itself."""
 
 
 class Core:
@@ -64,92 +60,58 @@ class Core:
         value: any unit; NaN and infinite say nothing and change nothing.
         """
         index = self._all[rows]
+        lasted = time - self.state.newest[rows]
         live = np.isfinite(value)
-        live &= time > self.state.newest[rows]
+        live &= lasted > 0
+        few = self.state.age[rows] < FIRST
+        few &= live
+        if few.any():
+            begin.collect(self.state, self.tables, index[few], time[few], value[few])
+            live &= ~few
         if live.all():
-            return self._judge(rows, index, time, value)
+            return self._judge(rows, index, time, lasted, value)
         verdict = Verdict.blank(len(index))
-        some = np.flatnonzero(live)
-        if len(some):
-            part = self._judge(index[some], index[some], time[some], value[some])
+        if len(some := np.flatnonzero(live)):
+            part = self._judge(index[some], index[some], time[some], lasted[some], value[some])
             for each in dataclasses.fields(Verdict):
                 getattr(verdict, each.name)[some] = getattr(part, each.name)
         return verdict
 
-    def _judge(self, rows: Rows, index: NDArray[np.intp], time: Ints, value: Floats) -> Verdict:
+    def _judge(self, rows: Rows, index: NDArray[np.intp], time: Ints, lasted: Ints, value: Floats) -> Verdict:
         state, tables = self.state.take(rows), self.tables
         halve(state, tables, index)
-        scaled = _scaled(state, time, value)
-        change = pattern.follow(state, scaled)
-        floor = level.scale(state)
+        with np.errstate(over="ignore"):
+            from_origin = value - state.origin
+        np.clip(from_origin, -level.RANGE, level.RANGE, out=from_origin)
+        scaled = from_origin.astype(np.float32)
+        if (gap := lasted > level.GAP_S).any():
+            state.last[gap] = state.short[gap] = scaled[gap]
+        state.newest[...] = time
+        floor, unit = level.scale(state)
         away = scaled - state.level
-        evidence = np.empty((len(index), RANKED), np.float32)
-        deviation = np.abs(away)
-        deviation /= state.spread + floor
-        deviation *= state.age > level.YOUNG
-        evidence[:, 0] = deviation
-        where = season.place(time, index)
-        usual, size, known = season.learn(state, tables, where, scaled)
-        known_well = known & (state.season_seen > season.SURE)
-        np.divide(size, state.season_spread + floor, out=deviation)
-        deviation *= known_well
-        evidence[:, 1] = deviation
-        novel = pattern.novelty(state, tables, index, floor, away, change)
-        novel *= state.seen > SURE
-        evidence[:, 2] = novel
-        np.minimum(evidence, STRONGEST, out=evidence)
-        parts = rarity(state, tables, index, evidence)
-        expected, spread = state.level.copy(), state.spread.copy()
-        np.copyto(expected, usual, where=known_well)
-        np.copyto(spread, state.season_spread, where=known_well)
-        season.widen(state, size, known)
-        anew = level.learn(state, scaled, away)
+        day = season.part_of_day(time)
+        usual, spread, seasonal, sure = season.learn(state, tables, index, day, scaled, away, unit)
+        novel = pattern.novelty(state, tables, index, day, floor, unit, away)
+        floor += spread
+        seasonal /= floor
+        np.minimum(seasonal, STRONGEST, out=seasonal)
+        if sure is not None:
+            seasonal *= sure
+            np.copyto(usual, state.level, where=~sure)
+            np.copyto(spread, state.spread, where=~sure)
+        if (early := state.seen <= SURE).any():
+            novel[early] = 0
+        parts = rarity(state, tables, index, away / unit, unit, seasonal, novel)
+        anew = level.learn(state, away, unit)
         if len(anew):
-            season.forget(state, tables, index, anew)
             take_back(tables, index[anew])
         state.seen += 1
-        state.last[...] = scaled
-        decades: Floats32 = parts[:, 0] + parts[:, 1]
-        decades += parts[:, 2]
-        decades *= np.float32(1 / RANKED)
-        told, amount, alarm = telling.tell(state, decades)
-        verdict = Verdict.blank(len(index))
+        decades = parts.sum(0)
+        decades *= np.float32(1 / EVIDENCES)
+        told, amount, alarm = telling.tell(state, tables, index, decades)
+        verdict = Verdict.nothing(usual + state.origin, spread.astype(np.float64))
         verdict.score[told] = amount / (1 + amount)
         verdict.alarm[told] = alarm
-        verdict.evidence[told] = _why(parts[told], change[told], state.stir[told], amount)
-        np.multiply(expected, state.unit, out=verdict.expected)
-        verdict.expected[...] += state.origin
-        np.multiply(spread, state.unit, out=verdict.spread)
+        verdict.evidence[told] = np.where(amount > 0, parts[:, told].argmax(0) + 1, 0)
         self.state.put(rows, state)
         return verdict
-
-
-def _scaled(state: State, time: Ints, value: Floats) -> Floats32:
-    """The value in the series' own unit; and what a first reading and a long gap change."""
-    if (new := state.seen == 0).any():
-        state.origin[new] = value[new]
-        state.newest[new] = time[new]
-    with np.errstate(over="ignore"):
-        from_origin = value - state.origin
-    if (flat := state.unit == 0).any():
-        state.unit[flat] = np.abs(np.clip(from_origin[flat], -1e300, 1e300))
-        from_origin[flat] = np.sign(from_origin[flat]) * state.unit[flat]
-        unit = np.where(state.unit > 0, state.unit, 1.0)
-    else:
-        unit = state.unit
-    with np.errstate(over="ignore"):
-        from_origin /= unit
-    np.clip(from_origin, -RANGE, RANGE, out=from_origin)
-    scaled = from_origin.astype(np.float32)
-    gap = (time - state.newest) > level.GAP_S
-    if gap.any():
-        state.last[gap] = state.short[gap] = state.middle[gap] = scaled[gap]
-    state.newest[...] = time
-    return scaled
-
-
-def _why(parts: Floats32, change: Floats32, stir: Floats32, amount: Floats32) -> Codes:
-    strongest = parts.argmax(1)
-    shape = np.where(np.abs(change) > SUDDEN * stir, CHANGE, np.where(stir > np.abs(change) * 2, SPREAD, RARITY))
-    why = np.where(strongest == 0, LEVEL, np.where(strongest == 1, SEASON, shape))
-    return np.where(amount > 0, why, 0).astype(np.int8)

@@ -1,8 +1,8 @@
 """How seldom the shape of the last readings was: tables of pairs of features, counted (tile coding, Albus 1975, used
 as a density of projections as in LODA, Pevný 2016).
 
-The features are the value, its means over some 6 and 36 readings, its change and the mean size of changes, all in
-spreads from the level and squashed into 0..1.
+The features are the value, its mean over some 6 readings, its change and the mean size of changes, all in spreads
+from the level and squashed into 0..1, and the hour of the day.
 """
 
 import numpy as np
@@ -11,64 +11,81 @@ from numpy.typing import NDArray
 from gateway.detect.core.state import PAIRS, SIDE, State, Tables
 from gateway.detect.memory import Floats32
 
-SHORT, MIDDLE = np.float32(6), np.float32(36)
-"""Readings (our choice: 4 and 24, 8 and 64 find as much)."""
+SHORT = np.float32(1 / 6)
+"""Of the last readings' means, that a reading is (our choice: 1/4 and 1/9 find as much)."""
 UNIT = np.float32(4)
-"""Spreads to the middle of the squashed scale."""
-HALF = np.float32(0.5)
-SHIFT = (np.arange(5) * 0.6180339887 % 1).astype(np.float32)[:, None]
-"""Of each feature's edges, so that they fall apart: the golden ratio."""
-BEGIN = (np.arange(len(PAIRS)) * (SIDE * SIDE)).astype(np.int32)[:, None]
-
-
-def follow(state: State, value: Floats32) -> Floats32:
-    """Learn the means, and give the change."""
-    change: Floats32 = value - state.last
-    change *= state.seen > 0
-    fresh = 1 / (state.seen + 1)
-    gain = np.maximum(fresh, 1 / SHORT)
-    state.short += (value - state.short) * gain
-    state.stir += (np.abs(change) - state.stir) * gain
-    np.maximum(fresh, 1 / MIDDLE, out=gain)
-    state.middle += (value - state.middle) * gain
-    return change
+"""Spreads to the middle of the squashed scale (our choice: 3 and 6 find as much)."""
+BOUND = np.float32(100)
+"""Units beyond which a value does not enter into means: a glitch would fill them for long."""
+SHIFT = np.array([0, 0.618, 0.236, 0.854, 0.472], np.float32)
+"""Of each feature's edges, so that they fall apart: multiples of the golden ratio."""
+FULL = np.float32(SIDE - 1)
+WIDE = np.array([FULL / 2] * 3 + [FULL] * 2, np.float32)[:, None]
+"""Of the features' scales, in cells: of signed ones for either sign."""
+EDGE = (SHIFT + np.array([FULL / 2] * 3 + [0] * 2, np.float32))[:, None]
+FULLEST = np.uint8(255)
+CELLS = len(PAIRS) * SIDE * SIDE
 
 
 def novelty(
-    state: State, tables: Tables, index: NDArray[np.intp], floor: Floats32, away: Floats32, change: Floats32
+    state: State,
+    tables: Tables,
+    index: NDArray[np.intp],
+    day: Floats32,
+    floor: Floats32,
+    unit: Floats32,
+    away: Floats32,
 ) -> Floats32:
-    """0..100: the mean over the tables of 1 / (1 + how often the cell was met), and counts it."""
-    unit = state.spread * UNIT
-    unit += floor
-    np.reciprocal(unit, out=unit)
+    """0..100: the mean over the tables of 1 / (1 + how often the cell was met); and counts it, and learns the means."""
     features = np.empty((5, len(unit)), np.float32)
     features[0] = away
-    np.subtract(state.short, state.level, out=features[1])
-    np.subtract(state.middle, state.level, out=features[2])
-    features[3] = change
-    features[4] = state.stir
-    features *= unit
-    size = np.abs(features)
+    _follow(state, unit, away, features)
+    scale = state.spread * UNIT
+    scale += floor
+    signed = features[:4]
+    signed /= scale
+    size = np.abs(signed)
     size += 1
-    features /= size
-    features[:4] *= HALF
-    features[:4] += HALF
-    features *= np.float32(SIDE - 1)
-    features += SHIFT
-    step = features.astype(np.int32)
-    rough = np.empty((len(PAIRS), len(unit)), np.int32)
-    eight = step[:2] * np.int32(SIDE)
+    signed /= size
+    features[4] = day
+    features *= WIDE
+    features += EDGE
+    steps = features.astype(np.int32)
+    where = np.empty((len(PAIRS), len(unit)), np.int32)
+    rows = {a: steps[a] * np.int32(SIDE) for a, _ in PAIRS}
+    begin = (index * CELLS).astype(np.int32)  # holds six million series
     for pair, (a, b) in enumerate(PAIRS):
-        np.add(eight[a], step[b], out=rough[pair])
-    rough += BEGIN
-    where = rough.astype(np.intp)
-    where += index * (len(PAIRS) * SIDE * SIDE)
+        np.add(rows[a], steps[b], out=where[pair])
+        where[pair] += begin
+        begin += SIDE * SIDE
+    place = where.astype(np.intp)
     cells = tables.cells.reshape(-1)
-    count = cells.take(where)
-    cells[where] = np.minimum(count, 254) + np.uint8(1)
+    count = cells.take(place)
     met = count.astype(np.float32)
     met += 1
+    count += count < FULLEST
+    cells[place] = count
     np.reciprocal(met, out=met)
     found: Floats32 = met.sum(0)
     found *= np.float32(100 / len(PAIRS))
     return found
+
+
+def _follow(state: State, unit: Floats32, away: Floats32, features: Floats32) -> None:
+    bound = unit * BOUND
+    value = np.minimum(away, bound)
+    np.negative(bound, out=bound)
+    np.maximum(value, bound, out=value)
+    value += state.level
+    change = features[2]
+    np.subtract(value, state.last, out=change)
+    state.last[...] = value
+    value -= state.short
+    value *= SHORT
+    state.short += value
+    np.subtract(state.short, state.level, out=features[1])
+    size = np.abs(change)
+    size -= state.stir
+    size *= SHORT
+    state.stir += size
+    features[3] = state.stir

@@ -1,15 +1,14 @@
 """What the core says of readings."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detect.memory import Bools, Floats, Floats32
 
-NONE, LEVEL, SEASON, CHANGE, SPREAD, RARITY = range(6)
-WHY = ("", "level", "season", "change", "spread", "rarity")
+NONE, VALUE, SEASON, PATTERN = range(4)
+WHY = ("", "value", "season", "pattern")
 """The names of the evidences, by their numbers."""
 Codes = NDArray[np.int8]
 
@@ -30,9 +29,12 @@ class Verdict:
     """The mean absolute deviation from that in the past, in the unit of the value."""
 
     @classmethod
+    def nothing(cls, expected: Floats, spread: Floats) -> "Verdict":
+        """That nothing is told of any reading."""
+        rows = len(expected)
+        return cls(np.zeros(rows, np.float32), np.zeros(rows, np.bool_), np.zeros(rows, np.int8), expected, spread)
+
+    @classmethod
     def blank(cls, rows: int) -> "Verdict":
         """Of readings of which nothing can be said."""
-        nothing: Any = np.full(rows, np.nan)
-        return cls(
-            np.zeros(rows, np.float32), np.zeros(rows, np.bool_), np.zeros(rows, np.int8), nothing, nothing.copy()
-        )
+        return cls.nothing(np.full(rows, np.nan), np.full(rows, np.nan))
