@@ -17,7 +17,7 @@ EVERY = slice(None)
 START = 1_700_000_000
 PATIENCE = 0.3 / 730.5
 """Alarms a reading that are borne: 0.3 a month, hourly."""
-few = settings(max_examples=4, deadline=None, derandomize=True)
+few = settings(max_examples=3, deadline=None, derandomize=True)
 odd = st.one_of(
     st.floats(-50, 50),
     st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1e300, -1e308, 5e-324, 1e39]),
@@ -133,7 +133,7 @@ def test_a_constant_never_alarms(every_s):
     assert not verdict.alarm.any()
 
 
-@pytest.mark.parametrize("every_s", [1, 300, 3600, 86400])
+@pytest.mark.parametrize("every_s", [1, 3600, 86400])
 def test_a_lasting_shift_is_one_alarm(every_s):
     values = np.random.default_rng(4).normal(20, 1, (1500, 24))
     values[1000:] += 15
@@ -158,23 +158,23 @@ def test_a_glitch_does_not_blind(glitch):
 
 
 def test_a_series_that_stood_still_at_first_is_learnt():
-    values = np.random.default_rng(9).normal(20, 1, (3000, 4))
+    values = np.random.default_rng(9).normal(20, 1, (2000, 4))
     values[:40] = 20
     values[41] = 1e6
-    values[2500:2503] += 12
-    verdict = run(Core(4), hours(3000), values)
-    assert (verdict.score[2500:2503].max(0) > 0.6).all()
-    assert (abs(verdict.expected[2490:2500] - 20) < 2).all()
-    assert (abs(verdict.spread[2490:2500] - 0.8) < 0.2).all()  # of a Gaussian: 0.8 standard deviations
+    values[1500:1503] += 12
+    verdict = run(Core(4), hours(2000), values)
+    assert (verdict.score[1500:1503].max(0) > 0.6).all()
+    assert (abs(verdict.expected[1490:1500] - 20) < 2).all()
+    assert (abs(verdict.spread[1490:1500] - 0.8) < 0.2).all()  # of a Gaussian: 0.8 standard deviations
 
 
 def test_what_comes_again_and_again_is_told_less():
-    values = np.random.default_rng(10).normal(0, 1, (4000, 4))
+    values = np.random.default_rng(10).normal(0, 1, (3000, 4))
     values[400::200] += 30
-    score = run(Core(4), hours(4000), values).score
+    score = run(Core(4), hours(3000), values).score
     decades = score / (1 - score)
     assert (decades[400] > 3).all()
-    assert (decades[3000:].max(0) < decades[400] * 0.6).all()
+    assert (decades[2300:].max(0) < decades[400] * 0.6).all()
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e6])
@@ -200,13 +200,13 @@ def test_what_is_usual_at_noon_is_told_at_midnight():
 
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
 def test_a_sensor_of_another_range_is_learnt_anew(factor):
-    values = np.random.default_rng(6).normal(20, 1, (2000, 4))
+    values = np.random.default_rng(6).normal(20, 1, (1500, 4))
     values[1000:] *= factor
-    values[1700:1703] += 40 * factor
-    alarm = run(Core(4), hours(2000), values).alarm
+    values[1400:1403] += 40 * factor
+    alarm = run(Core(4), hours(1500), values).alarm
     assert alarm[1000:1012].any(0).all()
-    assert alarm[1012:1700].sum() <= 4 * 700 * PATIENCE + 1
-    assert alarm[1700:1703].any(0).all()
+    assert alarm[1012:1400].sum() <= 4 * 388 * PATIENCE + 1
+    assert alarm[1400:1403].any(0).all()
 
 
 def test_a_gap_of_a_year_is_no_event():
@@ -223,7 +223,9 @@ def test_a_real_station_is_quiet_and_its_fault_found():
     with gzip.open(DATA / "air" / "beijing_PM25_2013-2015.csv.gz", "rt") as file:
         rows = list(csv.reader(file))[1:3000]
     values = np.array([[float(each or "nan") for each in row[1:]] for row in rows])
-    clean = run(Core(12), hours(len(values)), values).alarm
-    assert clean.sum() <= 12 * len(values) * PATIENCE
-    values[2500:] += 2000
-    assert run(Core(12), hours(len(values)), values).alarm[2500:2512].any(0).mean() > 0.8
+    time = hours(len(values))
+    core = Core(12)
+    before = run(core, time[:2500], values[:2500]).alarm.sum()
+    twin = Core.load(core.save())
+    assert before + run(core, time[2500:], values[2500:]).alarm.sum() <= 12 * len(values) * PATIENCE
+    assert run(twin, time[2500:2512], values[2500:2512] + 2000).alarm.any(0).mean() > 0.8

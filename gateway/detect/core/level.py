@@ -15,8 +15,9 @@ FAR = np.float32(5)
 """Spreads from the level, beyond which a value is learnt as if it were there: of a Gaussian 4.0 standard deviations."""
 ACCEPTED = 100
 """Readings in a row that far on one side are a new level, or another sensor: it begins anew."""
-FLOOR = np.float32(0.02)
-"""Of the swing: added to spreads (a series that is nearly constant but for spikes)."""
+FLOOR = np.float32(0.01)
+"""Of the swing: added to spreads (a series that is nearly constant but for spikes). Half finds 1 point less of the
+benchmark, twice 2 points."""
 GAP_S = 30 * 86400
 """A gap, after which the last readings say nothing (our choice)."""
 

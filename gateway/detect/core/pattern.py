@@ -24,6 +24,7 @@ WIDE = np.array([FULL / 2] * 3 + [FULL] * 2, np.float32)[:, None]
 """Of the features' scales, in cells: of signed ones for either sign."""
 EDGE = (SHIFT + np.array([FULL / 2] * 3 + [0] * 2, np.float32))[:, None]
 FULLEST = np.uint8(255)
+FIRSTS = {a for a, _ in PAIRS}
 CELLS = len(PAIRS) * SIDE * SIDE
 
 
@@ -52,12 +53,11 @@ def novelty(
     features += EDGE
     steps = features.astype(np.int32)
     where = np.empty((len(PAIRS), len(unit)), np.int32)
-    rows = {a: steps[a] * np.int32(SIDE) for a, _ in PAIRS}
     begin = (index * CELLS).astype(np.int32)  # holds six million series
+    rows = {a: steps[a] * np.int32(SIDE) + begin for a in FIRSTS}
     for pair, (a, b) in enumerate(PAIRS):
         np.add(rows[a], steps[b], out=where[pair])
-        where[pair] += begin
-        begin += SIDE * SIDE
+        where[pair] += pair * SIDE * SIDE
     place = where.astype(np.intp)
     cells = tables.cells.reshape(-1)
     count = cells.take(place)

@@ -52,9 +52,9 @@ def rarity(
     flat = np.flatnonzero(decades > 1)
     np.minimum(decades, 1, out=decades)
     decades *= AT_GATE
-    value, season, pattern = np.split(flat, np.searchsorted(flat, np.arange(1, EVIDENCES) * len(index)))
-    season = season - len(index)  # these are views: no `-=`
-    pattern = pattern - 2 * len(index)
+    count = len(index)
+    first, second = np.searchsorted(flat, (count, 2 * count))
+    value, season, pattern = flat[:first], flat[first:second] - count, flat[second:] - 2 * count
     below = deviation[value] < 0
     if len(flat):
         place = np.concatenate(
@@ -133,7 +133,7 @@ def _exactly(
     found: Floats32 = np.log(seen / more)
     found *= DECADES
     newest = np.flatnonzero(graded & (more <= 1.5))  # nearly a record: by how much?
-    record = ((counts[newest] > 0) * NUMBERS).max(1, initial=0)
+    record = BINS - 1 - (counts[newest, ::-1] > 0).argmax(1)
     beyond = (place[newest] + bin_[newest] - record - 1) / PER_OCTAVE
     found[newest] += np.clip(beyond, 0, 4).astype(np.float32) * np.float32(NOVEL)
     return np.maximum(found, 0, out=found)
