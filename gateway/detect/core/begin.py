@@ -31,7 +31,7 @@ def _begin(state: State, tables: Tables, series: NDArray[np.intp]) -> None:
     state.origin[series] = origin
     state.low[series] += np.clip(moved, -RANGE, RANGE).astype(np.float32)
     state.spread[series] = state.swing[series] = state.stir[series] = np.minimum(size, RANGE) * OF_MEDIAN
-    for each in (state.level, state.last, state.short, state.last_size, state.season_seen, state.season_spread):
+    for each in (state.level, state.last, state.last_size, state.season_seen, state.season_spread):
         each[series] = 0
     state.far_run[series] = 0
     tables.day[series] = np.nan

@@ -85,7 +85,7 @@ class Core:
         np.clip(from_origin, -level.RANGE, level.RANGE, out=from_origin)
         scaled = from_origin.astype(np.float32)
         if (gap := lasted > level.GAP_S).any():
-            state.last[gap] = state.short[gap] = scaled[gap]
+            state.last[gap] = scaled[gap]
         state.newest[...] = time
         floor, unit = level.scale(state)
         away = scaled - state.level

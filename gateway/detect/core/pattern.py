@@ -1,8 +1,8 @@
 """How seldom the shape of the last readings was: tables of pairs of features, counted (tile coding, Albus 1975, used
 as a density of projections as in LODA, Pevný 2016).
 
-The features are the value, its mean over some 6 readings, its change and the mean size of changes, all in spreads
-from the level and squashed into 0..1, and the hour of the day.
+The features are the value, its change and the mean size of the last changes, all in spreads from the level and
+squashed into 0..1, and the hour of the day.
 """
 
 import numpy as np
@@ -12,17 +12,17 @@ from gateway.detect.core.state import PAIRS, SIDE, State, Tables
 from gateway.detect.memory import Floats32
 
 SHORT = np.float32(1 / 6)
-"""Of the last readings' means, that a reading is (our choice: 1/4 and 1/9 find as much)."""
+"""Of the mean size of changes, that a change is (our choice: 1/4 and 1/9 find as much)."""
 UNIT = np.float32(4)
 """Spreads to the middle of the squashed scale (our choice: 3 and 6 find as much)."""
 BOUND = np.float32(100)
-"""Units beyond which a value does not enter into means: a glitch would fill them for long."""
-SHIFT = np.array([0, 0.618, 0.236, 0.854, 0.472], np.float32)
+"""Units beyond which a value's change is that of one there: a glitch would fill the mean for long."""
+SHIFT = np.array([0, 0.236, 0.854, 0.472], np.float32)
 """Of each feature's edges, so that they fall apart: multiples of the golden ratio."""
 FULL = np.float32(SIDE - 1)
-WIDE = np.array([FULL / 2] * 3 + [FULL] * 2, np.float32)[:, None]
+WIDE = np.array([FULL / 2] * 2 + [FULL] * 2, np.float32)[:, None]
 """Of the features' scales, in cells: of signed ones for either sign."""
-EDGE = (SHIFT + np.array([FULL / 2] * 3 + [0] * 2, np.float32))[:, None]
+EDGE = (SHIFT + np.array([FULL / 2] * 2 + [0] * 2, np.float32))[:, None]
 FULLEST = np.uint8(255)
 FIRSTS = {a for a, _ in PAIRS}
 CELLS = len(PAIRS) * SIDE * SIDE
@@ -37,18 +37,18 @@ def novelty(
     unit: Floats32,
     away: Floats32,
 ) -> Floats32:
-    """0..100: the mean over the tables of 1 / (1 + how often the cell was met); and counts it, and learns the means."""
-    features = np.empty((5, len(unit)), np.float32)
+    """0..100: the mean over the tables of 1 / (1 + how often the cell was met); and counts it."""
+    features = np.empty((4, len(unit)), np.float32)
     features[0] = away
     _follow(state, unit, away, features)
     scale = state.spread * UNIT
     scale += floor
-    signed = features[:4]
+    signed = features[:3]
     signed /= scale
     size = np.abs(signed)
     size += 1
     signed /= size
-    features[4] = day
+    features[3] = day
     features *= WIDE
     features += EDGE
     steps = features.astype(np.int32)
@@ -77,15 +77,11 @@ def _follow(state: State, unit: Floats32, away: Floats32, features: Floats32) ->
     np.negative(bound, out=bound)
     np.maximum(value, bound, out=value)
     value += state.level
-    change = features[2]
+    change = features[1]
     np.subtract(value, state.last, out=change)
     state.last[...] = value
-    value -= state.short
-    value *= SHORT
-    state.short += value
-    np.subtract(state.short, state.level, out=features[1])
     size = np.abs(change)
     size -= state.stir
     size *= SHORT
     state.stir += size
-    features[3] = state.stir
+    features[2] = state.stir

@@ -11,10 +11,11 @@ FIRST = 9
 """Readings from whose median a level begins (our choice: four of them may be anything)."""
 HOURS = 24
 """Bins of the profile of a day: 24, 48 and 96 find the same (measured)."""
-PAIRS = ((0, 1), (0, 2), (0, 3), (0, 4), (2, 4))
-"""Of the features of `pattern`, of which each has a table: the value with each other, the change with the hour."""
-SIDE = 8
-"""Of a table: so many steps of each feature (our choice; 6 to 11 find as much)."""
+PAIRS = ((0, 1), (0, 2), (0, 3), (1, 3))
+"""Of the features of `pattern`, of which each has a table: the value with each other, the change with the hour.
+Means of the last readings with the value find nothing more."""
+SIDE = 10
+"""Of a table: so many steps of each feature (our choice; with 8 a point of the benchmark less, 12 as much)."""
 EVIDENCES = 3
 VALUE, SEASON, PATTERN = range(EVIDENCES)
 BINS = 48
@@ -49,8 +50,6 @@ class State(Memory):
     """The same with what is far out for more than one reading."""
     last_size: Floats32 = column(np.float32)
     """Of the last deviation."""
-    short: Floats32 = column(np.float32)
-    """Mean of the last 6 readings or so."""
     stir: Floats32 = column(np.float32)
     """Mean absolute change of the last 6 readings or so."""
     season_seen: Floats32 = column(np.float32)
