@@ -88,6 +88,22 @@ def test_goes_on_from_what_was_saved_and_grown(seed, cut):
     same(Verdict(*(getattr(whole, f.name)[cut:] for f in dataclasses.fields(Verdict))), rest)
 
 
+def test_no_reading_is_no_verdict():
+    nothing = np.array([], np.int64)
+    assert len(Core(3).step(nothing, nothing, nothing.astype(float)).score) == 0
+
+
+def test_counts_are_halved_before_they_overflow():
+    core = Core(2)
+    run(core, hours(300), noisy(12, 300, 2))
+    counts = core.tables.ranks.sum()
+    core.state.seen[:] = 60_000  # what a minute's readings are after six weeks
+    verdict = core.step(EVERY, core.state.newest + 3600, np.full(2, 20.0))
+    assert (core.state.seen == 30_001).all()
+    assert core.tables.ranks.sum() <= counts / 2 + 6
+    assert not verdict.alarm.any()
+
+
 def test_another_layout_is_not_loaded():
     saved = Core(3).save()
     with pytest.raises(ValueError, match="lengths"):

@@ -68,7 +68,7 @@ class Core:
         if few.any():
             begin.collect(self.state, self.tables, index[few], time[few], value[few])
             live &= ~few
-        if live.all():
+        if len(index) and live.all():
             return self._judge(rows, index, time, lasted, value)
         verdict = Verdict.blank(len(index))
         if len(some := np.flatnonzero(live)):
@@ -84,7 +84,8 @@ class Core:
             from_origin = value - state.origin
         np.clip(from_origin, -level.RANGE, level.RANGE, out=from_origin)
         scaled = from_origin.astype(np.float32)
-        if (gap := lasted > level.GAP_S).any():
+        if lasted.max() > level.GAP_S:
+            gap = lasted > level.GAP_S
             state.last[gap] = scaled[gap]
         state.newest[...] = time
         floor, unit = level.scale(state)
@@ -99,8 +100,8 @@ class Core:
             seasonal *= sure
             np.copyto(usual, state.level, where=~sure)
             np.copyto(spread, state.spread, where=~sure)
-        if (early := state.seen <= SURE).any():
-            novel[early] = 0
+        if state.seen.min() <= SURE:
+            novel[state.seen <= SURE] = 0
         parts = rarity(state, tables, index, away / unit, unit, seasonal, novel)
         anew = level.learn(state, away, unit)
         if len(anew):

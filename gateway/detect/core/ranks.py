@@ -93,7 +93,10 @@ def _among_values(
     state: State, tables: Tables, index: Index, rows: Index, deviation: Floats32, unit: Floats32
 ) -> Floats32:
     """Place in the histogram, whose range is doubled until it holds the value."""
-    value = np.clip(deviation[rows], -REACH, REACH) * unit[rows] + state.level[rows]
+    value = np.maximum(deviation[rows], -REACH)
+    np.minimum(value, REACH, out=value)
+    value *= unit[rows]
+    value += state.level[rows]
     low, width = state.low[rows], state.width[rows]
     if (new := width == 0).any():
         width[new] = np.maximum(np.abs(value[new]), unit[rows[new]]) / 8
@@ -141,8 +144,8 @@ def _exactly(
 
 def halve(state: State, tables: Tables, index: Index) -> None:
     """Old counts give way, so that none overflows."""
-    rows = np.flatnonzero(state.seen >= FULL)
-    if len(rows):
+    if state.seen.max(initial=0) >= FULL:
+        rows = np.flatnonzero(state.seen >= FULL)
         half = np.floor(state.seen[rows] / 2)
         for each in (state.seen, state.bar_until, state.calm_until):
             each[rows] -= half

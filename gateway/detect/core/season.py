@@ -48,7 +48,8 @@ def learn(
     np.reciprocal(rate, out=rate)
     deviation = value - expected
     sure = None
-    if (unsure := state.season_seen <= SURE).any():
+    if state.season_seen.min() <= SURE:
+        unsure = state.season_seen <= SURE
         np.multiply(unit, FAR, out=limit, where=unsure)
         sure = ~unsure
     state.season_seen += 1

@@ -17,7 +17,7 @@ Means of the last readings with the value find nothing more."""
 SIDE = 10
 """Of a table: so many steps of each feature (our choice; with 8 a point of the benchmark less, 12 as much)."""
 EVIDENCES = 3
-VALUE, SEASON, PATTERN = range(EVIDENCES)
+"""Value, season and pattern, in this order."""
 BINS = 48
 """Of each evidence's histogram."""
 LEAST = 2.0**-4
