@@ -1,9 +1,12 @@
 """The documentation is held against the code: generated pages, links, commands, settings and examples."""
 
+import ast
 import json
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +19,14 @@ import typer
 
 from gateway.cli.main import make_app
 from gateway.config import Config, load
+from gateway.detect import plan, stories
+from gateway.detect.air import fault_rule
+from gateway.detect.traffic import queues
 from gateway.errors import ConfigError
 from gateway.forward.lines import pack_lines
 from gateway.http import Metrics
 from gateway.ingest.decode import decode_pack, decode_packs, decode_status
+from gateway.journal.store import Journal
 from gateway.records import Figures, Ledger, Mirrored, Pack, Status
 from gateway.steer.talk import OPS
 from gateway.update.service import Want
@@ -28,6 +35,7 @@ from sim_hardware.city.scenario import parse, places
 from sim_hardware.fleet.faults import parse as parse_faults
 from sim_hardware.fleet.line import holds
 from tests.firmware.importer import load as firmware
+from tests.gateway.commandline import CommandLine
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -216,3 +224,104 @@ def test_the_city_of_the_page_can_be_built() -> None:
 def prose_blocks(page: Path) -> list[str]:
     """The lines of its blocks that are in no language."""
     return "".join(blocks(page, "")).splitlines()
+
+
+DETECTION = DOCS / "detection.md"
+_SEVERITY_AT = {"Finding": 4, "turned": 99, "Flag": 1}
+"""What is called with the kind of an incident first, and which argument is its severity; `warning` where it is not."""
+_COMPUTED = {
+    "flags.py": set[str](),
+    "found.py": set[str](),
+    "fault_rule.py": {*fault_rule.NAMES.values()},
+    "queues.py": {queues._OBSTACLE[0], queues._CAUSE[0]},
+}
+"""Where the kind is not a word: the first two are handed it, the others have a table of theirs."""
+
+
+def rules_of_the_gateway() -> set[Path]:
+    """The modules that the table of rules brings in."""
+    found: set[Path] = set()
+    more = [ROOT / "gateway/detect/rules.py", ROOT / "gateway/detect/site.py"]
+    while more:
+        path = more.pop()
+        if path in found or not path.exists():
+            continue
+        found.add(path)
+        for each in ast.walk(ast.parse(path.read_text())):
+            if isinstance(each, ast.ImportFrom) and (each.module or "").startswith("gateway.detect."):
+                more.append((ROOT / str(each.module).replace(".", "/")).with_suffix(".py"))
+    return found
+
+
+def kinds_of_incidents() -> dict[str, set[str]]:
+    """Those that its rules can raise, by their source, with their severities."""
+    found: dict[str, set[str]] = {}
+    for path in rules_of_the_gateway():
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _SEVERITY_AT):
+                continue
+            words = [each.value if isinstance(each, ast.Constant) else None for each in call.args]
+            if words[1] == "close":
+                continue
+            at = _SEVERITY_AT[call.func.id]
+            assert not any(each.arg == "severity" for each in call.keywords), "this test reads it by its place"
+            for kind in _COMPUTED[path.name] if words[0] is None else {words[0]}:
+                found.setdefault(kind, set()).add(words[at] if at < len(words) else "warning")
+    return found
+
+
+def section(title: str) -> str:
+    return DETECTION.read_text().partition(f"\n{title}\n")[2].partition("\n## ")[0]
+
+
+def test_every_kind_of_incident_is_told() -> None:
+    """And no other; so is what is told together, and what explains what."""
+    kinds = kinds_of_incidents()
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", section("## All kinds"), re.MULTILINE)
+    for kind, told in rows:
+        assert set(re.findall("info|warning|critical", told)) == kinds[kind], kind
+    assert {kind for kind, _ in rows} == kinds.keys()
+    lives = section("## An incident")
+    together = re.findall(r"^\| `(\w+)` \| (?:the same )?(street|zone|site)\b[^|]*\| (\d+) \|$", lives, re.MULTILINE)
+    assert {kind: (scope, 60 * int(minutes)) for kind, scope, minutes in together} == {
+        kind: how for kind, how in stories.TOGETHER.items() if kind in kinds
+    }
+    explains = re.findall(r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|$", lives, re.MULTILINE)
+    assert {kind: set(re.findall(r"\w+", others)) for kind, others in explains} == {
+        kind: set(others) & kinds.keys()
+        for kind, others in stories.EXPLAINS.items()
+        if kind in kinds and set(others) & kinds.keys()
+    }
+
+
+def test_the_plan_of_the_page_is_one(tmp_path: Path) -> None:
+    settings, shown = blocks(DETECTION, "toml")
+    (tmp_path / "plan.toml").write_text(shown)
+    (tmp_path / "ganglion.toml").write_text(settings)
+    configuration = load(tmp_path / "ganglion.toml", None)
+    found = plan.load(Path(configuration.detect.plan))
+    assert (len(found.street), len(found.zone), found.zone[0].inlet) == (2, 1, ("water-0001",))
+
+
+def test_the_incident_of_the_page_is_what_the_program_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the packs of which the page's picture of a jam is drawn."""
+    monkeypatch.syspath_prepend(str(DOCS))
+    from scenes.traffic import example  # type: ignore[import-not-found]
+
+    journal = Journal.open(tmp_path / "data", 2**20)
+    journal.found(1, [example()])
+    journal.close()
+    told = CommandLine(tmp_path, 1).invoke("incidents", "show", example().id).stdout
+    (shown,) = (text for text in blocks(DETECTION, "") if "evidence" in text)
+    assert [line.rstrip() for line in told.splitlines()] == shown.splitlines()
+
+
+def test_pictures_of_rules_are_drawn(tmp_path: Path) -> None:
+    """Some of them, which fails where a rule finds nothing any more; the page shows each that can be drawn."""
+    names = ["detect-jam", "detect-burst", "detect-episode"]
+    subprocess.run([sys.executable, DOCS / "pictures.py", tmp_path, *names], check=True, cwd=ROOT, timeout=60)
+    assert {path.stem for path in tmp_path.iterdir()} == {*names}
+    scenes = re.findall(
+        r'^    "(detect-[\w-]+)": ', "".join(p.read_text() for p in DOCS.glob("scenes/*.py")), re.MULTILINE
+    )
+    assert sorted(re.findall(r"images/(detect-[\w-]+)\.svg", DETECTION.read_text())) == sorted(scenes)
