@@ -371,7 +371,7 @@ def test_a_gain_is_told_by_the_neighbours_and_ends_when_it_is_mended() -> None:
     opened, closed = found
     assert (opened.state, opened.series, opened.channel) == ("open", 3, "particles")
     assert opened.kind in ("gain", "offset")
-    assert opened.time - T0 <= 3600 * (learn + 24)
+    assert opened.time - T0 <= 3600 * (learn + 40)
     assert opened.evidence[0].seen > 1.5 * opened.evidence[0].expected
     assert (closed.kind, closed.state, closed.series) == (opened.kind, "close", 3)
     one, other = AirFault(), AirFault()
