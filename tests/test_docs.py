@@ -282,7 +282,9 @@ def test_every_kind_of_incident_is_told() -> None:
         assert set(re.findall("info|warning|critical", told)) == kinds[kind], kind
     assert {kind for kind, _ in rows} == kinds.keys()
     lives = section("## An incident")
-    together = re.findall(r"^\| `(\w+)` \| (?:the same )?(street|zone|site)\b[^|]*\| (\d+) \|$", lives, re.MULTILINE)
+    together = re.findall(
+        r"^\| `(\w+)` \| (?:the same )?(node|street|zone|site)\b[^|]*\| (\d+) \|$", lives, re.MULTILINE
+    )
     assert {kind: (scope, 60 * int(minutes)) for kind, scope, minutes in together} == {
         kind: how for kind, how in stories.TOGETHER.items() if kind in kinds
     }

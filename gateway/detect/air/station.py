@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from gateway.detect.air.neighbours import MOST
-from gateway.detect.memory import Bools, Floats, Ints, Memory, column
+from gateway.detect.memory import Bools, Floats, Floats32, Ints, Memory, column
 
 HORIZONS: Final[Floats] = np.array([4.0, 16.0, 72.0, 120.0])
 """Hours over which the surprise is averaged: our choice, for faults that show at once up to slow drift."""
@@ -71,6 +71,8 @@ class StationMemory(Memory):
     """Mean square of each statistic: its own past."""
     shift: Floats = column(np.float64)
     """Mean surprise over three days, no hour cut short."""
+    day: Floats32 = column(np.float32, shape=(24,))
+    """Surprise of the last 24 hours in standard deviations, clipped; by hour of the day."""
     wild: Floats = column(np.float64, 0, (2,))
     """Share of far surprises over a day: above, below."""
     expected: Floats = column(np.float64, np.nan)
