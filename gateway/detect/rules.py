@@ -1,6 +1,7 @@
 """Which rules judge which nodes: the one table."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from gateway.detect.air.drift import AirDrift
@@ -19,6 +20,7 @@ from gateway.detect.traffic.jam import Jam
 from gateway.detect.traffic.queues import Queues
 from gateway.detect.traffic.stuck import StuckOn, StuckSpeed
 from gateway.detect.traffic.wrong_way import WrongWay
+from gateway.detect.unusual import Unusual
 from gateway.detect.water.backflow import Backflow
 from gateway.detect.water.burst import Burst
 from gateway.detect.water.frost import Frost
@@ -29,10 +31,25 @@ from gateway.detect.water.stopped import Stopped
 
 RULES: Final[Mapping[str, Rules]] = {
     "traffic": Rules(
-        node=(tamper, Jam, StuckOn, StuckSpeed, Chatter, Impossible, DeadLane, WrongWay, Flooding), site=(Queues,)
+        node=(
+            tamper,
+            Jam,
+            StuckOn,
+            StuckSpeed,
+            Chatter,
+            Impossible,
+            DeadLane,
+            WrongWay,
+            Flooding,
+            partial(Unusual, "traffic"),
+        ),
+        site=(Queues,),
     ),
-    "water": Rules(node=(tamper, Burst, LeakRule, Backflow, Frost, Stopped, Rollback, Flooding), site=(Mains,)),
-    "air": Rules(node=(tamper, AirStuck, Flooding), site=(AirFault, AirDrift, AirEpisode)),
+    "water": Rules(
+        node=(tamper, Burst, LeakRule, Backflow, Frost, Stopped, Rollback, Flooding, partial(Unusual, "water")),
+        site=(Mains,),
+    ),
+    "air": Rules(node=(tamper, AirStuck, Flooding, partial(Unusual, "air")), site=(AirFault, AirDrift, AirEpisode)),
     "health": Rules(node=(BootLoop, WeakRadio, ClockDrift, FallingHeap, Flooding)),
 }
 """By measurement. `silent` is of all nodes of a site, whatever they measure: see gateway/detect/site.py."""

@@ -46,7 +46,7 @@ FAULTS = {
     "gain": (lambda x, k: x * 2, {Kind.GAIN, Kind.OFFSET}, 60),
     "zero": (lambda x, k: x * 0, {Kind.ZERO}, 14),
     "stuck": (lambda x, k: x * 0 + x[0], {Kind.STUCK, Kind.GAIN, Kind.OFFSET}, 72),
-    "drift": (lambda x, k: x * (1 + k / 720), {Kind.DRIFT, Kind.GAIN}, 25 * 24),
+    "drift": (lambda x, k: x * (1 + k / 720), {Kind.DRIFT, Kind.GAIN, Kind.OFFSET}, 25 * 24),
     "noisy": (lambda x, k: x * np.where(k % 2, 4.0, 0.25), {Kind.NOISY}, 48),
 }
 
