@@ -74,9 +74,12 @@ class Detectors:
     def feed(self, packs: Iterable[Pack]) -> list[Incident]:
         """Incidents that changed with these packs, each once, in its newest form, in order of change."""
         found: list[Found | Minute] = []
+        site: Site | None = None
         for order, whole in enumerate(packs):
-            for pack in by_time(whole):
-                found += self._site(pack.site).feed(order, pack)
+            for pack in by_time(whole) if whole.times else (whole,):
+                if site is None or site.name != pack.site:
+                    site = self._site(pack.site)
+                found += site.feed(order, pack)
         for site in self._sites.values():
             found += site.flush()
         found.sort(key=lambda each: each.order)  # as if each pack had been taken by itself

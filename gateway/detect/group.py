@@ -65,25 +65,29 @@ class Group:
         self._placed: GroupPlan | None = None
         self._lanes: dict[Shape, list[tuple[str, list[tuple[str, int]]]]] = {}
         """Of each shape, its channels with where their quantities are among the values."""
-        self._met: set[tuple[int, Shape]] = set()
+        self._met: list[set[Shape]] = []
+        """Shapes of each node."""
+        self._channel: dict[str, Ints] = {}
+        """Of each channel, the number of each node's series."""
         self._owners = np.zeros(0, np.int64)
 
     def feed(self, order: int, pack: Pack) -> bool:
         """A pack of one time. True when `decide` is to be called before the next."""
-        node = self._node(pack.node)
-        if (node, pack.shape) not in self._met:
-            self._met.add((node, pack.shape))
+        node = self._number.get(pack.node)
+        if node is None:
+            node = self._join(pack.node)
+        if pack.shape not in self._met[node]:
+            self._met[node].add(pack.shape)
             for channel, _ in self._lanes_of(pack.shape):
                 self._of(node, channel)  # in the order of packs, so that numbers are the same however packs are cut
         self._fed.append((order, pack))
         return self.clock.take(node, pack.time)
 
-    def _node(self, name: str) -> int:
-        number = self._number.get(name)
-        if number is None:
-            number = self._number[name] = len(self.nodes)
-            self.nodes.append(name)
-            self._placed = None
+    def _join(self, name: str) -> int:
+        number = self._number[name] = len(self.nodes)
+        self.nodes.append(name)
+        self._met.append(set())
+        self._placed = None
         return number
 
     def _plan_of_group(self) -> GroupPlan:
@@ -105,15 +109,13 @@ class Group:
             yield from self._judge(list(now.values()))
 
     def _judge(self, fed: Sequence[tuple[int, Pack]]) -> Iterator[Found]:
-        shapes: dict[tuple[Shape, bool], list[tuple[int, Pack]]] = {}
-        for each in fed:
-            shapes.setdefault((each[1].shape, each[1].stream == EVENT), []).append(each)
         for event in (False, True):
-            blocks = [
-                self._block(shape, packs)
-                for (shape, is_event), packs in shapes.items()
-                if is_event is event and shape.places  # a sensor that is dead leaves packs without readings
-            ]
+            shapes: dict[Shape, list[tuple[int, Pack]]] = {}
+            for each in fed:
+                if (each[1].stream == EVENT) is event:
+                    shapes.setdefault(each[1].shape, []).append(each)
+            # A sensor that is dead leaves packs without readings.
+            blocks = [self._block(shape, packs) for shape, packs in shapes.items() if shape.places]
             if blocks:
                 yield from self._let_judge(_joined(blocks), event)
 
@@ -164,13 +166,13 @@ class Group:
     def _block(self, shape: Shape, fed: Sequence[tuple[int, Pack]]) -> Block:
         """The windows of packs of one shape: a series for each channel of each."""
         channels = self._lanes_of(shape)
-        numbers = [self._number[pack.node] for _, pack in fed]
+        numbers = np.array([self._number[pack.node] for _, pack in fed], np.int64)
         time = np.array([pack.time for _, pack in fed], np.int64)
         order = np.array([each for each, _ in fed], np.int64)
         matrix = np.array([pack.values for _, pack in fed], np.float64)
         blocks = []
         for channel, places in channels:
-            series = np.array([self._of(number, channel) for number in numbers], np.int64)
+            series = self._channel[channel][numbers]
             values = {name: matrix[:, at] for name, at in places}
             if self.kind == "health":
                 values["boot"] = np.array([pack.boot for _, pack in fed], np.float64)
@@ -190,10 +192,20 @@ class Group:
         if series is None:
             series = self._series[node, channel] = len(self.series)
             self.series.append((node, channel))
+            self._number_of(channel, node, series)
             if series >= len(self._last):
                 self._grow(series + 1)
             self._owners[series] = node
         return series
+
+    def _number_of(self, channel: str, node: int, series: int) -> None:
+        """Note a series' number."""
+        numbers = self._channel.get(channel)
+        if numbers is None or node >= len(numbers):
+            old = np.zeros(0, np.int64) if numbers is None else numbers
+            numbers = np.concatenate((old, np.full(node + 1 + node // 4 - len(old), -1)))
+            self._channel[channel] = numbers
+        numbers[node] = series
 
     def _grow(self, series: int) -> None:
         size = max(series, len(self._last) + len(self._last) // 4 + 16)
@@ -221,7 +233,10 @@ class Group:
         self.series = [(int(node), str(channel)) for node, channel in saved["series"]]
         self.clock = msgspec.convert(saved["clock"], Clock)
         self._number = {name: number for number, name in enumerate(self.nodes)}
+        self._met = [set() for _ in self.nodes]
         self._series = {each: number for number, each in enumerate(self.series)}
+        for (node, channel), number in self._series.items():
+            self._number_of(channel, node, number)
         self._last, self._last_event = (np.frombuffer(saved[name], np.int64).copy() for name in ("last", "last_event"))
         self._owners = np.zeros(len(self._last), np.int64)
         self._owners[: len(self.series)] = [node for node, _ in self.series]
@@ -236,13 +251,13 @@ def _joined(blocks: Sequence[Block]) -> Block:
     if len(blocks) == 1:
         return blocks[0]
     names = dict.fromkeys(name for block in blocks for name in block.values)
-    missing = [np.full(len(block.series), np.nan) for block in blocks]
-    return Block(
-        np.concatenate([block.series for block in blocks]),
-        np.concatenate([block.time for block in blocks]),
-        np.concatenate([block.order for block in blocks]),
-        {
-            name: np.concatenate([b.values.get(name, none) for b, none in zip(blocks, missing, strict=True)])
-            for name in names
-        },
-    )
+    series = np.concatenate([block.series for block in blocks])
+    values = {}
+    for name in names:
+        values[name], at = np.full(len(series), np.nan), 0
+        for block in blocks:
+            if name in block.values:
+                values[name][at : at + len(block.series)] = block.values[name]
+            at += len(block.series)
+    time, order = (np.concatenate([getattr(block, each) for block in blocks]) for each in ("time", "order"))
+    return Block(series, time, order, values)

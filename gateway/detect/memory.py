@@ -1,7 +1,8 @@
 """What a rule remembers: named arrays over all series, grown by whole series, saved as bytes."""
 
 import dataclasses
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Self
 
@@ -48,19 +49,25 @@ class Memory:
             setattr(self, each.name, np.concatenate((getattr(self, each.name), _new(each, more))))
 
     def take(self, rows: Rows) -> Self:
-        return type(self)(*[getattr(self, name)[rows] for name in self._names()])
+        return type(self)(*[values[rows] for values in self._values()(self)])
 
     def put(self, rows: Rows, part: Self) -> None:
         """Take back what `take` gave for the same rows."""
         if isinstance(rows, slice):
             return  # `part` was a view
-        for name in self._names():
-            getattr(self, name)[rows] = getattr(part, name)
+        values = self._values()
+        for whole, some in zip(values(self), values(part), strict=True):
+            whole[rows] = some
 
     @classmethod
     @lru_cache(256)
-    def _names(cls) -> tuple[str, ...]:
-        return tuple(each.name for each in dataclasses.fields(cls))
+    def _values(cls) -> Callable[[Any], tuple[NDArray[Any], ...]]:
+        """What gives all arrays of one, in order of the fields."""
+        names = [each.name for each in dataclasses.fields(cls)]
+        if len(names) > 1:
+            return operator.attrgetter(*names)
+        only = operator.attrgetter(names[0])
+        return lambda its: (only(its),)
 
     @classmethod
     def bytes_per_series(cls) -> int:

@@ -1,6 +1,6 @@
 """When a minute of a site is over: its nodes' readings of one minute come in any order, some late, some never."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -50,7 +50,7 @@ class Clock(Struct):
             self.known += 1  # it is there, or there again
         self.reached += before < self.next <= time
         self.beyond += before < self.next + STRAGGLE <= time
-        if minute_of(time) > minute_of(self.newest):
+        if time > minute_of(self.newest):
             self.newest = time
             self._count()
         return self.due()
@@ -66,10 +66,11 @@ class Clock(Struct):
         self._count()
 
     def _count(self) -> None:
-        known = [time for time in self.times if time and time > self.newest - KNOWN]
+        old, next_, beyond = max(self.newest - KNOWN, 0), self.next, self.next + STRAGGLE
+        known = [time for time in self.times if time > old]
         self.known = len(known)
-        self.reached = sum(time >= self.next for time in known)
-        self.beyond = sum(time >= self.next + STRAGGLE for time in known)
+        self.reached = len([time for time in known if time >= next_])
+        self.beyond = len([time for time in known if time >= beyond])
 
 
 class Part(NamedTuple):
@@ -77,6 +78,49 @@ class Part(NamedTuple):
 
     series: Ints
     values: dict[str, Floats]
+
+
+class Means(Mapping[str, Floats]):
+    """Of a minute, by quantity; computed when asked for: most rules look at one of many."""
+
+    def __init__(self, parts: Sequence[Part], series: int) -> None:
+        self._parts = parts
+        self._count = series
+        self._found: dict[str, Floats] = {}
+        self._names = dict.fromkeys(name for part in parts for name in part.values)
+        windows = np.zeros(series, np.int64)
+        for part in parts:
+            windows[part.series] += 1  # a series is in a part once
+        self._once = bool((windows <= 1).all())
+
+    def __getitem__(self, name: str) -> Floats:
+        found = self._found.get(name)
+        if found is None:
+            if name not in self._names:
+                raise KeyError(name)
+            found = self._found[name] = self._mean(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def _mean(self, name: str) -> Floats:
+        having = [(part.series, part.values[name]) for part in self._parts if name in part.values]
+        found = np.full(self._count, np.nan)
+        if self._once:
+            for series, values in having:
+                found[series] = values
+            return found
+        total, count = np.zeros(self._count), np.zeros(self._count)
+        for series, values in having:
+            known = ~np.isnan(values)
+            total[series[known]] += values[known]
+            count[series[known]] += 1
+        np.divide(total, count, out=found, where=count > 0)
+        return found
 
 
 class Pending:
@@ -103,22 +147,10 @@ class Pending:
         """The earliest minute of which there are readings."""
         return min(self._parts, default=None)
 
-    def take(self, minute: int, series: int) -> dict[str, Floats] | None:
+    def take(self, minute: int, series: int) -> "Means | None":
         """[series] of each quantity: the mean of the minute's windows, NaN where there is none; None for no windows."""
         parts = self._parts.pop(minute, None)
-        if parts is None:
-            return None
-        found = {}
-        for name in dict.fromkeys(name for part in parts for name in part.values):
-            total, count = np.zeros(series), np.zeros(series)
-            for part in parts:
-                if (values := part.values.get(name)) is not None:
-                    known = ~np.isnan(values)
-                    total[part.series[known]] += values[known]  # a series is in a part once
-                    count[part.series[known]] += 1
-            with np.errstate(invalid="ignore"):
-                found[name] = total / count
-        return found
+        return None if parts is None else Means(parts, series)
 
     def save(self) -> list[Any]:
         return [

@@ -86,8 +86,7 @@ class Frame(Struct, frozen=True):
     """[series] Unix seconds of the newest window of each, at most `time`; 0 before any."""
 
     def get(self, quantity: str) -> Floats:
-        found = self.values.get(quantity)
-        return np.full(len(self.node), np.nan) if found is None else found
+        return self.values[quantity] if quantity in self.values else np.full(len(self.node), np.nan)
 
 
 class Remembering:

@@ -55,14 +55,19 @@ def extend(spells: Spells, patience: Patience, time: Ints, condition: NDArray[np
     gap = time - spells.time
     newer = gap > 0
     new = newer & ((condition != spells.condition) | (gap > patience.max_gap))
-    spells.since[:] = np.where(new, time - np.minimum(gap, patience.first_window), spells.since)
-    spells.windows[:] = np.where(new, 0, spells.windows) + newer
-    spells.condition[:] = np.where(newer, condition, spells.condition)
-    spells.time[:] = np.where(newer, time, spells.time)
-    lasted = time - spells.since
-    enough = newer & (spells.windows >= patience.least_windows)
-    opened = enough & ~spells.open & (condition == FOR) & (lasted >= patience.opens_after)
-    closed = enough & spells.open & (condition == AGAINST) & (lasted >= patience.closes_after)
+    if new.any():
+        np.copyto(spells.since, time - np.minimum(gap, patience.first_window), where=new)
+        spells.windows[new] = 0
+        np.copyto(spells.condition, condition, where=new)
+    spells.windows += newer
+    np.copyto(spells.time, time, where=newer)
+    speaks_for, speaks_against = condition == FOR, condition == AGAINST
+    opened, closed = newer & speaks_for & ~spells.open, newer & speaks_against & spells.open
+    if not (opened.any() or closed.any()):
+        return opened, closed
+    enough, lasted = spells.windows >= patience.least_windows, time - spells.since
+    opened &= enough & (lasted >= patience.opens_after)
+    closed &= enough & (lasted >= patience.closes_after)
     spells.open ^= opened | closed
     return opened, closed
 

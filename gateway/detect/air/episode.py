@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from gateway.detect.air.humidity import humid_evidence
-from gateway.detect.air.means import Minutes, forget, mean, moves
+from gateway.detect.air.means import Minutes, forget, mean, median, moves
 from gateway.detect.memory import Bools, Floats, Floats32, Ints, Memory, column
 from gateway.detect.plan import GroupPlan
 from gateway.detect.rule import SITE, Finding, Frame, SiteRule
@@ -133,7 +133,7 @@ class AirEpisode(SiteRule):
             f"PM2.5 is at {air.level:.0f} ug/m3 over 10 minutes, the median of {air.nodes} nodes; "
             f"expected: below {UNHEALTHY:g} (AQI 150)."
         )
-        humid = humid_evidence(air.level, _median(frame.get("humidity")))
+        humid = humid_evidence(air.level, median(frame.get("humidity")))
         confirmed = air.nodes >= LEAST_NODES
         return [
             Finding(
@@ -205,7 +205,7 @@ class AirEpisode(SiteRule):
             f"{air.level:.0f} ug/m3; expected: below {UNHEALTHY:g} (AQI 150).",
             (
                 Evidence("pm2_5 against the site", rise, RISE, "ug/m3", text),
-                *humid_evidence(level, float(humidity[series]), _median(humidity)),
+                *humid_evidence(level, float(humidity[series]), median(humidity)),
             ),
             nodes=tuple(each for each in frame.node[others].tolist() if each != frame.node[series]),
             confirmed=True,
@@ -221,14 +221,14 @@ def _air(minutes: Minutes, against: Against, frame: Frame, passed: int) -> Air |
     nodes = int(have.sum())
     if not nodes or 2 * nodes < int((against.seen > frame.time - KNOWN).sum()):
         return None
-    level = float(np.median(average[have]))
+    level = median(average)
     return Air(average, _above_usual(average - level, against, passed, USUAL_S), level, nodes)
 
 
 def _rise(minutes: Minutes, usual: Usual, frame: Frame, quantity: str, passed: int) -> Floats:
     """[n] of another chip's quantity, above what is usual for the node against its site."""
     average = mean(minutes, frame.time, frame.get(quantity))
-    return _above_usual(average - _median(average), usual, passed, OTHERS_USUAL_S)
+    return _above_usual(average - median(average), usual, passed, OTHERS_USUAL_S)
 
 
 def _above_usual(excess: Floats, memory: Against | Usual, passed: int, usual_s: float) -> Floats:
@@ -238,11 +238,6 @@ def _above_usual(excess: Floats, memory: Against | Usual, passed: int, usual_s: 
     follow = np.where(np.isnan(memory.usual), excess, memory.usual + rise * (1 - np.exp(-passed / usual_s)))
     memory.usual[:] = np.where(known, follow, memory.usual)
     return np.where(known, rise, np.nan)
-
-
-def _median(value: Floats) -> float:
-    known = value[~np.isnan(value)]
-    return float(np.median(known)) if len(known) else np.nan
 
 
 def _two(here: Bools, zone: Ints) -> Bools:

@@ -55,6 +55,13 @@ def mean(minutes: Minutes, time: int, value: Floats) -> Floats:
     return np.where(half, total / np.maximum(count, 1), np.nan)
 
 
+def median(value: Floats) -> float:
+    """Of what is known; NaN where nothing is."""
+    ordered = np.sort(value)  # NaN last
+    known = len(value) - int(np.count_nonzero(np.isnan(value)))
+    return float((ordered[(known - 1) // 2] + ordered[known // 2]) / 2) if known else np.nan
+
+
 def moves(minutes: Minutes) -> Bools:
     """[n] where what was said in the last ten minutes was not the same three times or more, and nothing else."""
     known = ~np.isnan(minutes.value)

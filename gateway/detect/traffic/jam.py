@@ -100,7 +100,7 @@ def _form(cases: Cases, lanes: Lanes, usual: Usual, counters: Counters, time: In
     """Since when each counter has been slower than it should be, lanes by their vehicles."""
     measured = np.isfinite(lanes.speed) & usual.known()
     weight = np.where(measured, np.maximum(lanes.volume, 1.0), 0.0)
-    seen = counters.sum(weight * np.nan_to_num(lanes.speed))
+    seen = counters.sum(np.where(measured, weight * lanes.speed, 0.0))
     slow = seen < HINT * counters.sum(weight * usual.speed)
     gap = time - cases.time
     new = slow & ((cases.forming == 0) | (gap > MAX_GAP))

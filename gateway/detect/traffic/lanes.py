@@ -77,23 +77,26 @@ def read(usual: Usual, occupancy: Floats, speed: Floats, volume: Floats, gap: In
         made = np.where(volume == 0, 0.0, made)
         occupancy = np.where(np.isnan(occupancy), np.minimum(made, 100.0), occupancy)
         known = usual.known()
+        measured = np.isfinite(speed)
         slow = speed <= np.where(known, SLOW_SHARE * usual.speed, SLOW)
         full = occupancy >= FULL
         jammed = full & slow
-        free = (occupancy < FULL) | (full & np.isfinite(speed) & ~slow)
+        free = (occupancy < FULL) | (full & measured & ~slow)
         collapsed = full & known & (speed <= COLLAPSED * usual.speed)
-    return Lanes(occupancy, speed, np.nan_to_num(volume), jammed, free, collapsed, slow | np.isnan(speed))
+    counted = np.where(np.isfinite(volume), volume, 0.0)
+    return Lanes(occupancy, speed, counted, jammed, free, collapsed, slow | ~measured)
 
 
 def learn(usual: Usual, lanes: Lanes, gap: Ints, queue: Bools) -> None:
     """Take free windows into the usual speeds, in place; `queue` [n] is where a queue is known to stand."""
     # A radar and a loop tell speeds without volume too: then one vehicle at least.
-    weight = np.where(np.isfinite(lanes.speed) & lanes.free & ~queue, np.maximum(lanes.volume, 1.0), 0.0)
-    off = np.nan_to_num(lanes.speed) - usual.speed
+    learns = np.isfinite(lanes.speed) & lanes.free & ~queue
+    weight = np.where(learns, np.maximum(lanes.volume, 1.0), 0.0)
+    off = np.where(learns, lanes.speed, 0.0) - usual.speed
     seen = usual.vehicles + weight
     slow = np.clip(gap, 60, 900) * np.minimum(weight / BUSY, 1.0) / np.where(off > 0, RISE_S, FALL_S)
     share = np.where(seen > KNOWN, np.minimum(slow, 1.0), weight / np.maximum(seen, 1.0))  # the plain mean at first
-    usual.speed += np.where(weight > 0, share * off, 0.0).astype(np.float32)
+    usual.speed += np.where(learns, share * off, 0.0).astype(np.float32)
     usual.vehicles[:] = np.minimum(seen, KNOWN + 1)
 
 

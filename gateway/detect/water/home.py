@@ -92,4 +92,9 @@ class Character(Memory):
 def inlets(plan: GroupPlan, node: Ints) -> Bools:
     """[n] whether the plan has these nodes at the inlets of zones: they are no homes."""
     numbers = [number for zone in plan.inlets for number in zone]
-    return np.isin(node, numbers) if numbers else np.zeros(len(node), np.bool_)
+    if not numbers:
+        return np.zeros(len(node), np.bool_)
+    at_inlets = np.zeros(max(int(node.max()), *numbers) + 1, np.bool_)
+    at_inlets[numbers] = True
+    found: Bools = at_inlets[node]
+    return found

@@ -13,7 +13,7 @@ from gateway.detect.memory import Bools, Floats, Ints, Memory, column
 from gateway.detect.plan import GroupPlan
 from gateway.detect.rule import Finding, Frame, SiteRule
 from gateway.detect.spells import Patience, Spells, extend, speaks
-from gateway.detect.water.home import BUSY, WEEK_S, Character
+from gateway.detect.water.home import BUSY, WEEK_S, Character, inlets
 from gateway.detect.water.inlet import DAYS, HOUR_S, LEAST_LH, WEEK_H, Bursting, Inflow, Leaking
 from gateway.records import Evidence
 
@@ -84,7 +84,7 @@ class Mains(SiteRule):
     def _inlets(self, series: Ints, node: Ints, time: Ints, flow: Floats, plan: GroupPlan) -> Bools:
         """Which of them are inlets; rows for those that were none until now."""
         if any(plan.inlets):
-            inlet = np.isin(node, [number for zone in plan.inlets for number in zone])
+            inlet = inlets(plan, node)
         else:
             watched, character = self.watched.take(series), self.character.take(series)
             first = watched.time == 0
