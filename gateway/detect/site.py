@@ -1,6 +1,6 @@
 """A site as its detectors see it: its groups, and when each of its nodes was heard."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +43,8 @@ class Site:
         """Number of each, in the order in which they were heard first."""
         self.last: list[int] = []
         """Of each, the time of its newest readings: a node may live while what it measures with does not."""
+        self.word: list[int] = []
+        """Of each, the time of its newest word, whatever it said."""
         self.silent = Silent()
         self._plan = plan
         self._rules = rules
@@ -55,23 +57,33 @@ class Site:
             group = self.groups[kind] = Group(self.name, kind, self._plan, *made)
         return group
 
-    def feed(self, order: int, pack: Pack) -> Iterator[Found | Minute]:
+    def feed(self, order: int, pack: Pack) -> Iterable[Found | Minute]:
         """A pack of one time."""
         number = self.nodes.setdefault(pack.node, len(self.last))
         if number == len(self.last):
             self.last.append(0)
+            self.word.append(0)
             self.silent.grow(number + 1)
-        self.last[number] = max(self.last[number], pack.time)
-        group = self.group(pack.shape.measurement)
-        if group.feed(order, pack):
-            yield from group.decide(order)
-            over = group.clock.next - 60
-            if over > self.minute:
-                self.minute = over
+        self.word[number] = max(self.word[number], pack.time)
+        if pack.stream == "telemetry" and pack.shape.places:
+            self.last[number] = max(self.last[number], pack.time)
+        group = self.groups.get(pack.shape.measurement)
+        if group is None:
+            group = self.group(pack.shape.measurement)
+        return self._decide(order, group) if group.feed(order, pack) else ()
+
+    def _decide(self, order: int, group: Group) -> Iterator[Found | Minute]:
+        """Minutes of a group are over."""
+        yield from group.decide(order)
+        over = group.clock.next - 60
+        if over > self.minute:
+            self.minute = over
+            last, word = np.array(self.last, np.int64), np.array(self.word, np.int64)
+            found = self.silent.tick(over, last, word)
+            if found:
                 names = list(self.nodes)
-                for each in self.silent.tick(over, np.array(self.last, np.int64)):
-                    yield Found(order, each, Place(self.name, names[each.series], ""))
-                yield Minute(order, self.name, over, len(names))
+                yield from (Found(order, each, Place(self.name, names[each.series], "")) for each in found)
+            yield Minute(order, self.name, over, len(self.nodes))
 
     def flush(self) -> Iterator[Found]:
         for group in self.groups.values():
@@ -82,6 +94,7 @@ class Site:
             "minute": self.minute,
             "nodes": list(self.nodes),
             "last": self.last,
+            "word": self.word,
             "silent": self.silent.save(),
             "groups": {kind: group.save() for kind, group in self.groups.items()},
         }
@@ -89,7 +102,7 @@ class Site:
     def load(self, saved: Mapping[str, Any]) -> None:
         self.minute = saved["minute"]
         self.nodes = {name: number for number, name in enumerate(saved["nodes"])}
-        self.last = list(saved["last"])
+        self.last, self.word = list(saved["last"]), list(saved["word"])
         self.silent.load(saved["silent"])
         for kind, group in saved["groups"].items():
             self.group(kind).load(group)

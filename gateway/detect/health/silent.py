@@ -1,4 +1,4 @@
-"""`silent`: nothing has been heard of a node for much longer than it usually takes. Over all nodes of a site.
+"""`silent`: a node has told no readings for much longer than it usually takes. Over all nodes of a site.
 
 Time is the site's own, as its nodes tell it: where all of a site is cut off, nobody is silent, for nothing tells that
 time has passed there. `gateway.liveness` looks at the gateway's clock instead.
@@ -42,8 +42,12 @@ class Silent(Remembering):
     def __init__(self) -> None:
         self.habit = Habit.blank(0)
 
-    def tick(self, time: int, last: Ints) -> Sequence[Finding]:
-        """What changed with this minute. `last`: [nodes] Unix seconds of the newest word of each, 0 for none yet."""
+    def tick(self, time: int, last: Ints, word: Ints) -> Sequence[Finding]:
+        """What changed with this minute.
+
+        [nodes] `last`: Unix seconds of the newest readings of each, 0 for none yet; `word`: of its newest word of any
+        sort, for it may live and have nothing to tell.
+        """
         rows = slice(0, len(last))
         habit = self.habit.take(rows)  # of a slice: the arrays themselves
         spoke = last > habit.last
@@ -67,8 +71,10 @@ class Silent(Remembering):
                 continue
             seen, usual = float(silence[node]), float(max(habit.usual[node], 1))
             text = f"nothing was heard of the node for {_told(seen)}"
-            summary = f"Seen: {text}; expected: a word every {_told(usual)}."
-            evidence = (Evidence("time since its last word", seen, float(bound[node]), "s", text),)
+            if time - int(word[node]) < bound[node]:
+                text = f"the node speaks, but what it measures with has told nothing for {_told(seen)}"
+            summary = f"Seen: {text}; expected: readings every {_told(usual)}."
+            evidence = (Evidence("time since its last readings", seen, float(bound[node]), "s", text),)
             since = int(habit.last[node])
             found.append(Finding("silent", "open", node, time, summary=summary, evidence=evidence, since=since))
         return found

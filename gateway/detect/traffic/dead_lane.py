@@ -1,6 +1,9 @@
-"""`dead_lane`: nobody is counted where the lane's own past, and the lanes beside it, say that many should have been."""
+"""`dead_lane`: nobody is counted where the lane's own past, and the lanes beside it, say that many should have been.
 
-from collections.abc import Sequence
+`silent`: the same of all lanes of a counter, which is what a counter says whose inputs or power supply are dead.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,22 +13,24 @@ from gateway.detect.memory import Bools, Floats, Floats32, Ints, Memory, column
 from gateway.detect.rule import Finding, NodeRule, Windows
 from gateway.detect.spells import Patience, Spells, extend, speaks
 from gateway.detect.traffic.found import turned
-from gateway.detect.traffic.lanes import by_counter
+from gateway.detect.traffic.lanes import Counters, by_counter
 from gateway.records import Evidence
 
 HOURS: Final = 48
 """Of a working day, and of a day of the weekend (UTC)."""
-VISITS: Final = 3.0
-"""Days on which an hour must have been seen to be known."""
+VISITS: Final = 2.0
+"""Days on which an hour must have been seen to be known: a weekend has two."""
 REMEMBER: Final = 10.0
 """Days of which an hour's mean is: two working weeks."""
 MISSING: Final = 100.0
 """Vehicles that should have passed since the last one, when the lanes beside saw theirs. By chance (Poisson) that is
 e^-100; it leaves room for a lane that is closed for a while, and for holidays with a tenth of the usual traffic."""
 ALONE: Final = 500.0
-"""The same where no lane beside tells: the street may be closed."""
+"""The same of all lanes of a counter, where none beside tells: half an hour of a busy street. It may be closed too."""
 PATIENCE: Final = Patience(opens_after=5 * 60, closes_after=5 * 60)
 """After so much is missed, so that no single window decides. Our choice."""
+LANES: Final = "lanes"
+"""The part of a counter that is silent then: the node itself may be so too, for reasons of its own."""
 LONGEST_GAP: Final = 3600
 """Seconds: of what lies behind a longer silence nothing is concluded."""
 
@@ -45,11 +50,13 @@ class Profile(Memory):
 
 
 class DeadLane(NodeRule):
-    """By night nothing is expected, so nothing is missed. A counter with all lanes dead needs five times as much."""
+    """By night little is expected, so little is missed."""
 
     def __init__(self) -> None:
         self.profile = Profile.blank(0)
         self.spells = Spells.blank(0)
+        self.whole = Spells.blank(0)
+        """A row a counter, by its node's number."""
 
     def feed(self, windows: Windows) -> Sequence[Finding]:
         volume = windows.get("volume")
@@ -66,12 +73,13 @@ class DeadLane(NodeRule):
         profile.owed[:] = np.where(nobody, profile.owed + expected, 0)
         profile.beside[:] = np.where(nobody, profile.beside + others, 0)
         # Of two lanes the other has to have seen a fair share of its own traffic: here, half of what is missed.
-        missed = (profile.owed >= MISSING) & (profile.beside >= MISSING / 2) | (profile.owed >= ALONE)
+        missed = (profile.owed >= MISSING) & (profile.beside >= MISSING / 2)
         dead = nobody & (missed | spells.open)
         opened, closed = extend(spells, PATIENCE, time, speaks(dead, ~nobody))
         _learn(profile, time, gap, volume, ~(nobody & (profile.owed > MISSING / 4)))
         self.profile.put(series, profile)
         self.spells.put(series, spells)
+        whole = self._whole(counters, time, series, nobody, profile.owed)
 
         def tell(row: int) -> tuple[str, Evidence]:
             owed, beside = float(profile.owed[row]), float(profile.beside[row])
@@ -79,7 +87,28 @@ class DeadLane(NodeRule):
             evidence = Evidence("volume", 0.0, owed, "count", text)
             return f"N{text[1:]}; expected: traffic as in the weeks before.", evidence
 
-        return turned("dead_lane", windows, rows, opened, closed, tell)
+        return [*whole, *turned("dead_lane", windows, rows, opened, closed, tell)]
+
+    def _whole(self, counters: Counters, time: Ints, series: Ints, nobody: Bools, owed: Floats32) -> Iterator[Finding]:
+        """Counters of which no lane counts anybody, or one does again."""
+        spells = self.whole.take(counters.node)
+        nothing, missed = counters.all(nobody), counters.sum(owed.astype(np.float64))
+        when = counters.max(time)
+        dead = nothing & ((missed >= ALONE) | spells.open)
+        opened, closed = extend(spells, PATIENCE, when, speaks(dead, ~nothing))
+        self.whole.put(counters.node, spells)
+        for at in np.flatnonzero(opened | closed).tolist():
+            lead, now = int(series[counters.rows(at)[0]]), int(when[at])
+            if closed[at]:
+                yield Finding("silent", "close", lead, now, channel=LANES)
+                continue
+            text = f"no vehicle in any lane since {missed[at]:.0f} should have passed at this hour"
+            summary = (
+                f"N{text[1:]}; expected: traffic as in the weeks before, unless the street is closed. "
+                "The counter speaks, but what it counts with seems dead."
+            )
+            evidence = (Evidence("volume", 0.0, float(missed[at]), "count", text),)
+            yield Finding("silent", "open", lead, now, "warning", summary, evidence, LANES)
 
 
 def _slots(time: Ints) -> Ints:
