@@ -164,6 +164,12 @@ def test_an_obstacle_that_traffic_passes_is_a_crash_of_its_own() -> None:
     ]
 
 
+def test_a_counter_that_counts_nobody_is_no_crash() -> None:
+    """An obstacle lets some vehicles pass."""
+    rows = [{}] * 5 + [{1: (24.0, 40.0, 20.0), 2: EMPTY}] * 60 + [{}] * 7
+    assert list(tick(Queues(), rows)) == []
+
+
 def test_without_streets_and_without_windows_nothing_is_found() -> None:
     """A minute in which nobody says anything ends nothing."""
     rows = [{}] * 5 + [{1: COLLAPSED, 2: COLLAPSED}] * 9
@@ -282,10 +288,24 @@ def test_a_dead_lane_is_missed_by_day_and_not_by_night() -> None:
     found = feed(DeadLane(), [*week[:1152], *dead, *again], step=300)
     assert found == [("dead_lane", "open", 5 * 1152 + 65), ("dead_lane", "close", 5 * 1152 + 315)]
     assert feed(DeadLane(), week, step=300) == [], "nights and mornings"
-    closed = [(EMPTY, EMPTY)] * 40
-    assert feed(DeadLane(), [*week[:1152], *closed], step=300) == [], "a closed street, for three hours"
+    closed = [(EMPTY, EMPTY)] * 20
+    assert feed(DeadLane(), [*week[:1152], *closed], step=300) == [], "a closed street, for an hour and a half"
     assert feed(DeadLane(), [*week[:1152], *[(lane(day(5 * n)), STANDS) for n in range(60)]], step=300) == []
     assert feed(DeadLane(), [(lane(10.0), EMPTY)] * 1500, step=300) == [], "a lane that never had traffic"
+
+
+def test_a_counter_that_counts_nobody_in_any_lane_is_silent() -> None:
+    """Told at 500 vehicles that all of it should have seen, in three windows; its lanes are no incidents then."""
+
+    def lane(count: float) -> Lane:
+        return (count / 2, 48.0 if count else nan, count)
+
+    week = [(lane(day(5 * n)), lane(day(5 * n))) for n in range(4 * 288)]
+    dead = [(EMPTY, EMPTY)] * 40
+    again = [(lane(10.0), EMPTY)] * 3
+    found = feed(DeadLane(), [*week, *dead, *again], step=300)
+    assert found == [("silent", "open", 5 * 1152 + 140), ("silent", "close", 5 * 1152 + 215)]
+    assert feed(DeadLane(), [*week, *[(EMPTY, STANDS)] * 60], step=300) == [], "a queue stands"
 
 
 # all --------------------------------------------------------------------------------------------------------------
