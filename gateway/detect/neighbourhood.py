@@ -19,10 +19,12 @@ class Neighbourhood:
         }
         self._zone = {name: number for number, each in enumerate(zones) for name in (*each.inlet, *each.nodes)}
 
-    def __call__(self, scope: Literal["street", "zone", "site"], one: str, other: str) -> bool:
+    def __call__(self, scope: Literal["node", "street", "zone", "site"], one: str, other: str) -> bool:
         """Zones that the plan does not have are all one: a small site needs no plan. Streets are not."""
         if scope == "site":
             return True
+        if scope == "node":
+            return one == other
         if scope == "zone":
             return self._zone.get(one) == self._zone.get(other)
         if one not in self._street or other not in self._street:

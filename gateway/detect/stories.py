@@ -22,14 +22,16 @@ MONTH: Final = 30 * 86_400
 BURST: Final = 5.0
 """Alarms that a site may raise at once, however few nodes it has."""
 
-Scope = Literal["street", "zone", "site"]
+Scope = Literal["node", "street", "zone", "site"]
 
 # What is one incident although several nodes find it: how near they must be, and within how many seconds of what is
-# known of it already. A queue grows past counters; a fuse, a cold night or a broken link is of many at once.
+# known of it already. A queue grows past counters; a fuse, a cold night or a broken link is of many at once. Of one
+# node, chips or lanes that get stuck together have one cause.
 TOGETHER: Final[Mapping[str, tuple[Scope, int]]] = {
     "jam": ("street", 20 * 60),
     "wrong_way": ("zone", 10 * 60),
     "silent": ("zone", 5 * 60),
+    "stuck": ("node", 60 * 60),
     "power_fail": ("zone", 5 * 60),
     "air_episode": ("zone", 60 * 60),
     "frost": ("site", 12 * 3600),
@@ -178,16 +180,19 @@ class Stories(Struct):
         )
 
     def _join(self, story: Story, finding: Finding, place: Place) -> Iterator[Incident]:
-        """Another node finds the same: that confirms it."""
+        """Another node, or another part of the node, finds the same: that confirms it."""
         known = story.incident
+        parts = place.node == known.node and place.channel != known.channel
         nodes = dict.fromkeys((*known.nodes, place.node, *place.nodes))
         nodes.pop(known.node, None)
         worse = _worse(known.severity, finding.severity)
         story.incident = structs.replace(
             known,
+            channel="" if parts else known.channel,
             severity=worse,
             nodes=tuple(nodes),
             updated=finding.time,
+            evidence=(*known.evidence, *(finding.evidence if parts else ())),
             confirmed=known.confirmed if known.confirmed is not None else finding.time,
         )
         yield story.incident

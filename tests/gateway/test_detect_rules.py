@@ -166,11 +166,12 @@ def test_what_may_rest_is_not_stuck(node: str, values: Values) -> None:
     assert detect([pack(node, minute, values) for minute in range(1, 120)]) == {}
 
 
-def test_each_sensor_of_a_node_is_an_incident_of_its_own() -> None:
-    """Two chips that stop at the same minute are two things to mend, with two ids."""
+def test_sensors_of_a_node_that_stop_together_are_one_incident() -> None:
+    """Two chips that stop at the same minute have one cause; of both is said what was seen."""
     packs = [pack("air-0001", n, {"co2": 455.0, "humidity": 60.0, "pressure": 1e5}) for n in range(1, 40)]
-    places = [place for _, place, _, _ in minutes(detect(packs))]
-    assert sorted(places) == ["air-0001/climate", "air-0001/co2"]
+    (incident,) = detect(packs).values()
+    assert (incident.node, incident.channel) == ("air-0001", "")
+    assert [each.what for each in incident.evidence] == ["co2", "humidity", "pressure"]
 
 
 def test_a_lane_that_is_always_occupied_is_stuck() -> None:
