@@ -17,6 +17,7 @@ from gateway.detect.rule import Remembering
 from gateway.detect.water import habits
 from gateway.detect.water.cells import HOUR, CellMemory, Cells, fill
 from gateway.detect.water.habits import CLASSES, LEVELS, LONG
+from gateway.detect.water.home import HIGH_FLOW
 
 N: Final = len(LEVELS)
 SLACK: Final = 1.0
@@ -146,7 +147,9 @@ def _judge(home: LeakMemory, cells: Cells, offset: int) -> tuple[Bools, Bools, F
     _remember(home, refuted, need, cells.seconds)
     home.least[:] = np.where(home.held, np.minimum(home.least, rate[:, None]), rate[:, None])
     home.run[:] = np.where(holds, home.run + np.where(cells.seconds > LONG, 0, cells.seconds)[:, None], 0)
-    home.nats[:] = np.where(holds, home.nats + _evidence(home, of, only), 0)
+    # What runs faster in the mean of an hour is a burst or somebody's use: whether a leak runs with it, it hides.
+    tells = (rate < HIGH_FLOW)[:, None]
+    home.nats[:] = np.where(holds, home.nats + np.where(tells, _evidence(home, of, only), 0), 0)
 
     ratio = home.nats / need
     limit = np.clip(BEYOND * home.longest[:, 0], CONTINUOUS, WEEK)
