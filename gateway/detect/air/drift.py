@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
-from gateway.detect.memory import Floats, Memory, column
+from gateway.detect.air.means import median
+from gateway.detect.memory import Bools, Floats, Memory, column
 from gateway.detect.plan import GroupPlan
 from gateway.detect.rule import Finding, Frame, SiteRule
 from gateway.detect.spells import Patience, Spells, above, extend
@@ -76,14 +77,15 @@ class AirDrift(SiteRule):
         known = ~np.isnan(value) & (np.count_nonzero(~np.isnan(value), axis=0) >= LEAST)
         if not known.any():
             return ()
-        middle = np.array([np.median(of[~np.isnan(of)]) if (~np.isnan(of)).any() else np.nan for of in value.T])
+        middle = np.array([median(of) for of in value.T])
         memory = self.difference.take(slice(0, len(value)))
         now = value - middle
         memory.known_s[:] += np.where(known, passed, 0)
-        for mean, over in ((memory.fast, FAST_S), (memory.usual, USUAL_S)):
+        learns = known & ~self._off(memory, frame.time)
+        for mean, over, which in ((memory.fast, FAST_S, known), (memory.usual, USUAL_S, learns)):
             # In the beginning the mean of all that is known.
             rate = np.maximum(passed / np.maximum(memory.known_s, passed), 1 - np.exp(-passed / over))
-            mean[:] = np.where(known, np.where(np.isnan(mean), now, mean + rate * (now - mean)), mean)
+            mean[:] = np.where(which, np.where(np.isnan(mean), now, mean + rate * (now - mean)), mean)
         off = np.abs(memory.fast - memory.usual)
         row, bound = np.nonzero(known & (memory.known_s >= DAY_S))
         places = len(BOUNDS) * row + bound
@@ -93,6 +95,12 @@ class AirDrift(SiteRule):
         self.spells.put(places, part)
         turns = np.flatnonzero(opened | closed).tolist()
         return [self._turn(frame, memory, int(row[at]), int(bound[at]), bool(opened[at])) for at in turns]
+
+    def _off(self, memory: Difference, time: int) -> Bools:
+        """Which are off by what may be a drift: mended, they are to be as before. After `USUAL_S` it is the place's."""
+        spells = self.spells.take(slice(0, memory.fast.size))
+        stands = (spells.open & (time - spells.since >= USUAL_S)).reshape(memory.fast.shape)
+        return (np.abs(memory.fast - memory.usual) >= _MOST) & (memory.known_s >= DAY_S) & ~stands
 
     def _turn(self, frame: Frame, memory: Difference, series: int, bound: int, opened: bool) -> Finding:
         its = BOUNDS[bound]
