@@ -2,14 +2,15 @@
 
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.detect.detectors import Detectors, Settings
-from gateway.records import Incident, Pack
+from gateway.records import Incident, Pack, Shape
 from tests.gateway.ruled import RULES
-from tests.gateway.streets import START, pack
+from tests.gateway.streets import START, detect, pack
 
 
 def packs(minutes: int = 90, nodes: int = 5, seed: int = 1) -> list[Pack]:
@@ -61,6 +62,18 @@ def test_a_budget_holds_back_what_is_not_critical(budget: float) -> None:
     found = run(packs(), [], budget=budget).values()
     assert {each.held for each in found if each.severity == "critical"} == {False}
     assert {each.held for each in found if each.severity == "warning"} == {budget == 0}
+
+
+def test_a_node_that_speaks_without_readings_is_silent() -> None:
+    """Its dead sensors are told of, and that the node itself is alive."""
+    fed = []
+    for minute in range(1, 60):
+        fed += [pack("air-0001", minute, {"co2": 430.0 + minute}), pack("air-0002", minute, {"co2": 440.0 - minute})]
+        if minute >= 30:
+            fed[-1] = msgspec.structs.replace(fed[-1], shape=Shape("air", ()), values=())
+    (incident,) = detect(fed).values()
+    assert (incident.kind, incident.node, incident.since) == ("silent", "air-0002", fed[0].time + 28 * 60)
+    assert "speaks" in incident.summary
 
 
 def test_a_pack_without_readings_says_only_that_its_node_is_there() -> None:

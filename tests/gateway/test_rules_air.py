@@ -306,14 +306,16 @@ def test_stations_do_not_depend_on_each_other_nor_on_the_cut() -> None:
 # against each other -----------------------------------------------------------------------------------------------
 
 
-def shared(rule: SiteRule, days: float, values: Callable[[int], Mapping[str, Sequence[float]]]) -> list[Finding]:
-    """What a rule finds in frames of ten minutes."""
+def shared(
+    rule: SiteRule, days: float, values: Callable[[int], Mapping[str, Sequence[float]]], step: int = 600
+) -> list[Finding]:
+    """What a rule finds in frames of so many seconds."""
     found: list[Finding] = []
-    for number in range(1, round(144 * days) + 1):
+    for number in range(1, round(86_400 / step * days) + 1):
         arrays = {name: np.array(each, float) for name, each in values(number).items()}
         count = len(next(iter(arrays.values())))
         rule.grow(count)
-        time = T0 + 600 * number
+        time = T0 + step * number
         found += rule.tick(Frame(time, np.arange(count), arrays, np.full(count, time)), GroupPlan())
     return found
 
@@ -334,6 +336,19 @@ def test_a_barometer_that_drifts_is_told_by_its_site(speed: float) -> None:
     assert [(each.kind, each.state, each.series, each.channel) for each in found] == [("drift", "open", 2, "climate")]
     days = (found[0].time - T0) / 86_400 - 5
     assert 3 + 300 / abs(speed) <= days <= 4.5 + 300 / abs(speed)
+
+
+def test_a_barometer_that_is_mended_is_as_before() -> None:
+    """What it was off by was never usual: ten days of it end, and do not begin anew the other way round."""
+    found = shared(AirDrift(), 25, lambda n: pressures(n, 500.0 * max(0.0, n / 144 - 5) if n < 144 * 15 else 0.0))
+    assert [(each.kind, each.state) for each in found] == [("drift", "open"), ("drift", "close")]
+    assert (found[1].time - T0) / 86_400 < 17
+
+
+def test_a_barometer_that_was_carried_uphill_is_known_there_after_months() -> None:
+    found = shared(AirDrift(), 120, lambda n: pressures(6 * n, -800.0 if n > 24 * 10 else 0.0), step=3600)
+    assert [(each.kind, each.state) for each in found] == [("drift", "open"), ("drift", "close")]
+    assert 30 < (found[1].time - T0) / 86_400 - 10 < 100
 
 
 def test_fires_and_stations_alone_are_no_drift() -> None:

@@ -164,6 +164,12 @@ def test_an_obstacle_that_traffic_passes_is_a_crash_of_its_own() -> None:
     ]
 
 
+def test_a_counter_that_counts_nobody_is_no_crash() -> None:
+    """An obstacle lets some vehicles pass."""
+    rows = [{}] * 5 + [{1: (24.0, 40.0, 20.0), 2: EMPTY}] * 60 + [{}] * 7
+    assert list(tick(Queues(), rows)) == []
+
+
 def test_without_streets_and_without_windows_nothing_is_found() -> None:
     """A minute in which nobody says anything ends nothing."""
     rows = [{}] * 5 + [{1: COLLAPSED, 2: COLLAPSED}] * 9

@@ -41,6 +41,14 @@ def test_a_leak_is_told_within_a_day_by_register_or_by_flow() -> None:
         assert 0 <= (found[1].time - T0) / 86_400 - 24 < 0.5
 
 
+def test_a_burst_is_no_leak() -> None:
+    """Four hours of a night at 1800 l/h, between draws: another rule tells them."""
+    flow = home(40)
+    night = 144 * 30
+    flow[night : night + 24] = [1800.0] * 24
+    assert run(LeakRule(), flow, True) == []
+
+
 def test_inlets_do_not_leak() -> None:
     """By the plan, or by how much runs through them."""
     plan = GroupPlan(zones=((),), inlets=((0,),), zone_names=("old town",))

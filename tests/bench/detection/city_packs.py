@@ -121,8 +121,8 @@ class Recorded(Kind):
         return []
 
 
-def live(months: Months, folder: Path) -> Iterator[list[Pack]]:
-    """The packs of each day, in the order in which they would come; kept in `folder`."""
+def live(months: Months, folder: Path, minutes: int = DAY_MIN) -> Iterator[list[Pack]]:
+    """The packs of each day, or of so many minutes at once, in the order in which they come; kept in `folder`."""
     where = places(months.nodes)
     town = City(months.scenario, where, months.seed, months.start)
     dice = [np.random.default_rng(each) for each in np.random.SeedSequence(months.seed, spawn_key=(7,)).spawn(3)]
@@ -135,7 +135,7 @@ def live(months: Months, folder: Path) -> Iterator[list[Pack]]:
     site = months.scenario.site
     kinds = [Recorded(site, kind, where[i::3], models[i], WINDOW_S, HEALTH_EVERY) for i, kind in enumerate(KINDS)]
     for day in range(months.days):
-        for _ in range(DAY_MIN):
+        for _ in range(minutes):
             second, fields = town.next_minute, town.minute()
             for i, nodes in enumerate(kinds):
                 nodes.minute(second, fields[i::3])

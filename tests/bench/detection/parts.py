@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.bench.detection import air_faults, city, leaks, nab, quiet, speed
+from tests.bench.detection import air_faults, city, gateway_speed, leaks, nab, quiet, speed
 from tests.bench.result import Result, tell
 
 SHARED: Final = Path(__file__).parents[3].parent / "shared"
@@ -18,6 +18,7 @@ PARTS: Final[dict[str, tuple[Callable[[], Iterator[Result]], bool]]] = {
     "leaks": (leaks.results, True),
     "air_faults": (air_faults.results, True),
     "speed": (speed.results, False),
+    "gateway_speed": (gateway_speed.results, False),
 }
 """Each with whether it needs data that are no part of the project."""
 
