@@ -30,6 +30,8 @@ class Zone(Struct, frozen=True):
     nodes: tuple[str, ...] = ()
     inlet: tuple[str, ...] = ()
     """Names of the water meters through which all of the zone's water comes; they are no home's."""
+    full: bool = False
+    """Every home of it has a meter among its nodes: what its inlets bring can be held against their sum."""
     site: str = ""
 
 
@@ -56,6 +58,8 @@ class GroupPlan(Struct, frozen=True):
     inlets: tuple[tuple[int, ...], ...] = ()
     """Of each zone, its inlets."""
     zone_names: tuple[str, ...] = ()
+    full: tuple[bool, ...] = ()
+    """Of each zone, whether it is metered whole and each of its inlets has been heard of."""
 
     @classmethod
     def of(cls, plan: Plan, site: str, number: Mapping[str, int]) -> "GroupPlan":
@@ -78,6 +82,7 @@ class GroupPlan(Struct, frozen=True):
             zones=tuple(known([name for name in each.nodes if name not in each.inlet]) for each in zones),
             inlets=tuple(known(each.inlet) for each in zones),
             zone_names=tuple(each.name for each in zones),
+            full=tuple(each.full and all(name in number for name in each.inlet) for each in zones),
         )
 
 
@@ -101,4 +106,10 @@ def load(path: Path) -> Plan:
             )
         if list(street.metres) != sorted(street.metres):
             raise ConfigError(f"{path}: street {street.name!r}: metres must grow in the direction of travel")
+    for zone in plan.zone:
+        if zone.full and not zone.inlet:
+            raise ConfigError(
+                f"{path}: zone {zone.name!r} is full, but has no inlet to hold its meters against: "
+                "name its inlets, or leave out full"
+            )
     return plan

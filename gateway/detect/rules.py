@@ -1,7 +1,6 @@
 """Which rules judge which nodes: the one table."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Final
 
 from gateway.detect.air.drift import AirDrift
@@ -20,8 +19,8 @@ from gateway.detect.traffic.jam import Jam
 from gateway.detect.traffic.queues import Queues
 from gateway.detect.traffic.stuck import StuckOn, StuckSpeed
 from gateway.detect.traffic.wrong_way import WrongWay
-from gateway.detect.unusual import Unusual
 from gateway.detect.water.backflow import Backflow
+from gateway.detect.water.balance import Balance
 from gateway.detect.water.burst import Burst
 from gateway.detect.water.frost import Frost
 from gateway.detect.water.leak_rule import LeakRule
@@ -41,15 +40,14 @@ RULES: Final[Mapping[str, Rules]] = {
             DeadLane,
             WrongWay,
             Flooding,
-            partial(Unusual, "traffic"),
         ),
         site=(Queues,),
     ),
     "water": Rules(
-        node=(tamper, Burst, LeakRule, Backflow, Frost, Stopped, Rollback, Flooding, partial(Unusual, "water")),
-        site=(Mains,),
+        node=(tamper, Burst, LeakRule, Backflow, Frost, Stopped, Rollback, Flooding),
+        site=(Mains, Balance),
     ),
-    "air": Rules(node=(tamper, AirStuck, Flooding, partial(Unusual, "air")), site=(AirFault, AirDrift, AirEpisode)),
+    "air": Rules(node=(tamper, AirStuck, Flooding), site=(AirFault, AirDrift, AirEpisode)),
     "health": Rules(node=(BootLoop, WeakRadio, ClockDrift, FallingHeap, Flooding)),
 }
 """By measurement. `silent` is of all nodes of a site, whatever they measure: see gateway/detect/site.py."""

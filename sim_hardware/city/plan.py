@@ -27,11 +27,14 @@ def plan_of(layout: Layout) -> Plan:
             streets.append(Street(road.name, tuple(counters[own].tolist()), metres=metres))
     zones = []
     of, inlets = layout.district_of(), set(meters[layout.inlet].tolist())
+    metered = np.bincount(layout.meters[~layout.inlet], minlength=len(layout.districts)).tolist()
     for index, district in enumerate(layout.districts):
         own_names = names[of == index].tolist()
         nodes = tuple(name for name in own_names if name not in inlets)
         if own_names:
-            zones.append(Zone(district.name, nodes, tuple(name for name in own_names if name in inlets)))
+            inlet = tuple(name for name in own_names if name in inlets)
+            full = bool(inlet) and metered[index] == district.homes
+            zones.append(Zone(district.name, nodes, inlet, full))
     return Plan(tuple(streets), tuple(zones))
 
 
@@ -46,6 +49,7 @@ def as_toml(plan: Plan) -> str:
     for zone in plan.zone:
         parts += ["[[zone]]", f"name = {_text(zone.name)}"]
         parts += [f"site = {_text(zone.site)}"] if zone.site else []
+        parts += ["full = true"] if zone.full else []
         parts.append(_array("nodes", map(_text, zone.nodes)))
         parts += [_array("inlet", map(_text, zone.inlet)), ""] if zone.inlet else [""]
     return "\n".join(parts)

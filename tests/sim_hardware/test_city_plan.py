@@ -77,7 +77,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 @settings(max_examples=60, derandomize=True, deadline=None)
 def test_any_name_survives(name: str, site: str) -> None:
     """Quotes, backslashes, control characters, letters of any script."""
-    plan = Plan((Street(name, ("traffic-0001",), site, (0.5,)),), (Zone(name, (), ("water-0001",), site),))
+    plan = Plan((Street(name, ("traffic-0001",), site, (0.5,)),), (Zone(name, (), ("water-0001",), site=site),))
     assert read(as_toml(plan)) == plan
 
 
@@ -88,3 +88,19 @@ def test_a_fleet_writes_its_plan_before_it_begins(tmp_path: Path) -> None:
     assert found.exit_code == 2
     assert "plan.toml cannot be written" in found.output
     assert not (tmp_path / "run").exists()
+
+
+def test_a_district_is_full_where_each_home_has_a_meter() -> None:
+    """And an inlet; and the file says so."""
+    text = 'site = "a"\ninlet_meters = true\n' + "".join(
+        f'[[district]]\nname = "{name}"\nx_km = {x}\ny_km = 0\nhomes = {homes}\n'
+        for name, x, homes in (("small", 0, 4), ("large", 1, 40))
+    )
+    few = '[[node]]\nname = "water-0001"\nat = "small"\ninlet = true\n' + "".join(
+        f'[[node]]\nname = "water-{n:04d}"\nat = "small"\n' for n in range(2, 6)
+    )
+    plan = drawn(parse(text + few, "few.toml"), 36)
+    assert [(zone.name, zone.full) for zone in plan.zone] == [("small", True), ("large", False)]
+    assert read(as_toml(plan)) == plan
+    without = parse(text.replace("inlet_meters = true", "") + few.replace("inlet = true", ""), "without.toml")
+    assert not any(zone.full for zone in drawn(without, 36).zone)
