@@ -266,7 +266,9 @@ def kinds_of_incidents() -> dict[str, set[str]]:
             at = _SEVERITY_AT[call.func.id]
             assert not any(each.arg == "severity" for each in call.keywords), "this test reads it by its place"
             for kind in _COMPUTED[path.name] if words[0] is None else {words[0]}:
-                found.setdefault(kind, set()).add(words[at] if at < len(words) else "warning")
+                severity = words[at] if at < len(words) else "warning"
+                # One that is reckoned is either, by how bad it is.
+                found.setdefault(kind, set()).update({"warning", "critical"} if severity is None else {severity})
     return found
 
 

@@ -41,14 +41,13 @@ TOGETHER: Final[Mapping[str, tuple[Scope, int]]] = {
 }
 # What is explained by something worse at the same node is no incident of its own while that lasts.
 EXPLAINS: Final[Mapping[str, tuple[str, ...]]] = {
-    "burst": ("leak", "unusual"),
-    "main_burst": ("main_leak", "unusual", "balance"),
-    "main_leak": ("balance", "unusual"),
-    "jam": ("crash", "unusual"),
-    "leak": ("unusual", "stopped"),
-    "tamper": ("unusual",),
+    "burst": ("leak",),
+    "main_burst": ("main_leak", "balance"),
+    "main_leak": ("balance",),
+    "jam": ("crash",),
+    "leak": ("stopped",),
     "drift": ("offset", "gain", "noisy"),
-    "stuck": ("zero", "offset", "gain", "drift", "unusual"),
+    "stuck": ("zero", "offset", "gain", "drift"),
 }
 
 Key = tuple[str, str, str, str]
