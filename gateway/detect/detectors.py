@@ -16,7 +16,7 @@ from gateway.errors import ConfigError
 from gateway.records import Incident, Pack, Shape
 from gateway.shapes import picker
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the layout of what is saved."""
 
 
@@ -53,8 +53,7 @@ class Detectors:
             raise ConfigError(f"the detectors' state in the journal cannot be read: {error}") from error
         if version != VERSION:
             raise ConfigError(
-                f"the detectors' state in the journal is of version {version}, this program knows {VERSION}: "
-                "use the program that wrote it"
+                f"the detectors' state in the journal is of version {version}, this program knows {VERSION}"
             )
         try:
             self._take_over(saved)
@@ -95,7 +94,8 @@ class Detectors:
         stories, budget = self._stories, self._settings.budget
         for each in found:
             if isinstance(each, Minute):
-                yield from stories.tick(each.site, each.time, each.nodes, self._sites[each.site].near, budget)
+                near = self._sites[each.site].near
+                yield from stories.tick(each.site, each.time, each.nodes, near, budget, each.gone)
             else:
                 near = self._sites[each.place.site].near
                 yield from stories.take(each.finding, each.place, near, budget)

@@ -216,7 +216,6 @@ class Group:
             rule.grow(size)
 
     def save(self) -> dict[str, Any]:
-        rules = [rule.save() for rule in (*self._node_rules, *self._site_rules)]
         return {
             "nodes": self.nodes,
             "series": self.series,
@@ -224,11 +223,24 @@ class Group:
             "last": self._last.tobytes(),
             "last_event": self._last_event.tobytes(),
             "pending": self._pending.save(),
-            "rules": rules,
+            "rules": {name: rule.save() for name, rule in self._rules().items()},
         }
 
+    def _rules(self) -> dict[str, NodeRule | SiteRule]:
+        """By name, so that what each has learnt stays where the table gets another."""
+        found: dict[str, NodeRule | SiteRule] = {}
+        rules: tuple[NodeRule | SiteRule, ...] = (*self._node_rules, *self._site_rules)
+        for rule in rules:
+            name = type(rule).__name__
+            found[name if name not in found else f"{name}.{len(found)}"] = rule
+        return found
+
     def load(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `save` gave. Raises KeyError, ValueError or TypeError for what another layout has saved."""
+        """Take over what `save` gave; a rule that is new since then begins to learn.
+
+        Raises KeyError, ValueError or TypeError for what another layout has saved, and where a rule is gone: nobody
+        would end what it had open.
+        """
         self.nodes = list(saved["nodes"])
         self.series = [(int(node), str(channel)) for node, channel in saved["series"]]
         self.clock = msgspec.convert(saved["clock"], Clock)
@@ -241,9 +253,13 @@ class Group:
         self._owners = np.zeros(len(self._last), np.int64)
         self._owners[: len(self.series)] = [node for node, _ in self.series]
         self._pending.load(saved["pending"])
-        rules = (*self._node_rules, *self._site_rules)
-        for rule, each in zip(rules, saved["rules"], strict=True):
-            rule.load(each)
+        rules = self._rules()
+        if gone := saved["rules"].keys() - rules.keys():
+            raise ValueError(f"there is no rule {min(gone)} any more")
+        for name, rule in rules.items():
+            if name in saved["rules"]:
+                rule.load(saved["rules"][name])
+            rule.grow(len(self._last))
 
 
 def _joined(blocks: Sequence[Block]) -> Block:

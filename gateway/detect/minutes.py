@@ -47,8 +47,7 @@ class Clock(Struct):
         if not self.next:
             self.next = minute_of(time)
         self.times[node] = time
-        if before <= self.newest - KNOWN or not before:
-            self.known += 1  # it is there, or there again
+        self.known += before <= self.newest - KNOWN < time  # it is there, or there again
         self.reached += before < self.next <= time
         self.beyond += before < self.next + STRAGGLE <= time
         if time > minute_of(self.newest):
@@ -60,15 +59,23 @@ class Clock(Struct):
         return self.known > 0 and (self.reached >= self.known or 2 * self.beyond >= self.known)
 
     def advance(self, pending: int | None) -> None:
-        """`next` has been decided; `pending` is the earliest minute of which there are readings."""
-        self.next += 60
-        if pending is not None:
-            self.next = max(self.next, pending)
+        """`next` has been decided; `pending` is the earliest minute of which there are readings.
+
+        Without any it is the first that is not due: there may be years between what was imported and what is measured.
+        """
+        if pending is None:
+            known = sorted(self._known())
+            last = max(known[0], known[len(known) // 2] - STRAGGLE)  # half of them, or one more, are at or after it
+            pending = last // 60 * 60 + 60
+        self.next = max(self.next + 60, pending)
         self._count()
 
+    def _known(self) -> list[int]:
+        old = max(self.newest - KNOWN, 0)
+        return [time for time in self.times if time > old]
+
     def _count(self) -> None:
-        old, next_, beyond = max(self.newest - KNOWN, 0), self.next, self.next + STRAGGLE
-        known = [time for time in self.times if time > old]
+        known, next_, beyond = self._known(), self.next, self.next + STRAGGLE
         self.known = len(known)
         self.reached = len([time for time in known if time >= next_])
         self.beyond = len([time for time in known if time >= beyond])

@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from gateway.detect.detectors import Detectors, Settings, newest
+from gateway.errors import ConfigError
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import DETECT, Journal
 from gateway.records import Incident, Pack
@@ -30,6 +31,8 @@ SAVE_SECONDS: Final = 30.0
 """Between two savings of the state while packs come: as much has to be read again after a crash ..."""
 SAVE_PACKS: Final = 200_000
 """... and this is how many packs, at most."""
+FULL_SECONDS: Final = 1.0
+"""How often it is looked whether the journal is full, as long as saving would make room in it."""
 REST_BYTES: Final = 1_000_000
 """State saved a second while no packs come."""
 
@@ -42,10 +45,9 @@ class Runner:
         self._settings = settings
 
     async def run(self) -> None:
-        """Detect until cancelled. Raises ConfigError when the journal holds the state of another version."""
+        """Detect until cancelled."""
         journal = self._journal
-        state, place, told = await journal.call(Journal.detector_state)
-        detectors = Detectors.load(state, self._settings)
+        detectors, place, told = await self._begin()
         news = journal.listen("packs", "space")
         saved, saved_at, rest = place, time.monotonic(), 0.0
         while True:
@@ -65,9 +67,24 @@ class Runner:
                 saved, saved_at, rest = place, time.monotonic(), len(state) / REST_BYTES
             elif not more:
                 # To save what there is when nothing comes, it is waited no longer than until that is due.
-                await _wait(news.wait(), max(PACE, rest - age) if place > saved else None)
+                # A journal that becomes full meanwhile tells nobody here, and may wait for just that.
+                await _wait(news.wait(), min(FULL_SECONDS, max(PACE, rest - age)) if place > saved else None)
             if len(packs) < BATCH:
                 await asyncio.sleep(PACE)
+
+    async def _begin(self) -> tuple[Detectors, int, int]:
+        """The detectors, the place up to which they know the packs, and that up to which what they found is kept.
+
+        Of a state that these cannot take over, after an upgrade or a return, nothing can be used: they begin anew, for
+        a gateway without detectors that have learnt is better than none.
+        """
+        state, place, told = await self._journal.call(Journal.detector_state)
+        try:
+            return Detectors.load(state, self._settings), place, told
+        except ConfigError as error:
+            log.error("%s: they begin anew and have to learn what is usual; what they had open is ended", error)
+        await self._journal.call(Journal.forget_detectors)
+        return Detectors(self._settings), place, place
 
     async def _feed(self, detectors: Detectors, packs: list[Pack]) -> list[Incident]:
         """What changed with these packs, each incident once, in its newest form."""

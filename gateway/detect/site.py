@@ -1,7 +1,7 @@
 """A site as its detectors see it: its groups, and when each of its nodes was heard."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from gateway.detect.plan import Plan
 from gateway.detect.rule import NodeRule, SiteRule
 from gateway.detect.stories import Place
 from gateway.records import Pack
+
+GONE: Final = 30 * 86_400
+"""Seconds after which a node that says nothing is not waited for any more: what is open of it ends. Our choice."""
 
 
 class Rules(NamedTuple):
@@ -28,6 +31,8 @@ class Minute(NamedTuple):
     site: str
     time: int
     nodes: int
+    gone: tuple[str, ...] = ()
+    """Nodes of which nothing was heard for `GONE` with it."""
 
 
 class Site:
@@ -77,13 +82,15 @@ class Site:
         yield from group.decide(order)
         over = group.clock.next - 60
         if over > self.minute:
-            self.minute = over
+            before, self.minute = self.minute, over
             last, word = np.array(self.last, np.int64), np.array(self.word, np.int64)
             found = self.silent.tick(over, last, word)
-            if found:
+            gone = np.flatnonzero((word > before - GONE) & (word <= over - GONE)).tolist()
+            names: list[str] = []
+            if found or gone:
                 names = list(self.nodes)
                 yield from (Found(order, each, Place(self.name, names[each.series], "")) for each in found)
-            yield Minute(order, self.name, over, len(self.nodes))
+            yield Minute(order, self.name, over, len(self.nodes), tuple(names[each] for each in gone))
 
     def flush(self) -> Iterator[Found]:
         for group in self.groups.values():

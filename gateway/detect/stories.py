@@ -5,14 +5,15 @@ same at the same time nearby, what is explained by something worse at the same n
 a budget of alarms; what it holds back is kept and counted.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from math import isfinite
 from typing import Final, Literal
 
 from msgspec import Struct, structs
 
 from gateway.detect.neighbourhood import Neighbourhood
 from gateway.detect.rule import Finding
-from gateway.records import Incident, Severity
+from gateway.records import Evidence, Incident, Severity
 
 FLAP: Final = 30 * 60
 """Seconds within which what comes again is the same incident. It then ends only after as long without."""
@@ -74,6 +75,10 @@ class Story(Struct):
     ending: int | None = None
     """Since when nothing keeps it open, for one that had come again."""
 
+    def knows(self, key: Key) -> bool:
+        """Whether it keeps this open now, or is explained by it."""
+        return key in self.open or any(key == each for each, _, _ in self.explained)
+
 
 class Purse(Struct):
     """Of a site: its budget of alarms."""
@@ -100,7 +105,7 @@ class Stories(Struct):
         if finding.state == "close":
             if story is not None:
                 yield from self._end(story, key, finding.time, near, budget)
-        elif story is not None and (key in story.open or finding.state == "update"):
+        elif story is not None and (story.knows(key) or finding.state == "update"):
             yield from self._update(story, finding, place, budget)
         elif finding.state == "open":
             yield from self._open(story, key, finding, place, near, budget)
@@ -113,8 +118,8 @@ class Stories(Struct):
             ended.open.append(key)
             ended.ending = None
             known = ended.incident
-            ended.incident = structs.replace(known, closed=None, reopened=known.reopened + again, updated=finding.time)
-            yield ended.incident
+            ended.incident = structs.replace(known, closed=None, reopened=known.reopened + again)
+            yield from self._update(ended, finding, place, budget)
             return
         for story in self.stories.values():
             if story.incident.closed is not None:
@@ -129,7 +134,7 @@ class Stories(Struct):
                 story.open.append(key)
                 story.ending = None
                 self.of[key] = story.incident.id
-                yield from self._join(story, finding, place)
+                yield from self._join(story, finding, place, budget)
                 return
         story = Story(self._incident(finding, place, budget), [key])
         self.stories[story.incident.id] = story
@@ -152,18 +157,24 @@ class Stories(Struct):
             confirmed=finding.time if finding.confirmed else None,
             since=finding.since,
             nodes=place.nodes,
-            evidence=finding.evidence,
-            held=not self._spend(place.site, finding, budget),
+            evidence=_finite(finding.evidence),
+            held=not self._spend(place.site, finding.severity, finding.time, budget),
         )
 
-    def _spend(self, site: str, finding: Finding, budget: float) -> bool:
+    def _still_held(self, known: Incident, time: int, budget: float) -> bool:
+        """What is held back is told when it has become critical, or is confirmed and the budget has grown again."""
+        if not known.held or (known.severity != "critical" and known.confirmed is None):
+            return known.held
+        return not self._spend(known.site, known.severity, time, budget)
+
+    def _spend(self, site: str, severity: Severity, time: int, budget: float) -> bool:
         """Whether the budget allows another alarm. Critical ones are always told, and paid for like the others."""
         purse = self.purses.setdefault(site, Purse())
         whole = max(BURST, budget * purse.nodes) if budget else 0.0
-        purse.spent = max(0.0, purse.spent - whole * max(0, finding.time - purse.time) / MONTH)
-        purse.time = max(purse.time, finding.time)
+        purse.spent = max(0.0, purse.spent - whole * max(0, time - purse.time) / MONTH)
+        purse.time = max(purse.time, time)
         # What is merely of interest must leave half for what needs somebody.
-        if finding.severity != "critical" and purse.spent + 1 > whole / (2 if finding.severity == "info" else 1):
+        if severity != "critical" and purse.spent + 1 > whole / (2 if severity == "info" else 1):
             return False
         purse.spent += 1
         return True
@@ -178,22 +189,22 @@ class Stories(Struct):
             and any(near(scope, place.node, node) for node in (incident.node, *incident.nodes))
         )
 
-    def _join(self, story: Story, finding: Finding, place: Place) -> Iterator[Incident]:
+    def _join(self, story: Story, finding: Finding, place: Place, budget: float) -> Iterator[Incident]:
         """Another node, or another part of the node, finds the same: that confirms it."""
         known = story.incident
         parts = place.node == known.node and place.channel != known.channel
         nodes = dict.fromkeys((*known.nodes, place.node, *place.nodes))
         nodes.pop(known.node, None)
-        worse = _worse(known.severity, finding.severity)
-        story.incident = structs.replace(
+        joined = structs.replace(
             known,
             channel="" if parts else known.channel,
-            severity=worse,
+            severity=_worse(known.severity, finding.severity),
             nodes=tuple(nodes),
             updated=finding.time,
-            evidence=(*known.evidence, *(finding.evidence if parts else ())),
+            evidence=(*known.evidence, *(_finite(finding.evidence) if parts else ())),
             confirmed=known.confirmed if known.confirmed is not None else finding.time,
         )
+        story.incident = structs.replace(joined, held=self._still_held(joined, finding.time, budget))
         yield story.incident
 
     def _update(self, story: Story, finding: Finding, place: Place, budget: float) -> Iterator[Incident]:
@@ -204,24 +215,26 @@ class Stories(Struct):
             confirmed = finding.time
         nodes = dict.fromkeys((*known.nodes, *place.nodes))
         nodes.pop(known.node, None)
-        severity = _worse(known.severity, finding.severity)
-        what = {each.what for each in finding.evidence}
-        story.incident = structs.replace(
+        evidence = _finite(finding.evidence)
+        what = {each.what for each in evidence}
+        updated = structs.replace(
             known,
-            severity=severity,
+            severity=_worse(known.severity, finding.severity),
             summary=finding.summary if own and finding.summary else known.summary,
             updated=finding.time,
             confirmed=confirmed,
             since=known.since if known.since is not None else finding.since,
             nodes=tuple(nodes),
-            evidence=(*(each for each in known.evidence if each.what not in what), *finding.evidence),
-            held=known.held and severity != "critical" and not (confirmed and self._spend(known.site, finding, budget)),
+            evidence=(*(each for each in known.evidence if each.what not in what), *evidence),
         )
+        story.incident = structs.replace(updated, held=self._still_held(updated, finding.time, budget))
         yield story.incident
 
     def _end(self, story: Story, key: Key, time: int, near: Neighbourhood, budget: float) -> Iterator[Incident]:
-        story.explained = [each for each in story.explained if each[0] != key]
         if key not in story.open:
+            if story.knows(key):
+                story.explained = [each for each in story.explained if each[0] != key]
+                del self.of[key]  # should it come again it is judged again: what explains it may be over by then
             return
         story.open.remove(key)
         if story.open:
@@ -241,14 +254,19 @@ class Stories(Struct):
             outlasting = structs.replace(finding, time=time, since=finding.since or finding.time)
             yield from self._open(None, key, outlasting, place, near, budget)
 
-    def tick(self, site: str, time: int, nodes: int, near: Neighbourhood, budget: float) -> Iterator[Incident]:
-        """A minute of a site is over; `nodes` have been heard of there."""
+    def tick(
+        self, site: str, time: int, nodes: int, near: Neighbourhood, budget: float, gone: Collection[str] = ()
+    ) -> Iterator[Incident]:
+        """A minute of a site is over; `nodes` have been heard of there. What is open of nodes that are `gone`, which
+        no evidence will end any more, ends."""
         purse = self.purses.setdefault(site, Purse(time=time))
         purse.nodes = nodes
         if time <= purse.minute:
             return
         purse.minute = time
-        gone = []
+        if gone:
+            yield from self._leave(site, gone, time, near, budget)
+        over = []
         for story in list(self.stories.values()):
             incident = story.incident
             if incident.site != site:
@@ -257,17 +275,31 @@ class Stories(Struct):
                 if time >= story.ending + FLAP:
                     yield from self._close(story, story.ending, near, budget)
             elif incident.closed is None and incident.confirmed is None and time >= incident.opened + LASTED:
-                story.incident = structs.replace(incident, confirmed=time)
+                lasted = structs.replace(incident, confirmed=time)
+                story.incident = structs.replace(lasted, held=self._still_held(lasted, time, budget))
                 yield story.incident
             elif incident.closed is not None and time >= incident.closed + FLAP:
-                gone.append(incident.id)
-        for name in gone:
+                over.append(incident.id)
+        for name in over:
             del self.stories[name]
-        if gone:
+        if over:
             self.of = {key: name for key, name in self.of.items() if name in self.stories}
+
+    def _leave(
+        self, site: str, gone: Collection[str], time: int, near: Neighbourhood, budget: float
+    ) -> Iterator[Incident]:
+        for story in list(self.stories.values()):
+            for key in [*(key for key, _, _ in story.explained), *story.open]:  # what is explained shall not outlast
+                if key[1] == site and key[2] in gone:
+                    yield from self._end(story, key, time, near, budget)
 
 
 _ORDER: Final = ("info", "warning", "critical")
+
+
+def _finite(evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
+    """Without what has no number: JSON has none for it, and the summary says it in words."""
+    return tuple(each for each in evidence if isfinite(each.seen) and isfinite(each.expected))
 
 
 def _worse(one: Severity, other: Severity) -> Severity:

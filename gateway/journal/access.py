@@ -26,6 +26,7 @@ WAKES: Final[dict[Callable[..., Any], tuple[News, ...]]] = {
     Journal.revive: ("packs",),
     Journal.detected: ("space",),
     Journal.found: ("incidents",),
+    Journal.forget_detectors: ("incidents",),
     Journal.acknowledge: ("incidents",),
     Journal.report: ("incidents",),
     Journal.forwarded: ("space",),

@@ -10,6 +10,8 @@ from msgspec import structs
 from gateway.records import Incident
 
 MOST_CLOSED: Final = 10_000
+OWN: Final = "journal"
+"""The kind of those that the gateway tells of itself; detectors find the others."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Incident).decode
@@ -36,6 +38,13 @@ def keep(db: sqlite3.Connection, count: MutableMapping[str, int], changed: Itera
             "(SELECT changed FROM incidents WHERE NOT open ORDER BY changed DESC LIMIT ?)",
             (delivered, MOST_CLOSED),
         )
+
+
+def ended(incident: Incident) -> Incident:
+    """One whose detectors are no more: when it was heard of last is all that is known of its end."""
+    last = max(incident.opened, incident.updated, incident.confirmed or 0)
+    summary = f"{incident.summary} The detectors began anew before its end was seen."
+    return structs.replace(incident, closed=last, summary=summary)
 
 
 def find(db: sqlite3.Connection, name: str) -> Incident | None:

@@ -299,6 +299,14 @@ class Journal:
             self._keep(changed)
             self._count["told"] = max(self._count["told"], place)
 
+    def forget_detectors(self) -> None:
+        """Their state is of no use any more: new ones begin at its place. None of these would end what is open."""
+        with self._transaction():
+            self._db.execute("DELETE FROM state WHERE name = 'detectors'")
+            self._count["told"] = self._consumers[DETECT].place
+            found = (each for each in self.incidents(open_only=True) if each.kind != cases.OWN)
+            self._keep([cases.ended(each) for each in found])
+
     def acknowledge(self, name: str, who: Acknowledged) -> Incident | None:
         """Somebody has taken note of an incident; it in its newest form, None when there is none of that id."""
         with self._transaction():

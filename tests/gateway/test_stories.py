@@ -1,5 +1,6 @@
 """Incidents from findings: what belongs together is one, what comes and goes is one, the budget is kept."""
 
+import msgspec
 import pytest
 
 from gateway.detect.neighbourhood import Neighbourhood
@@ -195,3 +196,91 @@ def test_held_back_and_then_confirmed_or_critical_is_told() -> None:
     assert teller.one.held
     teller.tell("stuck", "update", "air-1", 6, "critical")
     assert not teller.one.held
+
+
+def test_what_is_explained_and_comes_again_does_not_keep_the_worse_open() -> None:
+    """A leak that comes and goes beside a burst is explained each time; the burst ends with the burst."""
+    teller = Teller()
+    teller.tell("burst", "open", "water-1", 0, "critical")
+    teller.tell("leak", "open", "water-1", 5)
+    teller.tell("leak", "close", "water-1", 10)
+    teller.tell("leak", "open", "water-1", 15)
+    teller.tell("burst", "close", "water-1", 30)
+    found = {each.kind: (each.opened, each.closed, each.reopened) for each in teller.known.values()}
+    assert found == {"burst": (T, T + 1800, 0), "leak": (T + 1800, None, 0)}
+
+
+def test_what_is_told_twice_while_it_is_explained_is_told_once_when_it_outlasts() -> None:
+    """As a rule does that has begun anew."""
+    teller = Teller()
+    teller.tell("burst", "open", "water-1", 0, "critical")
+    teller.tell("leak", "open", "water-1", 5)
+    teller.tell("leak", "open", "water-1", 10)
+    teller.tell("burst", "close", "water-1", 30)
+    teller.tell("leak", "close", "water-1", 40)
+    assert sorted((each.kind, each.closed) for each in teller.known.values()) == [
+        ("burst", T + 1800),
+        ("leak", T + 2400),
+    ]
+
+
+def test_what_comes_again_worse_is_told_as_it_is_now() -> None:
+    """With its own severity and evidence, and no longer held back."""
+    teller = Teller(budget=0.0)
+    teller.tell("stuck", "open", "air-1", 0)
+    teller.tell("stuck", "close", "air-1", 5)
+    fast = Evidence("speed", 5, 50, "km/h", "slow")
+    teller.tell("stuck", "open", "air-1", 10, "critical", (fast,))
+    one = teller.one
+    assert (one.severity, one.evidence, one.held, one.reopened, one.closed) == ("critical", (fast,), False, 1, None)
+
+
+def test_held_back_and_then_found_by_another_as_critical_is_told() -> None:
+    teller = Teller(budget=0.0)
+    teller.tell("jam", "open", "traffic-1", 0)
+    assert teller.one.held
+    teller.tell("jam", "open", "traffic-2", 3)
+    assert teller.one.held, "confirmed, but there is no budget at all"
+    teller.tell("jam", "open", "traffic-3", 4, "critical")
+    assert (teller.one.held, teller.one.severity) == (False, "critical")
+
+
+def test_held_back_and_then_confirmed_by_having_lasted_is_told_where_the_budget_allows() -> None:
+    """The budget of five grows by one in six days."""
+    teller = Teller(budget=0.1)
+    for number in range(6):
+        teller.tell("stuck", "open", f"air-{number}", number / 60)
+    assert sum(each.held for each in teller.known.values()) == 1
+    teller.minute(16)
+    assert sum(each.held for each in teller.known.values()) == 1
+    teller = Teller(budget=0.1)
+    for number in range(6):
+        teller.tell("stuck", "open", f"air-{number}", number / 60)
+    teller.minute(7 * 24 * 60)
+    assert not any(each.held for each in teller.known.values())
+
+
+@pytest.mark.parametrize(("seen", "expected"), [(float("nan"), 1.0), (1.0, float("inf"))])
+def test_evidence_without_a_number_is_left_out(seen: float, expected: float) -> None:
+    """JSON would keep it as null, which nobody could read again."""
+    teller = Teller()
+    good, bad = Evidence("flow", 2.0, 1.0, "l/h", "high"), Evidence("mean", seen, expected, "l/h", "unknown")
+    teller.tell("stuck", "open", "air-1", 0, evidence=(bad, good))
+    assert teller.one.evidence == (good,)
+    teller.tell("stuck", "update", "air-1", 1, evidence=(bad,))
+    assert teller.one.evidence == (good,)
+    assert msgspec.json.decode(msgspec.json.encode(teller.one), type=Incident) == teller.one
+
+
+def test_what_is_open_of_a_node_that_is_gone_ends() -> None:
+    """Nothing would end it any more; what others keep open stays."""
+    teller = Teller()
+    teller.tell("stuck", "open", "air-1", 0)
+    teller.tell("jam", "open", "traffic-1", 0)
+    teller.tell("jam", "open", "traffic-2", 0)
+    changed = list(teller.stories.tick("a", T + 6000, 10, teller.near, 1.0, ("air-1", "traffic-1")))
+    ends = {each.kind: each.closed for each in changed}
+    assert ends["stuck"] == T + 6000
+    assert ends.get("jam") is None
+    teller.tell("jam", "close", "traffic-2", 101)
+    assert {each.kind: each.closed for each in teller.known.values()}["jam"] == T + 6060

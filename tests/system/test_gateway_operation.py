@@ -138,7 +138,16 @@ def test_a_configuration_that_is_wrong_to_begin_with(gateway: GatewayProcess) ->
 
 
 def test_a_part_that_cannot_work_ends_the_gateway_with_one_sentence(gateway: GatewayProcess) -> None:
-    """The state of detectors that this program does not know."""
+    """A plan of streets that is not there."""
+    assert gateway.stop() == 0
+    gateway.config.write_text(gateway.config.read_text() + '\n[detect]\nplan = "nowhere.toml"\n')
+    answer = gateway.cli("gateway")
+    assert (answer.returncode, answer.stderr.count("\n")) == (1, 1), answer.stderr
+    assert "nowhere.toml cannot be read" in answer.stderr
+
+
+def test_a_state_of_detectors_that_this_program_does_not_know(gateway: GatewayProcess) -> None:
+    """After a return to an older one: they begin anew, and the gateway takes packs."""
     import sqlite3
 
     assert gateway.stop() == 0
@@ -146,9 +155,10 @@ def test_a_part_that_cannot_work_ends_the_gateway_with_one_sentence(gateway: Gat
         state = msgspec.msgpack.encode({"version": 99})
         database.execute("INSERT OR REPLACE INTO state VALUES ('detectors', ?)", (state,))
     database.close()
-    answer = gateway.cli("gateway")
-    assert (answer.returncode, answer.stderr.count("\n")) == (1, 1), answer.stderr
-    assert "version 99, this program knows 1" in answer.stderr
+    gateway.start()
+    wait_until(lambda: "begin anew" in gateway.log, SECONDS, "word of it")
+    assert "version 99" in gateway.log
+    assert gateway.stop() == 0
 
 
 @pytest.mark.parametrize(
