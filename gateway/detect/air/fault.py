@@ -24,7 +24,7 @@ FLOOR: Final = 0.05
 """Least standard deviation of a statistic: a lasting difference of 5 % is within any instrument's calibration."""
 CLIP: Final = 6.0
 """Standard deviations that one hour counts at most: two hours of smoke beside a station are no fault."""
-THRESHOLDS: Final[Floats] = np.array([[8.7, 5.3, 3.2, 2.9], [8.5, 5.6, 4.2, 3.8]])
+THRESHOLDS: Final[Floats] = np.array([[10.0, 9.0, 3.6, 3.2], [13.0, 13.0, 7.0, 6.0]])
 """Standard deviations of the station's own past by filter (gain, offset) and horizon. Short averages have heavier tails
 and more chances to err. Measured, with DAY_MEAN, on Beijing's 12 stations for 0.1 false alarms a month."""
 DAY_CLIP: Final = 3.0
