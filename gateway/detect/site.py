@@ -7,6 +7,8 @@ import numpy as np
 
 from gateway.detect.group import Found, Group
 from gateway.detect.health.silent import Silent
+from gateway.detect.memory import Ints
+from gateway.detect.minutes import KNOWN
 from gateway.detect.neighbourhood import Neighbourhood
 from gateway.detect.plan import Plan
 from gateway.detect.rule import NodeRule, SiteRule
@@ -50,6 +52,8 @@ class Site:
         """Of each, the time of its newest readings: a node may live while what it measures with does not."""
         self.word: list[int] = []
         """Of each, the time of its newest word, whatever it said."""
+        self.kinds: list[str] = []
+        """Of each, what it measures; empty until it has told."""
         self.silent = Silent()
         self._plan = plan
         self._rules = rules
@@ -68,10 +72,12 @@ class Site:
         if number == len(self.last):
             self.last.append(0)
             self.word.append(0)
+            self.kinds.append("")
             self.silent.grow(number + 1)
         self.word[number] = max(self.word[number], pack.time)
         if pack.stream == "telemetry" and pack.shape.places:
             self.last[number] = max(self.last[number], pack.time)
+            self.kinds[number] = pack.shape.measurement
         group = self.groups.get(pack.shape.measurement)
         if group is None:
             group = self.group(pack.shape.measurement)
@@ -84,13 +90,19 @@ class Site:
         if over > self.minute:
             before, self.minute = self.minute, over
             last, word = np.array(self.last, np.int64), np.array(self.word, np.int64)
-            found = self.silent.tick(over, last, word)
+            found = self.silent.tick(self._now(), last, word)
             gone = np.flatnonzero((word > before - GONE) & (word <= over - GONE)).tolist()
             names: list[str] = []
             if found or gone:
                 names = list(self.nodes)
                 yield from (Found(order, each, Place(self.name, names[each.series], "")) for each in found)
             yield Minute(order, self.name, over, len(self.nodes), tuple(names[each] for each in gone))
+
+    def _now(self) -> Ints:
+        """[nodes] the minute that is over for each node's kind. One that is far behind has nobody left to move it."""
+        over = {kind: group.clock.next - 60 for kind, group in self.groups.items()}
+        now = {kind: self.minute if self.minute - minute > KNOWN else minute for kind, minute in over.items()}
+        return np.array([min(now.get(kind, self.minute), self.minute) for kind in self.kinds], np.int64)
 
     def flush(self) -> Iterator[Found]:
         for group in self.groups.values():
@@ -102,6 +114,7 @@ class Site:
             "nodes": list(self.nodes),
             "last": self.last,
             "word": self.word,
+            "kinds": self.kinds,
             "silent": self.silent.save(),
             "groups": {kind: group.save() for kind, group in self.groups.items()},
         }
@@ -110,6 +123,7 @@ class Site:
         self.minute = saved["minute"]
         self.nodes = {name: number for number, name in enumerate(saved["nodes"])}
         self.last, self.word = list(saved["last"]), list(saved["word"])
+        self.kinds = list(saved["kinds"])
         self.silent.load(saved["silent"])
         for kind, group in saved["groups"].items():
             self.group(kind).load(group)

@@ -81,3 +81,22 @@ def test_a_pack_without_readings_says_only_that_its_node_is_there() -> None:
     bare = [Pack.of("riverside", "water-0009", "telemetry", "water", 1, n, START + 60 * n, ()) for n in range(1, 91)]
     found = run(sorted([*packs(), *bare], key=lambda each: each.time), [])
     assert found.keys() == run(sorted(packs(), key=lambda each: each.time), []).keys() != set()
+
+
+def test_a_kind_that_is_heard_later_is_not_silent() -> None:
+    """What waited in the outboxes of meters comes first, then that of stations."""
+
+    def said(kind: str, begin: int, end: int) -> list[Pack]:
+        quantity = {"water": "flow", "air": "pm2_5"}[kind]
+        return [
+            pack(f"{kind}-{node:04d}", minute, {quantity: 5.0 + (minute * node) % 7})
+            for minute in range(begin, end)
+            for node in range(1, 4)
+        ]
+
+    both = [each for pair in zip(said("water", 1, 30), said("air", 1, 30), strict=True) for each in pair]
+    fed = [*both, *said("water", 30, 60), *said("air", 30, 60)]
+    found = Detectors().feed(fed)
+    assert not [each for each in found if each.kind == "silent"]
+    dead = Detectors().feed([*both, *said("water", 30, 120)])
+    assert {(each.kind, each.node) for each in dead if each.kind == "silent"} == {("silent", "air-0001")}

@@ -41,7 +41,9 @@ def silence(minutes: Sequence[int | None], until: int) -> list[tuple[str, int, i
         last[0] = T0 + 60 * minute
         if minute in minutes:
             last[1] = T0 + 60 * minute
-        found += [(each.state, each.series, minute) for each in silent.tick(T0 + 60 * minute, last, last)]
+        found += [
+            (each.state, each.series, minute) for each in silent.tick(np.full(len(last), T0 + 60 * minute), last, last)
+        ]
     return found
 
 
@@ -74,7 +76,7 @@ def test_many_are_found_silent_together() -> None:
     found = []
     for minute in range(1, 40):
         last[: 50 if minute < 20 else 10] = T0 + 60 * minute
-        found.append(len(silent.tick(T0 + 60 * minute, last, last)))
+        found.append(len(silent.tick(np.full(len(last), T0 + 60 * minute), last, last)))
     assert sorted(found)[-2:] == [0, 40]
 
 

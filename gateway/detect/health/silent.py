@@ -42,10 +42,11 @@ class Silent(Remembering):
     def __init__(self) -> None:
         self.habit = Habit.blank(0)
 
-    def tick(self, time: int, last: Ints, word: Ints) -> Sequence[Finding]:
+    def tick(self, now: Ints, last: Ints, word: Ints) -> Sequence[Finding]:
         """What changed with this minute.
 
-        [nodes] `last`: Unix seconds of the newest readings of each, 0 for none yet; `word`: of its newest word of any
+        [nodes] `now`: the minute that is over for nodes of its kind, as one kind may be heard later than another, Unix
+        seconds; `last`: Unix seconds of the newest readings of each, 0 for none yet; `word`: of its newest word of any
         sort, for it may live and have nothing to tell.
         """
         rows = slice(0, len(last))
@@ -60,12 +61,13 @@ class Silent(Remembering):
         habit.gaps += counts
         habit.last[:] = np.maximum(last, habit.last)
         bound = np.maximum(LEAST_S, TIMES * habit.usual)
-        silence = time - habit.last
+        silence = now - habit.last
         opened = ~habit.open & (habit.gaps >= _LEAST_GAPS) & (silence >= bound)
         closed = habit.open & spoke & (silence < bound)
         habit.open ^= opened | closed
         found = []
         for node in np.flatnonzero(opened | closed).tolist():
+            time = int(now[node])
             if closed[node]:
                 found.append(Finding("silent", "close", node, time))
                 continue
