@@ -171,10 +171,8 @@ def incidents(gateway: GatewayProcess) -> set[Event]:
     """Of its journal."""
     journal = gateway.journal()
     try:
-        # Without the gateway's own, which tell of the harm itself, and without who is silent: that depends on which
-        # packs come before those of others, and each kind here has a connection of its own, which may run ahead.
-        without = (hold.KIND, "silent")
-        return {(each.id, each.opened, each.closed) for each in journal.incidents() if each.kind not in without}
+        # Without the gateway's own, which tell of the harm itself.
+        return {(each.id, each.opened, each.closed) for each in journal.incidents() if each.kind != hold.KIND}
     finally:
         journal.close()
 
