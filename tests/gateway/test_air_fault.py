@@ -196,6 +196,7 @@ def test_a_series_takes_a_kilobyte_at_most() -> None:
     assert StationMemory.bytes_per_series() <= 1024
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(not REAL.exists(), reason=f"no data at {REAL}")
 def test_a_dead_station_of_a_real_city_is_found_in_a_day() -> None:
     with gzip.open(REAL, "rt") as lines:

@@ -37,7 +37,7 @@ def test_the_morning_has_incidents_of_each_kind() -> None:
     assert sum(each.closed is not None for each in detect(eventful()).values()) > 3
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 400), st.booleans()), min_size=1, max_size=40))
 def test_batches_and_restarts_change_nothing(cuts: list[tuple[int, bool]]) -> None:
     """Batches of any size; after each, the detectors may be saved and loaded."""

@@ -284,6 +284,7 @@ def test_series_do_not_touch_each_other_and_memory_can_be_saved(given: Sequence[
         assert sorted(together, key=key) == sorted(each_found, key=key)
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(not REAL.exists(), reason="the real meters are not here")
 def test_real_hourly_meters_raise_next_to_nothing() -> None:
     """At most 0.05 alarms a meter-month of each kind; half of the meters, to be quick."""

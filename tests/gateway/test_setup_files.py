@@ -17,7 +17,7 @@ import yaml
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.config import Config, Http, Influx, JournalSettings, Mqtt, load
+from gateway.config import Config, Detect, Http, Influx, JournalSettings, Mqtt, load
 from gateway.pki.authority import Authority
 from sim_hardware.servers import Mosquitto, free_port, wait_until
 from tests.test_docs import DOCS, blocks
@@ -37,7 +37,7 @@ def test_the_configuration_can_be_used_as_it_is(tmp_path: Path) -> None:
     assert config == Config(sites=("riverside",), data_dir="/var/lib/ganglion")
     said = tomllib.loads(re.sub(r"^#(\w+ = |\[\[)", r"\1", text, flags=re.MULTILINE))
     assert said.pop("mirror") == [{"name": "archive", "url": "https://archive.example:8086"}]
-    tables = {"mqtt": Mqtt(), "influx": Influx(), "journal": JournalSettings(), "http": Http()}
+    tables = {"mqtt": Mqtt(), "influx": Influx(), "journal": JournalSettings(), "detect": Detect(), "http": Http()}
     assert said == {
         "sites": ["riverside"],
         "data_dir": "/var/lib/ganglion",
