@@ -90,26 +90,33 @@ class Frame(Struct, frozen=True):
 
 
 class Remembering:
-    """What has attributes of kind `Memory` (a row a series), and `scalars`, grows and saves itself by them."""
+    """What has attributes of kind `Memory` (a row a series), or that remember themselves, and `scalars`, grows and
+    saves itself by them."""
 
     scalars: dict[str, float]
 
     def memories(self) -> dict[str, Memory]:
         return {name: value for name, value in vars(self).items() if isinstance(value, Memory)}
 
+    def _parts(self) -> dict[str, "Remembering"]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Remembering)}
+
     def grow(self, series: int) -> None:
         """Have room for so many series."""
-        for memory in self.memories().values():
-            memory.grow(series)
+        for each in (*self.memories().values(), *self._parts().values()):
+            each.grow(series)
 
     def save(self) -> dict[str, Any]:
-        saved: dict[str, Any] = {name: memory.save() for name, memory in self.memories().items()}
+        saved: dict[str, Any] = {name: each.save() for name, each in self.memories().items()}
+        saved |= {name: each.save() for name, each in self._parts().items()}
         return saved | {"scalars": dict(getattr(self, "scalars", {}))}
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Take over what `save` gave. Raises KeyError or ValueError for what another layout has saved."""
         for name, memory in self.memories().items():
             setattr(self, name, type(memory).load(saved[name]))
+        for name, part in self._parts().items():
+            part.load(saved[name])
         if saved["scalars"]:
             self.scalars = dict(saved["scalars"])
 

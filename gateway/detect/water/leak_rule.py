@@ -1,8 +1,7 @@
 """`leak`, live: feeds the sequential test of `leak` with the litres of windows, and says what it finds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -26,21 +25,8 @@ class LeakRule(NodeRule):
         self.pace = Pace.blank(0)
         self.character = Character.blank(0)
         self.told = Told.blank(0)
-        self._registers = Registers()
-        self._leak = Leak()
-
-    def memories(self) -> dict[str, Memory]:
-        """Its own and those of what it feeds."""
-        parts = {f"register.{name}": each for name, each in self._registers.memories().items()}
-        parts |= {f"leak.{name}": each for name, each in self._leak.memories().items()}
-        return super().memories() | parts
-
-    def load(self, saved: Mapping[str, Any]) -> None:
-        """As Remembering.load, for the parts too."""
-        for name, memory in self.memories().items():
-            owner, _, part = name.rpartition(".")
-            of = {"": self, "register": self._registers, "leak": self._leak}[owner]
-            setattr(of, part, type(memory).load(saved[name]))
+        self.registers = Registers()
+        self.leak = Leak()
 
     def feed(self, windows: Windows) -> Sequence[Finding]:
         given = readings(windows, "flow")
@@ -55,11 +41,11 @@ class LeakRule(NodeRule):
         character.step(time, lasted, flow)
         self.pace.put(rows, pace)
         self.character.put(rows, character)
-        drawn = self._registers.step(rows, time, volume)
+        drawn = self.registers.step(rows, time, volume)
         # Who has a register is judged by it alone: what is missing of it will be in its next reading.
-        without = np.isnan(self._registers.memory.value[rows])
+        without = np.isnan(self.registers.memory.value[rows])
         litres = np.where(without, flow * lasted / 3600, drawn.litres)
-        verdicts = self._leak.step(rows, time, litres, np.where(without, lasted, drawn.seconds))
+        verdicts = self.leak.step(rows, time, litres, np.where(without, lasted, drawn.seconds))
         turns = verdicts.alarm | verdicts.over
         if not turns.any():
             return []

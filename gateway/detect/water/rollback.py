@@ -1,8 +1,8 @@
 """`rollback`: a register went back: it was reset, tampered with, or is another meter's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -27,24 +27,15 @@ class Rollback(NodeRule):
 
     def __init__(self) -> None:
         self.fallen = Fallen.blank(0)
-        self._registers = Registers()
-
-    def memories(self) -> dict[str, Memory]:
-        """Its own, and that of the registers."""
-        return super().memories() | {"registers": self._registers.memory}
-
-    def load(self, saved: Mapping[str, Any]) -> None:
-        """As Remembering.load, for the registers too."""
-        self.fallen = Fallen.load(saved["fallen"])
-        self._registers.memory = type(self._registers.memory).load(saved["registers"])
+        self.registers = Registers()
 
     def feed(self, windows: Windows) -> Sequence[Finding]:
         given = readings(windows, "volume")
         if given is None:
             return []
         rows, time = given.series, given.time
-        drawn = self._registers.step(rows, time, given.value)
-        high, fell = self._registers.memory.high[rows], self._registers.memory.fell[rows]
+        drawn = self.registers.step(rows, time, given.value)
+        high, fell = self.registers.memory.high[rows], self.registers.memory.fell[rows]
         was = self.fallen.open[rows]
         opened = drawn.rollback & (drawn.lost >= LEAST_L) & ~was
         closed = was & (np.isnan(high) | (time - fell >= RETURN))
