@@ -103,8 +103,10 @@ class Remembering:
 
     def grow(self, series: int) -> None:
         """Have room for so many series."""
-        for each in (*self.memories().values(), *self._parts().values()):
-            each.grow(series)
+        for memory in self.memories().values():
+            memory.grow(series)
+        for part in self._parts().values():
+            part.grow(series)
 
     def save(self) -> dict[str, Any]:
         saved: dict[str, Any] = {name: each.save() for name, each in self.memories().items()}

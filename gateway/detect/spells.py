@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gateway.detect.memory import Bools, Floats, Ints, Memory, column
+from gateway.detect.memory import Bools, Floats, Ints, Memory, Rows, column
 
 MAX_GAP: Final = 600
 """Seconds without a window after which nothing is known about the time between: counting begins again."""
@@ -44,6 +44,13 @@ class Spells(Memory):
     since: Ints = column(np.int64)
     windows: NDArray[np.int32] = column(np.int32)
     open: Bools = column(np.bool_)
+
+    def turn(self, rows: Rows, patience: Patience, time: Ints, condition: NDArray[np.int8]) -> tuple[Bools, Bools]:
+        """`extend` those of some rows."""
+        part = self.take(rows)
+        opened, closed = extend(part, patience, time, condition)
+        self.put(rows, part)
+        return opened, closed
 
 
 def extend(spells: Spells, patience: Patience, time: Ints, condition: NDArray[np.int8]) -> tuple[Bools, Bools]:

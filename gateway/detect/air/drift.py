@@ -15,7 +15,7 @@ from gateway.detect.air.means import median
 from gateway.detect.memory import Bools, Floats, Memory, column
 from gateway.detect.plan import GroupPlan
 from gateway.detect.rule import Finding, Frame, SiteRule
-from gateway.detect.spells import Patience, Spells, above, extend
+from gateway.detect.spells import Patience, Spells, above
 from gateway.quantities import measured_in
 from gateway.records import Evidence
 
@@ -89,10 +89,8 @@ class AirDrift(SiteRule):
         off = np.abs(memory.fast - memory.usual)
         row, bound = np.nonzero(known & (memory.known_s >= DAY_S))
         places = len(BOUNDS) * row + bound
-        part = self.spells.take(places)
         condition = above((off / _MOST)[row, bound], 1.0, 0.5)
-        opened, closed = extend(part, PATIENCE, np.full(len(row), frame.time), condition)
-        self.spells.put(places, part)
+        opened, closed = self.spells.turn(places, PATIENCE, np.full(len(row), frame.time), condition)
         turns = np.flatnonzero(opened | closed).tolist()
         return [self._turn(frame, memory, int(row[at]), int(bound[at]), bool(opened[at])) for at in turns]
 

@@ -15,7 +15,7 @@ from gateway.detect.air.means import Minutes, forget, mean, median, moves
 from gateway.detect.memory import Bools, Floats, Floats32, Ints, Memory, column
 from gateway.detect.plan import GroupPlan
 from gateway.detect.rule import SITE, Finding, Frame, SiteRule
-from gateway.detect.spells import Patience, Spells, above, extend
+from gateway.detect.spells import Patience, Spells, above
 from gateway.records import Evidence
 
 UNHEALTHY: Final = 55.5
@@ -121,7 +121,7 @@ class AirEpisode(SiteRule):
     def _whole(self, frame: Frame, air: Air) -> list[Finding]:
         """The site's own episode: it begins or ends, or neither."""
         condition = above(np.array([air.level]), UNHEALTHY, BETTER)
-        opened, closed = extend(self.site.take(slice(0, 1)), PATIENCE, np.array([frame.time]), condition)
+        opened, closed = self.site.turn(slice(0, 1), PATIENCE, np.array([frame.time]), condition)
         if closed[0]:
             self.scalars["over"] = float(frame.time)
             return [Finding("air_episode", "close", SITE, frame.time)]

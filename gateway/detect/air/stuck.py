@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.detect.memory import Floats, Memory, column
 from gateway.detect.rule import Finding, NodeRule, Windows
-from gateway.detect.spells import Patience, Spells, extend, speaks
+from gateway.detect.spells import Patience, Spells, speaks
 from gateway.quantities import measured_in
 from gateway.records import Evidence
 
@@ -65,10 +65,8 @@ class AirStuck(NodeRule):
 
         row, chip = np.nonzero(present)
         places = len(CHIPS) * windows.series[row] + chip
-        part = self.spells.take(places)
         condition = speaks(same & ~rests, ~same)[row, chip]
-        opened, closed = extend(part, PATIENCE, windows.time[row], condition)
-        self.spells.put(places, part)
+        opened, closed = self.spells.turn(places, PATIENCE, windows.time[row], condition)
         return [
             self._turn(windows, value, row[at], chip[at], opened[at]) for at in np.flatnonzero(opened | closed).tolist()
         ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.detect.memory import Bools, Floats, Ints, Memory, column
 from gateway.detect.rule import Finding, NodeRule, Windows
-from gateway.detect.spells import Patience, Spells, extend, speaks
+from gateway.detect.spells import Patience, Spells, speaks
 from gateway.records import Evidence
 
 _FAST_S: Final = 6 * 3600
@@ -46,7 +46,7 @@ class FallingHeap(NodeRule):
             return []
         rows, time, values = windows.series[known], windows.time[known], values[known]
         boot = windows.get("boot")[known]
-        heap, spells = self.heap.take(rows), self.spells.take(rows)
+        heap = self.heap.take(rows)
         anew = (boot != heap.boot) & ~(np.isnan(boot) & (heap.boot >= 0))
         np.copyto(heap.begun, time, where=anew)
         np.copyto(heap.boot, np.nan_to_num(boot), where=anew)
@@ -60,9 +60,9 @@ class FallingHeap(NodeRule):
         rate = (heap.slow - heap.fast) / (_SLOW_S - _FAST_S)
         falls: Bools = rate * SOON_S > heap.fast
         still: Bools = ~(rate * (4 * SOON_S) > heap.fast)
-        opened, closed = extend(spells, PATIENCE, time, speaks(falls[:, 0] | falls[:, 1], still[:, 0] & still[:, 1]))
         self.heap.put(rows, heap)
-        self.spells.put(rows, spells)
+        condition = speaks(falls[:, 0] | falls[:, 1], still[:, 0] & still[:, 1])
+        opened, closed = self.spells.turn(rows, PATIENCE, time, condition)
         found = []
         for at in np.flatnonzero(opened | closed).tolist():
             series, when = int(rows[at]), int(time[at])

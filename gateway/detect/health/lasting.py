@@ -7,7 +7,7 @@ import numpy as np
 
 from gateway.detect.memory import Floats, Ints
 from gateway.detect.rule import Finding, NodeRule, Windows
-from gateway.detect.spells import Patience, Spells, extend, speaks
+from gateway.detect.spells import Patience, Spells, speaks
 from gateway.detect.water.home import readings
 from gateway.records import Evidence
 
@@ -35,9 +35,9 @@ class WeakRadio(NodeRule):
         given = readings(windows, "rssi")
         if given is None:
             return []
-        spells, rssi = self.spells.take(given.series), given.value
-        opened, closed = extend(spells, RADIO, given.time, speaks(rssi <= WEAK_DBM, rssi > GOOD_DBM))
-        self.spells.put(given.series, spells)
+        rssi = given.value
+        condition = speaks(rssi <= WEAK_DBM, rssi > GOOD_DBM)
+        opened, closed = self.spells.turn(given.series, RADIO, given.time, condition)
         found = []
         for at in np.flatnonzero(opened | closed).tolist():
             series, time, seen = int(given.series[at]), int(given.time[at]), float(rssi[at])
@@ -47,7 +47,7 @@ class WeakRadio(NodeRule):
             text = f"its radio has heard the access point at {WEAK_DBM:.0f} dBm or less for hours, now at {seen:.0f}"
             evidence = (Evidence("rssi", seen, GOOD_DBM, "dBm", text),)
             summary = f"Seen: {text}; expected: above {GOOD_DBM:.0f} dBm."
-            since = int(spells.since[at])
+            since = int(self.spells.since[series])
             found.append(Finding("weak_radio", "open", series, time, "info", summary, evidence, since=since))
         return found
 
@@ -65,10 +65,8 @@ class ClockDrift(NodeRule):
             return []
         rows, time = windows.series[known], windows.time[known]
         error, drift = np.nan_to_num(error[known]), np.nan_to_num(drift[known])
-        spells = self.spells.take(rows)
         wrong, right = (error >= ERROR_S) | (drift >= DRIFT_PPM), (error < ERROR_S / 2) & (drift < DRIFT_PPM / 2)
-        opened, closed = extend(spells, CLOCK, time, speaks(wrong, right))
-        self.spells.put(rows, spells)
+        opened, closed = self.spells.turn(rows, CLOCK, time, speaks(wrong, right))
         return _clocks(rows, time, error, drift, np.flatnonzero(opened | closed).tolist(), opened.tolist())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.detect.memory import Floats, Floats32, Ints, Memory, column
 from gateway.detect.rule import Finding, NodeRule, Windows
-from gateway.detect.spells import Patience, Spells, extend, speaks
+from gateway.detect.spells import Patience, Spells, speaks
 from gateway.detect.traffic.found import turned
 from gateway.records import Evidence
 
@@ -53,9 +53,7 @@ class Chatter(NodeRule):
         over = (occupancy[rows] + ROUNDING) / 100 * gap / np.maximum(volume, 1)
         most = np.maximum(MOST_A_S * gap, FEW)
         chatters = (volume > most) | ((volume >= FEW) & (over < SHORTEST_S))
-        part = self.spells.take(series)
-        opened, closed = extend(part, CHATTER, windows.time[rows], speaks(chatters, ~chatters))
-        self.spells.put(series, part)
+        opened, closed = self.spells.turn(series, CHATTER, windows.time[rows], speaks(chatters, ~chatters))
 
         def tell(row: int) -> tuple[str, Evidence]:
             if volume[row] > most[row]:
@@ -104,9 +102,7 @@ class Impossible(NodeRule):
         uncounted = (volume == 0) & (occupancy >= PRESENT) & (occupancy < OCCUPIED) & ~(speed < CREEP_KMH)
         wrong = unseen | uncounted
         right = (volume > 0) & (occupancy > 0)
-        part = self.spells.take(series)
-        opened, closed = extend(part, WRONG, windows.time[rows], speaks(wrong, right))
-        self.spells.put(series, part)
+        opened, closed = self.spells.turn(series, WRONG, windows.time[rows], speaks(wrong, right))
 
         def tell(row: int) -> tuple[str, Evidence]:
             if volume[row]:
@@ -134,10 +130,9 @@ class Impossible(NodeRule):
         mean = sums.metres / sums.vehicles
         low, high = LENGTHS
         wrong = (sums.vehicles >= MEAN_OF / 2) & ((mean < low) | (mean > high))
-        part = self.by_length.take(series)
-        opened, closed = extend(part, LENGTH, windows.time[rows], speaks(wrong, (mean >= low) & (mean <= high)))
-        self.by_length.put(series, part)
         self.lengths.put(series, sums)
+        condition = speaks(wrong, (mean >= low) & (mean <= high))
+        opened, closed = self.by_length.turn(series, LENGTH, windows.time[rows], condition)
 
         def tell(row: int) -> tuple[str, Evidence]:
             length = float(mean[row]) - 2

@@ -120,11 +120,9 @@ class Queues(SiteRule):
         jammed = self.stands.open[up]
         anew = frame.time - self.ends.told[up] > AGAIN_S
         self.ends.told[up[confirmed & jammed]] = frame.time
-        spells = self.crashes.take(up)
         # An obstacle lets some pass: where nobody comes to the next counter, that is dead or the street is closed.
         against: Bools = jammed | self.stands.open[down] | ~confirmed | ~(mean[down] > 0)
-        opened, closed = extend(spells, CRASH, np.full(len(up), frame.time), speaks(~against, against))
-        self.crashes.put(up, spells)
+        opened, closed = self.crashes.turn(up, CRASH, np.full(len(up), frame.time), speaks(~against, against))
         for at in np.flatnonzero((confirmed & jammed & anew) | opened | closed).tolist():
             here, next_ = int(up[at]), int(down[at])
             lead = leads[here]

@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.detect.memory import Floats, Memory, column
 from gateway.detect.rule import Finding, NodeRule, Windows
-from gateway.detect.spells import Patience, Spells, extend, speaks
+from gateway.detect.spells import Patience, Spells, speaks
 from gateway.detect.traffic.found import turned
 from gateway.records import Evidence
 
@@ -34,10 +34,8 @@ class StuckOn(NodeRule):
         occupancy, volume = windows.get("occupancy"), windows.get("volume")
         rows = np.flatnonzero(np.isfinite(occupancy) & np.isfinite(volume))
         series = windows.series[rows]
-        part = self.spells.take(series)
         on = (occupancy[rows] >= OCCUPIED) & (volume[rows] == 0)
-        opened, closed = extend(part, LOOP, windows.time[rows], speaks(on, ~on))
-        self.spells.put(series, part)
+        opened, closed = self.spells.turn(series, LOOP, windows.time[rows], speaks(on, ~on))
 
         def tell(row: int) -> tuple[str, Evidence]:
             text = "always occupied, and no vehicle left for 10 minutes"
@@ -65,13 +63,10 @@ class StuckSpeed(NodeRule):
         speed = windows.get("speed")
         rows = np.flatnonzero(np.isfinite(speed))
         series, speed = windows.series[rows], speed[rows]
-        part, last = self.spells.take(series), self.last.take(series)
-        same = speed == last.speed
+        same = speed == self.last.speed[series]
+        self.last.speed[series] = speed
         rests = (speed <= STANDING) | (speed >= FASTEST)
-        opened, closed = extend(part, SPEED, windows.time[rows], speaks(same & ~rests, ~same))
-        last.speed[:] = speed
-        self.spells.put(series, part)
-        self.last.put(series, last)
+        opened, closed = self.spells.turn(series, SPEED, windows.time[rows], speaks(same & ~rests, ~same))
 
         def tell(row: int) -> tuple[str, Evidence]:
             text = f"exactly {speed[row]:g} km/h in every window for 30 minutes"

@@ -7,7 +7,7 @@ import numpy as np
 
 from gateway.detect.memory import Bools, Ints
 from gateway.detect.rule import Finding, NodeRule, Windows
-from gateway.detect.spells import Patience, Spells, extend, speaks
+from gateway.detect.spells import Patience, Spells, speaks
 from gateway.detect.water.home import readings
 from gateway.records import Evidence
 
@@ -32,10 +32,9 @@ class Frost(NodeRule):
         given = readings(windows, "temperature")
         if given is None:
             return []
-        spells = self.spells.take(given.series)
         warmth = given.value
-        opened, closed = extend(spells, PATIENCE, given.time, speaks(warmth <= FREEZES_CEL, warmth > THAWS_CEL))
-        self.spells.put(given.series, spells)
+        condition = speaks(warmth <= FREEZES_CEL, warmth > THAWS_CEL)
+        opened, closed = self.spells.turn(given.series, PATIENCE, given.time, condition)
         found = [
             Finding("frost", "close", int(given.series[at]), int(given.time[at]))
             for at in np.flatnonzero(closed).tolist()
