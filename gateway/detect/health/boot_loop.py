@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from gateway.detect.memory import Bools, Ints, Memory, column
+from gateway.detect.readings import readings
 from gateway.detect.rule import Finding, NodeRule, Windows
-from gateway.detect.water.home import readings
 from gateway.records import Evidence
 
 BOOTS: Final = 3

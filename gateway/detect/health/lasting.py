@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from gateway.detect.memory import Floats, Ints
+from gateway.detect.readings import readings
 from gateway.detect.rule import Finding, NodeRule, Windows
 from gateway.detect.spells import Patience, Spells, speaks
-from gateway.detect.water.home import readings
 from gateway.records import Evidence
 
 WEAK_DBM: Final = -85.0

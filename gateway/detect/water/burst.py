@@ -7,9 +7,10 @@ from typing import Final
 import numpy as np
 
 from gateway.detect.memory import Bools, Floats, Ints, Memory, column
+from gateway.detect.readings import readings
 from gateway.detect.rule import Finding, NodeRule, Windows
 from gateway.detect.spells import Patience, Spells, extend, speaks
-from gateway.detect.water.home import HIGH_FLOW, Character, Pace, inlets, readings
+from gateway.detect.water.home import HIGH_FLOW, Character, Pace, inlets
 from gateway.records import Evidence
 
 LARGE_L: Final = 0.6 * HIGH_FLOW

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from msgspec import Struct
 
 from gateway.detect.memory import Bools, Floats, Ints, Memory, column
 from gateway.detect.plan import GroupPlan
-from gateway.detect.rule import Windows
 
 Q3: Final = 2500.0
 """l/h: permanent flow rate of the common home meter (2.5 m³/h, OIML R 49)."""
@@ -23,28 +21,6 @@ _MEAN_HOME: Final = 20.0
 """l/h: what an unknown meter is taken to draw."""
 _LONGEST_WINDOW_S: Final = 3600
 _SILENCE_S: Final = 600
-
-
-class Reading(Struct, frozen=True):
-    """The windows that hold one quantity, in order of the series' numbers as given."""
-
-    series: Ints
-    node: Ints
-    time: Ints
-    value: Floats
-
-
-def readings(windows: Windows, quantity: str) -> Reading | None:
-    """Those that hold it; None where no window does."""
-    values = windows.values.get(quantity)
-    if values is None:
-        return None
-    known = np.isfinite(values)
-    if known.all():
-        return Reading(windows.series, windows.node, windows.time, values)
-    if not known.any():
-        return None
-    return Reading(windows.series[known], windows.node[known], windows.time[known], values[known])
 
 
 @dataclass(slots=True)

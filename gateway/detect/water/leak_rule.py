@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.detect.memory import Bools, Memory, column
+from gateway.detect.readings import readings
 from gateway.detect.rule import Finding, NodeRule, State, Windows
-from gateway.detect.water.home import BUSY, HIGH_FLOW, Character, Pace, inlets, readings
+from gateway.detect.water.home import BUSY, HIGH_FLOW, Character, Pace, inlets
 from gateway.detect.water.leak import Leak, Verdicts
 from gateway.detect.water.register import Registers
 from gateway.records import Evidence
@@ -33,9 +34,7 @@ class LeakRule(NodeRule):
         if given is None:
             return []
         rows, time, flow = given.series, given.time, given.value
-        volume = windows.get("volume")
-        if len(volume) != len(rows):
-            volume = volume[np.isfinite(windows.get("flow"))]
+        volume = windows.get("volume")[given.where]
         pace, character = self.pace.take(rows), self.character.take(rows)
         lasted, _ = pace.step(time)
         character.step(time, lasted, flow)

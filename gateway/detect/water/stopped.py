@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 
 from gateway.detect.memory import Bools, Floats, Ints, Memory, column
+from gateway.detect.readings import readings
 from gateway.detect.rule import Finding, NodeRule, Windows
-from gateway.detect.water.home import BUSY, Character, Pace, inlets, readings
+from gateway.detect.water.home import BUSY, Character, Pace, inlets
 from gateway.records import Evidence
 
 DAY_S: Final = 86_400
@@ -60,9 +61,7 @@ class Stopped(NodeRule):
             return []
         rows, time, flow = given.series, given.time, given.value
         pace, character, still = self.pace.take(rows), self.character.take(rows), self.still.take(rows)
-        volume = windows.get("volume")
-        if len(volume) != len(rows):
-            volume = volume[np.isfinite(windows.get("flow"))]
+        volume = windows.get("volume")[given.where]
         first = pace.time == 0
         lasted, follows = pace.step(time)
         character.step(time, lasted, flow)
