@@ -57,7 +57,6 @@ class Group:
         self._node_rules = node_rules
         self._site_rules = site_rules
         self._number: dict[str, int] = {}
-        self._series: dict[tuple[int, str], int] = {}
         self._last = np.zeros(0, np.int64)
         self._last_event = np.zeros(0, np.int64)
         self._pending = Pending()
@@ -79,7 +78,7 @@ class Group:
         if pack.shape not in self._met[node]:
             self._met[node].add(pack.shape)
             for channel, _ in self._lanes_of(pack.shape):
-                self._of(node, channel)  # in the order of packs, so that numbers are the same however packs are cut
+                self._enter(node, channel)  # in the order of packs, so that numbers are the same however packs are cut
         self._fed.append((order, pack))
         return self.clock.take(node, pack.time)
 
@@ -187,16 +186,17 @@ class Group:
             ]
         return channels
 
-    def _of(self, node: int, channel: str) -> int:
-        series = self._series.get((node, channel))
-        if series is None:
-            series = self._series[node, channel] = len(self.series)
-            self.series.append((node, channel))
-            self._number_of(channel, node, series)
-            if series >= len(self._last):
-                self._grow(series + 1)
-            self._owners[series] = node
-        return series
+    def _enter(self, node: int, channel: str) -> None:
+        """A series gets its number, if it has none yet."""
+        numbers = self._channel.get(channel)
+        if numbers is not None and node < len(numbers) and numbers[node] >= 0:
+            return
+        series = len(self.series)
+        self.series.append((node, channel))
+        self._number_of(channel, node, series)
+        if series >= len(self._last):
+            self._grow(series + 1)
+        self._owners[series] = node
 
     def _number_of(self, channel: str, node: int, series: int) -> None:
         """Note a series' number."""
@@ -246,8 +246,7 @@ class Group:
         self.clock = msgspec.convert(saved["clock"], Clock)
         self._number = {name: number for number, name in enumerate(self.nodes)}
         self._met = [set() for _ in self.nodes]
-        self._series = {each: number for number, each in enumerate(self.series)}
-        for (node, channel), number in self._series.items():
+        for number, (node, channel) in enumerate(self.series):
             self._number_of(channel, node, number)
         self._last, self._last_event = (np.frombuffer(saved[name], np.int64).copy() for name in ("last", "last_event"))
         self._owners = np.zeros(len(self._last), np.int64)
