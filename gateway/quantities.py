@@ -137,3 +137,8 @@ def measured_in(measurement: str) -> tuple[Quantity, ...]:
         for each in QUANTITIES
         if each.measurement == measurement or (each.measurement == "*" and measurement in KINDS)
     )
+
+
+def units(measurement: str) -> dict[str, str]:
+    """The unit of each quantity that a measurement can hold."""
+    return {each.name: each.unit for each in measured_in(measurement)}

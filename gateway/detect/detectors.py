@@ -75,7 +75,7 @@ class Detectors:
         found: list[Found | Minute] = []
         site: Site | None = None
         for order, whole in enumerate(packs):
-            for pack in by_time(whole) if whole.times else (whole,):
+            for pack in by_time(whole):
                 if site is None or site.name != pack.site:
                     site = self._site(pack.site)
                 found += site.feed(order, pack)

@@ -57,7 +57,6 @@ class GroupPlan(Struct, frozen=True):
     """Of each zone, its nodes without the inlets."""
     inlets: tuple[tuple[int, ...], ...] = ()
     """Of each zone, its inlets."""
-    zone_names: tuple[str, ...] = ()
     full: tuple[bool, ...] = ()
     """Of each zone, whether it is metered whole and each of its inlets has been heard of."""
 
@@ -81,7 +80,6 @@ class GroupPlan(Struct, frozen=True):
             street_names=tuple(each.name for each in streets),
             zones=tuple(known([name for name in each.nodes if name not in each.inlet]) for each in zones),
             inlets=tuple(known(each.inlet) for each in zones),
-            zone_names=tuple(each.name for each in zones),
             full=tuple(each.full and all(name in number for name in each.inlet) for each in zones),
         )
 

@@ -33,7 +33,6 @@ TOGETHER: Final[Mapping[str, tuple[Scope, int]]] = {
     "wrong_way": ("zone", 10 * 60),
     "silent": ("zone", 5 * 60),
     "stuck": ("node", 60 * 60),
-    "power_fail": ("zone", 5 * 60),
     "air_episode": ("zone", 60 * 60),
     "frost": ("site", 12 * 3600),
     "backflow": ("zone", 15 * 60),

@@ -14,7 +14,7 @@ from gateway.errors import ConfigError
 from tests.gateway.ruled import T0
 
 HOMES = 20
-PLAN = GroupPlan(zones=(tuple(range(1, HOMES + 1)),), inlets=((0,),), zone_names=("old town",), full=(True,))
+PLAN = GroupPlan(zones=(tuple(range(1, HOMES + 1)),), inlets=((0,),), full=(True,))
 DAY = 48
 """Windows of half an hour."""
 
@@ -167,7 +167,6 @@ def test_zones_are_judged_each_by_itself_and_two_inlets_add_up() -> None:
     plan = GroupPlan(
         zones=(tuple(range(second + 1, second + 1 + HOMES)), tuple(range(2, second))),
         inlets=((second,), (0, 1)),
-        zone_names=("quiet", "leaking"),
         full=(True, True),
     )
     assert [(each.time, each.state) for each in judge(split, plan)] == [

@@ -10,7 +10,7 @@ from gateway.detect.plan import GroupPlan
 from gateway.detect.water.mains import Mains
 from tests.gateway.ruled import T0, frame
 
-PLAN = GroupPlan(zones=((1,),), inlets=((0,),), zone_names=("old town",))
+PLAN = GroupPlan(zones=((1,),), inlets=((0,),))
 DAY = 144
 
 

@@ -103,7 +103,7 @@ def test_the_length_of_windows_does_not_matter(step: int, windows_of: int) -> No
 
 def test_inlets_are_no_homes() -> None:
     """By the plan, or because they never rest."""
-    plan = GroupPlan(zones=((1,),), inlets=((0,),), zone_names=("old town",))
+    plan = GroupPlan(zones=((1,),), inlets=((0,),))
     rule = Burst()
     rule.grow(2)
     found = []

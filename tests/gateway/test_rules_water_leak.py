@@ -51,7 +51,7 @@ def test_a_burst_is_no_leak() -> None:
 
 def test_inlets_do_not_leak() -> None:
     """By the plan, or by how much runs through them."""
-    plan = GroupPlan(zones=((),), inlets=((0,),), zone_names=("old town",))
+    plan = GroupPlan(zones=((),), inlets=((0,),))
     assert run(LeakRule(), [80.0] * 144 * 10, True, plan) == []
     assert run(LeakRule(), [4000.0] * 144 * 10, True) == []
 

@@ -4,7 +4,7 @@ Pressure differs by what a station is higher or lower, which does not change; ou
 their makers promise is a bound, and no weeks have to be learned as for particles (`fault`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ from gateway.detect.memory import Bools, Floats, Memory, column
 from gateway.detect.plan import GroupPlan
 from gateway.detect.rule import Finding, Frame, SiteRule
 from gateway.detect.spells import Patience, Spells, above
-from gateway.quantities import measured_in
+from gateway.quantities import units
 from gateway.records import Evidence
 
 DAY_S: Final = 86_400.0
@@ -43,7 +43,7 @@ BOUNDS: Final = (
     Bound("co2", "co2", 75.0),  # what a SCD41 is off at 450 ppm (50 ppm + 5 %, its datasheet)
 )
 _MOST: Final = np.array([each.most for each in BOUNDS])
-_UNITS: Final[Mapping[str, str]] = {each.name: each.unit for each in measured_in("air")}
+_UNITS: Final = units("air")
 
 
 @dataclass(slots=True)

@@ -8,12 +8,13 @@ import numpy as np
 
 from gateway.detect.air.fault import Fault
 from gateway.detect.air.humidity import humid_evidence
+from gateway.detect.air.means import median
 from gateway.detect.air.neighbours import MOST
 from gateway.detect.air.station import Kind, StationMemory, Verdicts
-from gateway.detect.memory import Floats, Ints, Memory, column
+from gateway.detect.memory import Ints, Memory, column
 from gateway.detect.plan import GroupPlan
 from gateway.detect.rule import Finding, Frame, SiteRule
-from gateway.quantities import measured_in
+from gateway.quantities import units
 from gateway.records import Evidence
 
 LAYERS: Final[Mapping[str, str]] = {"pm2_5": "particles", "co2": "co2"}
@@ -34,7 +35,7 @@ _WORDS: Final[Mapping[Kind, str]] = {
     Kind.DRIFT: "has drifted away from its neighbours over days",
     Kind.NOISY: "is far above and far below its neighbours in turn",
 }
-_UNITS: Final = {each.name: each.unit for each in measured_in("air")}
+_UNITS: Final = units("air")
 
 
 @dataclass(slots=True)
@@ -107,14 +108,9 @@ def _open(frame: Frame, verdicts: Verdicts, layer: int, place: int, series: int)
         )
     ]
     if quantity == "pm2_5" and np.isfinite(seen):
-        evidence += humid_evidence(seen, *_humidity(frame.get("humidity"), series))
+        humidity = frame.get("humidity")
+        evidence += humid_evidence(seen, float(humidity[series]), median(humidity))
     summary = f"{quantity} {_WORDS[kind]}: {seen:.0f} {unit} in the last hour; expected: {beside}."
     return Finding(
         NAMES[kind], "open", series, frame.time, "warning", summary, tuple(evidence), LAYERS[quantity], since or None
     )
-
-
-def _humidity(humidity: Floats, series: int) -> tuple[float, float]:
-    """Of the station now, and the median of its site."""
-    known = humidity[~np.isnan(humidity)]
-    return float(humidity[series]), float(np.median(known)) if len(known) else np.nan

@@ -9,7 +9,7 @@ import numpy as np
 from gateway.detect.memory import Floats, Memory, column
 from gateway.detect.rule import Finding, NodeRule, Windows
 from gateway.detect.spells import Patience, Spells, speaks
-from gateway.quantities import measured_in
+from gateway.quantities import measured_in, units
 from gateway.records import Evidence
 
 PATIENCE: Final = Patience(opens_after=30 * 60, closes_after=5 * 60)
@@ -26,7 +26,7 @@ CHIPS: Final[Mapping[str, tuple[str, ...]]] = {
 _NAMES: Final = tuple(name for its in CHIPS.values() for name in its)
 _BEGINS: Final = np.cumsum([0, *(len(its) for its in CHIPS.values())])[:-1]
 # At zero or at a limit a sensor that rests may be right: clean air, fog.
-_UNITS: Final = {each.name: each.unit for each in measured_in("air")}
+_UNITS: Final = units("air")
 _LIMITS: Final = {each.name: (0.0, each.low, each.high) for each in measured_in("air")}
 _AT_REST: Final = np.array([_LIMITS[name] for name in _NAMES])
 
