@@ -16,7 +16,7 @@ from gateway.detect.rule import SITE, Finding, Frame, SiteRule, Windows
 from tests.gateway.ruled import T0
 
 NONE = math.nan
-ZONES = GroupPlan(zones=((0, 1, 2), (3, 4, 5)), inlets=((), ()), zone_names=("a", "b"))
+ZONES = GroupPlan(zones=((0, 1, 2), (3, 4, 5)), inlets=((), ()))
 Level = Callable[[int, int], float]
 """(minute, node) to a value; NaN for nothing."""
 

@@ -1,8 +1,6 @@
 """How soon faults put into one station of a real city are found, and how often a sound station is blamed."""
 
-import csv
-import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +8,13 @@ import numpy as np
 
 from gateway.detect.air.fault import HOUR, Fault
 from gateway.detect.memory import Floats
+from gateway.evaluate import inject
+from gateway.evaluate.series import read_series
+from gateway.evaluate.table import Columns
+from tests.bench.detection.data import DATA
 from tests.bench.result import Result, result
 
-DATA: Final = Path(__file__).parents[3].parent / "shared" / "data" / "air"
+AIR: Final = DATA / "air"
 QUANTITIES: Final = ("PM25", "NO2", "PM10", "O3", "SO2", "CO")
 MONTH: Final = 730.5
 """Hours."""
@@ -22,15 +24,15 @@ LASTS: Final = 40 * 24
 """Hours that a fault is watched for."""
 STARTS: Final = 6
 SEED: Final = 6
-FAULTS: Final[dict[str, Callable[[Floats, Floats], Floats]]] = {
-    "offset 40 ug/m3": lambda x, hours: x + 40,
-    "gain 2": lambda x, hours: x * 2,
-    "zero": lambda x, hours: x * 0,
-    "drift to 2 in 30 days": lambda x, hours: x * (1 + np.minimum(hours / 720, 1)),
+FAULTS: Final[dict[str, inject.Fault]] = {
+    "offset 40 ug/m3": "offset",
+    "gain 2": "gain",
+    "zero": "zero",
+    "drift to 2 in 30 days": "drift",
 }
 
 
-def results(folder: Path = DATA) -> Iterator[Result]:
+def results(folder: Path = AIR) -> Iterator[Result]:
     """False alarms of each quantity; time to find and share found of each fault in PM2.5. Needs the folder's files."""
     for quantity in QUANTITIES:
         values = _read(folder / f"beijing_{quantity}_2013-2015.csv.gz")
@@ -47,9 +49,7 @@ def results(folder: Path = DATA) -> Iterator[Result]:
 
 def _read(path: Path) -> Floats:
     """(hours, stations)."""
-    with gzip.open(path, "rt") as lines:
-        rows = list(csv.reader(lines))[1:]
-    return np.array([[float(each) if each else np.nan for each in row[1:]] for row in rows])
+    return np.stack([each.values for each in read_series(path, Columns(wide=True)).series], axis=1)
 
 
 def _alarms(values: Floats) -> int:
@@ -75,10 +75,11 @@ def _one_start(rule: Fault, values: Floats, start: int) -> Floats:
     stations = values.shape[1]
     layers = len(FAULTS) * stations
     frames = np.repeat(values[:, None], layers, axis=1)
-    passed = np.arange(len(values), dtype=np.float64)
-    for number, change in enumerate(FAULTS.values()):
+    time = np.arange(len(values)) * HOUR
+    for number, kind in enumerate(FAULTS.values()):
         for station in range(stations):
-            frames[:, number * stations + station, station] = change(values[:, station], passed)
+            faulty = inject.inject_fault(values[:, station], time, kind, 0)
+            frames[:, number * stations + station, station] = faulty
     fork = Fault(stations, layers)
     fork.memory = rule.memory.take(np.tile(np.arange(stations), layers))
     own = np.arange(layers), np.arange(layers) % stations

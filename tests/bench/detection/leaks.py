@@ -12,9 +12,10 @@ import numpy as np
 from gateway.detect.memory import Floats, Ints, Memory
 from gateway.detect.water.leak import Leak
 from gateway.detect.water.register import Registers
+from tests.bench.detection.data import DATA
 from tests.bench.result import Result, result
 
-METERS: Final = Path(__file__).parents[3].parent / "shared" / "data" / "water" / "daiad_hourly_meters_even.csv.gz"
+METERS: Final = DATA / "water" / "daiad_hourly_meters_even.csv.gz"
 LEAKS: Final = (1, 5, 25, 100)
 """l/h."""
 LASTS: Final = 14 * 86400

@@ -2,15 +2,13 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
 from tests.bench.detection import air_faults, city, gateway_speed, leaks, nab, quiet, speed
+from tests.bench.detection.data import DATA
 from tests.bench.result import Result, tell
-
-SHARED: Final = Path(__file__).parents[3].parent / "shared"
 
 PARTS: Final[dict[str, tuple[Callable[[], Iterator[Result]], bool]]] = {
     "nab": (nab.results, True),
@@ -31,7 +29,7 @@ def run(console: Console, arguments: Sequence[str] = ()) -> bool:
     for name, (results, needs_data) in PARTS.items():
         if given.part and name not in given.part:
             continue
-        if needs_data and not (SHARED / "data").is_dir():
+        if needs_data and not DATA.is_dir():
             console.print(f"{name}: left out, there are no data in shared/data beside the project", markup=False)
             continue
         with console.status(f"{name} ..."):

@@ -1,64 +1,33 @@
 """Alarms of the generic detector on real hourly series that nobody has touched: nearly all of them are false."""
 
-import csv
-import gzip
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from gateway.detect.core import Core
+from gateway.evaluate.adapters import detector
+from gateway.evaluate.series import read_series, run_each
+from gateway.evaluate.table import Columns
+from gateway.evaluate.windows import MONTH_S
+from tests.bench.detection.data import DATA
 from tests.bench.result import Result, result
 
-DATA = Path(__file__).parents[3].parent / "shared" / "data"
-MONTH_S = 86400 * 365.2425 / 12
-Series = tuple[np.ndarray, np.ndarray]
-"""Times in Unix s, values."""
+SETS: Final[dict[str, tuple[Path, Columns]]] = {
+    "pm25": (DATA / "air" / "beijing_PM25_2013-2015.csv.gz", Columns(wide=True)),
+    "no2": (DATA / "air" / "beijing_NO2_2013-2015.csv.gz", Columns(wide=True)),
+    "bridge": (DATA / "traffic" / "fremont_bridge_hourly_2012-2015.csv.gz", Columns(wide=True)),
+    "water": (DATA / "water" / "daiad_hourly_meters_even.csv.gz", Columns(series="user", value="diff_l")),
+}
 
 
 def results() -> Iterator[Result]:
-    for name, series in (("pm25", air("PM25")), ("no2", air("NO2")), ("bridge", bridge()), ("water", meters())):
-        alarms, months = raised(series)
+    for name, (path, columns) in SETS.items():
+        series = read_series(path, columns).series
+        runs = run_each(series, detector("generic", len(series), together=False))
+        alarms = sum(int(run.alarm.sum()) for run in runs)
+        months = sum(float(np.ptp(each.time)) for each in series) / MONTH_S
         yield result(
             "detection", "false_alarms_per_node_month", alarms / months, "1/month", data=f"generic {name}",
             series=len(series), alarms=alarms, months=months,
         )  # fmt: skip
-
-
-def raised(series: list[Series]) -> tuple[int, float]:
-    """The alarms, and the months of all series together."""
-    core = Core(len(series))
-    alarms = 0
-    for row in range(max(len(time) for time, _ in series)):
-        rows = np.array([number for number, (time, _) in enumerate(series) if row < len(time)])
-        time, value = (np.array([series[number][column][row] for number in rows]) for column in (0, 1))
-        alarms += int(core.step(rows, time, value).alarm.sum())
-    return alarms, sum(float(np.ptp(time)) for time, _ in series) / MONTH_S
-
-
-def air(quantity: str) -> list[Series]:
-    return _columns(DATA / "air" / f"beijing_{quantity}_2013-2015.csv.gz", "%Y-%m-%d %H:%M:%S")
-
-
-def bridge() -> list[Series]:
-    return _columns(DATA / "traffic" / "fremont_bridge_hourly_2012-2015.csv.gz", "%m/%d/%Y %I:%M:%S %p")
-
-
-def meters() -> list[Series]:
-    """Litres an hour."""
-    rows: dict[str, list[tuple[int, float]]] = {}
-    for user, epoch, _, litres in _read(DATA / "water" / "daiad_hourly_meters_even.csv.gz")[1:]:
-        rows.setdefault(user, []).append((int(epoch), float(litres)))
-    return [(np.array([t for t, _ in each]), np.array([v for _, v in each])) for each in rows.values()]
-
-
-def _columns(path: Path, form: str) -> list[Series]:
-    head, *rows = _read(path)
-    time = np.array([int(datetime.strptime(row[0], form).replace(tzinfo=UTC).timestamp()) for row in rows])
-    return [(time, np.array([float(row[column] or "nan") for row in rows])) for column in range(1, len(head))]
-
-
-def _read(path: Path) -> list[list[str]]:
-    with gzip.open(path, "rt", newline="") as file:
-        return list(csv.reader(file))
