@@ -192,13 +192,11 @@ class Stories(Struct):
         """Another node, or another part of the node, finds the same: that confirms it."""
         known = story.incident
         parts = place.node == known.node and place.channel != known.channel
-        nodes = dict.fromkeys((*known.nodes, place.node, *place.nodes))
-        nodes.pop(known.node, None)
         joined = structs.replace(
             known,
             channel="" if parts else known.channel,
             severity=_worse(known.severity, finding.severity),
-            nodes=tuple(nodes),
+            nodes=_further(known, place.node, *place.nodes),
             updated=finding.time,
             evidence=(*known.evidence, *(_finite(finding.evidence) if parts else ())),
             confirmed=known.confirmed if known.confirmed is not None else finding.time,
@@ -209,11 +207,6 @@ class Stories(Struct):
     def _update(self, story: Story, finding: Finding, place: Place, budget: float) -> Iterator[Incident]:
         known = story.incident
         own = finding.kind == known.kind
-        confirmed = known.confirmed
-        if finding.confirmed and confirmed is None:
-            confirmed = finding.time
-        nodes = dict.fromkeys((*known.nodes, *place.nodes))
-        nodes.pop(known.node, None)
         evidence = _finite(finding.evidence)
         what = {each.what for each in evidence}
         updated = structs.replace(
@@ -221,9 +214,9 @@ class Stories(Struct):
             severity=_worse(known.severity, finding.severity),
             summary=finding.summary if own and finding.summary else known.summary,
             updated=finding.time,
-            confirmed=confirmed,
+            confirmed=finding.time if finding.confirmed and known.confirmed is None else known.confirmed,
             since=known.since if known.since is not None else finding.since,
-            nodes=tuple(nodes),
+            nodes=_further(known, *place.nodes),
             evidence=(*(each for each in known.evidence if each.what not in what), *evidence),
         )
         story.incident = structs.replace(updated, held=self._still_held(updated, finding.time, budget))
@@ -291,6 +284,11 @@ class Stories(Struct):
             for key in [*(key for key, _, _ in story.explained), *story.open]:  # what is explained shall not outlast
                 if key[1] == site and key[2] in gone:
                     yield from self._end(story, key, time, near, budget)
+
+
+def _further(incident: Incident, *nodes: str) -> tuple[str, ...]:
+    """Its nodes and these beside its own, each once, in the order in which they came."""
+    return tuple(each for each in dict.fromkeys((*incident.nodes, *nodes)) if each != incident.node)
 
 
 _ORDER: Final = ("info", "warning", "critical")
