@@ -4,9 +4,8 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 import typer
@@ -14,6 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway.cli.options import show_json
+
+if TYPE_CHECKING:
+    from gateway.lines import Lines
 
 Kind = Literal["generic", "traffic", "water", "air"]
 BLOCK: Final = 200_000
@@ -55,28 +57,30 @@ def detect(
     tail -n +1 -f live.csv | ganglion detect - --json
     """
     check_columns(value_column, series_column, wide)
-    from gateway.evaluate.adapters import detector
+    from gateway.evaluate.adapters import detector, limits
     from gateway.evaluate.judge import Judged, judge
-    from gateway.evaluate.table import STDIN, Columns, Table
+    from gateway.evaluate.table import Columns, Table
+    from gateway.lines import STDIN
 
     if plot is not None:
         from gateway.evaluate.plots import check_plots
 
         check_plots()
-    columns = Columns(time_column, value_column, series_column, wide, time_format)
+    columns = Columns(time_column, value_column, series_column, wide, time_format, *limits(kind))
     live = str(file) == STDIN
     kept: list[Judged] = []
-    with Table.opened(file, columns) as (table, raw), progress(file, None if live else raw) as advance:
+    with Table.opened(file, columns) as (table, lines), progress(file, None if live else lines) as advance:
         judges = detector(kind, len(table.layout.names), together=wide)
+        wait = lines.wait if live else (lambda: False)
         show = show_json if json else _Csv().show
-        for part in judge(table, table.layout, judges, 1 if live else BLOCK):
+        for part in judge(table, table.layout, judges, BLOCK, wait):
             show(part)
-            if live:
+            if wait():
                 sys.stdout.flush()
             if plot is not None:
                 kept += part
             advance()
-    tell_bad(table.bad, table.first_bad)
+    tell(table.remarks())
     if plot is not None:
         from gateway.evaluate.plots import plot_judged
 
@@ -91,9 +95,9 @@ def check_columns(value: str, series: str, wide: bool) -> None:
         raise typer.BadParameter("a file is either wide or has a series column", param_hint="--series-column")
 
 
-def tell_bad(bad: int, first: str) -> None:
-    if bad:
-        typer.echo(f"{bad} values are no numbers and were taken as missing, the first: {first}", err=True)
+def tell(remarks: list[str]) -> None:
+    for each in remarks:
+        typer.echo(each, err=True)
 
 
 class _Csv:
@@ -113,21 +117,21 @@ def _cells(row: msgspec.Struct) -> Iterator[object]:
 
 
 @contextmanager
-def progress(file: Path, raw: BufferedReader | None) -> Iterator["Progressing"]:
+def progress(file: Path, lines: "Lines | None") -> Iterator["Progressing"]:
     """Bytes of the file that are read, on standard error where that is a terminal and the output does not go there."""
     console = Console(file=sys.stderr)
-    shown = raw is not None and console.is_terminal and not sys.stdout.isatty()
+    shown = lines is not None and console.is_terminal and not sys.stdout.isatty()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not shown, transient=True) as bar:
-        yield Progressing(bar, file, raw if shown else None)
+        yield Progressing(bar, file, lines if shown else None)
 
 
 class Progressing:
-    def __init__(self, bar: Progress, file: Path, raw: BufferedReader | None) -> None:
+    def __init__(self, bar: Progress, file: Path, lines: "Lines | None") -> None:
         self._bar = bar
-        self._raw = raw
-        self._task = bar.add_task(file.name, total=file.stat().st_size if raw is not None else None)
+        self._lines = lines
+        self._task = bar.add_task(file.name, total=file.stat().st_size if lines is not None else None)
 
     def __call__(self) -> None:
-        if self._raw is not None:
-            self._bar.update(self._task, completed=self._raw.tell())
+        if self._lines is not None:
+            self._bar.update(self._task, completed=self._lines.tell())

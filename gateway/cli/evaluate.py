@@ -18,7 +18,7 @@ from gateway.cli.detect import (
     ValueOption,
     WideOption,
     check_columns,
-    tell_bad,
+    tell,
 )
 from gateway.cli.options import JsonOption, show_json, show_table
 
@@ -67,13 +67,14 @@ def evaluate(
     path = _which(labelled, data, windows)
     kind = kind or _USUAL.get(labelled, "generic")
     check_columns(value_column, series_column, wide)
+    from gateway.evaluate.adapters import limits
     from gateway.evaluate.table import Columns
 
     if plots is not None:
         from gateway.evaluate.plots import check_plots
 
         check_plots()
-    columns = Columns(time_column, value_column, series_column, wide, time_format)
+    columns = Columns(time_column, value_column, series_column, wide, time_format, *limits(kind))
     with _busy() as tick:
         parts, drawn = _evaluate(labelled, path, windows, kind, columns, tick)
     for number, part in enumerate(parts):
@@ -128,10 +129,10 @@ def _evaluate(
 
 def _series(path: Path, columns: "Columns") -> "list[Series]":
     from gateway.evaluate.series import read_series
-    from gateway.evaluate.table import FileError
+    from gateway.lines import FileError
 
     found = read_series(path, columns)
-    tell_bad(found.bad, found.first_bad)
+    tell(found.remarks)
     if not found.series:
         raise FileError(f"{path}: no rows behind the header: nothing to evaluate")
     return found.series

@@ -1,6 +1,6 @@
 """Which of the gateway's detectors judge a series of a file, in one form for all kinds."""
 
-import itertools
+import math
 from typing import Final, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from gateway.detect.memory import Floats, Ints, Rows
 from gateway.detect.standstill import Standstill
 from gateway.evaluate.meters import Meters
 from gateway.evaluate.verdict import Detector, Verdict
+from gateway.quantities import QUANTITIES
 
 Kind = Literal["generic", "traffic", "water", "air"]
 LEAST_STATIONS: Final = 3
@@ -24,6 +25,18 @@ _KINDS: Final = {
     SEASON: "unusual for the hour",
     PATTERN: "unusual course",
 }
+
+
+def limits(kind: Kind) -> tuple[float, float]:
+    """Beyond which a value of a file cannot be, and is missing: a file does not say which quantity of the kind it has,
+    so the widest of `quantities`. Litres of an interval may be negative, where a register went back; what a count of an
+    interval of any length may be, nobody knows.
+    """
+    if kind not in ("water", "air"):
+        return -math.inf, math.inf
+    own = [each for each in QUANTITIES if each.measurement == kind]
+    high = max(each.high for each in own)
+    return (-high if kind == "water" else min(each.low for each in own)), high
 
 
 def detector(kind: Kind, series: int, *, together: bool) -> Detector:
@@ -107,8 +120,10 @@ class Stations:
 
     def __init__(self, stations: int) -> None:
         parts = -(-stations // neighbours.MOST)
-        bounds = np.linspace(0, stations, parts + 1).round().astype(int)
-        self._parts = [(slice(first, last), Fault(last - first)) for first, last in itertools.pairwise(bounds.tolist())]
+        size, larger = divmod(stations, parts)
+        # Parts of the same size are one detector's layers: a city's thousand stations are judged at once.
+        self._split = larger * (size + 1)
+        self._faults = [Fault(each, count) for each, count in ((size + 1, larger), (size, parts - larger)) if count]
         self._stations = stations
 
     def grow(self, series: int) -> None:
@@ -117,9 +132,14 @@ class Stations:
 
     def step(self, rows: Rows, time: Ints, values: Floats) -> Verdict:
         """All stations at one time."""
-        found = [fault.step(int(time[0]), values[part]) for part, fault in self._parts]
-        kind, seen, expected, since = (
-            np.concatenate([getattr(each, name) for each in found]) for name in ("kind", "seen", "expected", "since")
+        parts = (each for each in np.split(values, [self._split]) if len(each))
+        found = [
+            fault.step(int(time[0]), part.reshape(fault.layers, fault.stations))
+            for fault, part in zip(self._faults, parts, strict=True)
+        ]
+        kind, seen, expected, since, score, begun = (
+            np.concatenate([getattr(each, name).ravel() for each in found])
+            for name in ("kind", "seen", "expected", "since", "score", "alarm")
         )
 
         def reason(at: int) -> str:
@@ -128,5 +148,4 @@ class Stations:
             name = FaultKind(int(kind[at])).name.lower()
             return f"{name}: seen {seen[at]:.0f} and the like for {hours:.0f} h; expected by its neighbours: {told}"
 
-        score, begun = (np.concatenate([getattr(each, name) for each in found]) for name in ("score", "alarm"))
         return Verdict(score, begun, reason)

@@ -1,7 +1,7 @@
 """Detectors over the rows of a file, in the file's order; what is said of a row depends on the rows up to it alone."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from msgspec import Struct
@@ -27,10 +27,15 @@ class Judged(Struct, frozen=True):
     """A sentence where `alarm` is 1: what was seen, what was expected."""
 
 
-def judge(rows: Iterable[Row], layout: Layout, detector: Detector, block: int) -> Iterator[list[Judged]]:
-    """What is said of each row; of a wide file one for each of its columns. `block`: rows that are read at a time."""
+def judge(
+    rows: Iterable[Row], layout: Layout, detector: Detector, block: int, wait: Callable[[], bool] = lambda: False
+) -> Iterator[list[Judged]]:
+    """What is said of each row; of a wide file one for each of its columns.
+
+    `block`: rows that are judged at a time, fewer when `wait` says that the next one is not there yet.
+    """
     if layout.series >= 0:
-        yield from _long(rows, detector, block)
+        yield from _long(rows, detector, block, wait)
         return
     everything = slice(None)
     names = layout.names
@@ -45,11 +50,11 @@ def judge(rows: Iterable[Row], layout: Layout, detector: Detector, block: int) -
         ]
 
 
-def _long(rows: Iterable[Row], detector: Detector, block: int) -> Iterator[list[Judged]]:
+def _long(rows: Iterable[Row], detector: Detector, block: int, wait: Callable[[], bool]) -> Iterator[list[Judged]]:
     """Of each series one row a call, many series at once: the first row of each in the block, then the second ..."""
     numbers: dict[str, int] = {}
     source = iter(rows)
-    while part := list(itertools.islice(source, block)):
+    while part := list(_block(source, block, wait)):
         series = np.array([numbers.setdefault(row.series, len(numbers)) for row in part])
         detector.grow(len(numbers))
         time = np.array([row.time for row in part], np.int64)
@@ -67,6 +72,13 @@ def _long(rows: Iterable[Row], detector: Detector, block: int) -> Iterator[list[
             Judged(row.stamp, row.series, row.texts[0], scores[at], int(at in reasons), reasons.get(at, ""))
             for at, row in enumerate(part)
         ]
+
+
+def _block(rows: Iterator[Row], most: int, wait: Callable[[], bool]) -> Iterator[Row]:
+    for row in itertools.islice(rows, most):
+        yield row
+        if wait():
+            return
 
 
 def _rounds(series: Ints) -> Iterator[Ints]:

@@ -9,9 +9,10 @@ from msgspec import Struct
 from gateway.evaluate.adapters import Kind
 from gateway.evaluate.series import Series
 from gateway.evaluate.sets import Drawn, read_json, run_all
-from gateway.evaluate.table import Columns, FileError
+from gateway.evaluate.table import Columns
 from gateway.evaluate.times import seconds
 from gateway.evaluate.windows import hold, median
+from gateway.lines import FileError
 
 
 class WindowsRow(Struct, frozen=True):

@@ -32,9 +32,8 @@ class Run(NamedTuple):
 
 class Contents(NamedTuple):
     series: list[Series]
-    bad: int
-    """Values that are no numbers, and where the first one is."""
-    first_bad: str
+    remarks: list[str]
+    """See `Table.remarks`."""
 
 
 def read_series(path: Path, columns: Columns) -> Contents:
@@ -52,7 +51,7 @@ def read_series(path: Path, columns: Columns) -> Contents:
     for key, stamp in stamps.items():
         time, array = np.array(times[key], np.int64), np.array(values[key])
         found += [Series(key or name, stamp, time, array[:, at].copy()) for at, name in enumerate(names)]
-    return Contents(found, table.bad, table.first_bad)
+    return Contents(found, table.remarks())
 
 
 def run_each(series: Sequence[Series], detector: Detector, tick: Callable[[], None] = lambda: None) -> list[Run]:

@@ -16,9 +16,10 @@ from gateway.evaluate import nab
 from gateway.evaluate.adapters import Kind, detector
 from gateway.evaluate.inject import FAULTS, Fault, inject_fault, inject_leak
 from gateway.evaluate.series import Run, Series, read_series, run_each, run_together
-from gateway.evaluate.table import Columns, FileError
+from gateway.evaluate.table import Columns
 from gateway.evaluate.verdict import Detector
 from gateway.evaluate.windows import median, months
+from gateway.lines import FileError
 
 Tick = Callable[[], None]
 DAY_S: Final = 86_400

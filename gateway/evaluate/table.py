@@ -2,28 +2,19 @@
 
 import contextlib
 import csv
-import gzip
-import io
 import math
-import sys
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, Self, cast
+from typing import Final, Self
 
 from msgspec import Struct
 
-from gateway.errors import GanglionError
 from gateway.evaluate.times import seconds
+from gateway.lines import FileError, Lines, delimiter_of
 
 TIMES: Final = ("time", "timestamp", "datetime", "date_time", "date", "epoch", "ts", "_time", "time_utc", "local_time")
 """Names of a column of times, the likeliest first."""
 MISSING: Final = frozenset(("", "nan", "na", "n/a", "null", "none", "nil", "-", "--", "<na>"))
-STDIN: Final = "-"
-
-
-class FileError(GanglionError):
-    """A file that cannot be read as series; the message names the line and the cure."""
 
 
 class Columns(Struct, frozen=True):
@@ -37,6 +28,9 @@ class Columns(Struct, frozen=True):
     """Every column but the time's is a series."""
     time_format: str = ""
     """For `strptime`."""
+    low: float = -math.inf
+    high: float = math.inf
+    """Values beyond these cannot be: see `adapters.limits`."""
 
 
 class Layout(Struct, frozen=True):
@@ -67,48 +61,33 @@ class Row(Struct, frozen=True):
 
 
 class Table:
-    """The rows of an open file. `bad` counts values that are no numbers, `first_bad` says where the first was."""
+    """The rows of an open file."""
 
     def __init__(self, lines: Iterator[str], columns: Columns) -> None:
-        self.bad = 0
-        self.first_bad = ""
+        self._bad, self._first_bad = 0, ""
+        self._late, self._first_late = 0, 0
+        self._newest: dict[str, int] = {}
         self._columns = columns
         header = next(lines, "").removeprefix("\ufeff")
         if not header.strip():
             raise FileError("line 1: no header: name the columns in the first line, as in time,value")
-        delimiter = next((each for each in (",", ";", "\t") if each in header), ",")
+        delimiter = delimiter_of(header)
         self._comma = delimiter != ","  # 1,5 is a number only where commas part nothing
         self._reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        self._header = _named(next(csv.reader([header], delimiter=delimiter)))
+        self._header = self._named(next(csv.reader([header], delimiter=delimiter)))
         first = self._cells()
         self._first = first
         self.layout = self._lay_out(first or [])
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, path: Path, columns: Columns) -> Iterator[tuple[Self, io.BufferedReader]]:
-        """The table in a file, gzipped or not, or on standard input (`-`), and the raw file: where reading is.
+    def opened(cls, path: Path, columns: Columns) -> Iterator[tuple[Self, Lines]]:
+        """The table in a file, gzipped or not, or on standard input (`-`), and its lines: where reading is.
 
         Raises FileError, also from the block, for what cannot be read.
         """
-        try:
-            with contextlib.ExitStack() as stack:
-                raw = _stdin() if str(path) == STDIN else stack.enter_context(path.open("rb"))
-                packed = raw.peek(2)[:2] == b"\x1f\x8b"
-                data = stack.enter_context(gzip.open(raw)) if packed else raw
-                text = io.TextIOWrapper(cast(BinaryIO, data), encoding="utf-8", newline="")
-                stack.callback(text.detach)  # who opened the file closes it
-                yield cls(text, columns), raw
-        except FileError as error:
-            raise FileError(f"{path}: {error}") from error
-        except UnicodeDecodeError as error:
-            raise FileError(f"{path}: not UTF-8 ({error.reason}): convert it, as by iconv -f latin1 -t utf8") from error
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise FileError(f"{path}: the gzip data are damaged: {error}") from error
-        except OSError as error:
-            if error.filename is None or str(error.filename) != str(path):
-                raise
-            raise FileError(f"{path} cannot be read: {error.strerror}") from error
+        with Lines.opened(path) as lines:
+            yield cls(lines, columns), lines
 
     def __iter__(self) -> Iterator[Row]:
         """Raises FileError for a row without a time or with too few or too many cells."""
@@ -126,16 +105,33 @@ class Table:
             for at, value in enumerate(values):
                 texts[at] = "" if math.isnan(value) else texts[at].replace(",", ".")
             series = cells[layout.series].strip() if layout.series >= 0 else ""
+            if time > self._newest.get(series, time - 1):
+                self._newest[series] = time
+            else:
+                self._late += 1
+                self._first_late = self._first_late or self._line
             yield Row(self._line, cells[layout.time], time, series, texts, values)
             cells = self._cells()
 
+    def remarks(self) -> list[str]:
+        """What a person should know of the rows so far: values and times that say less than they seem to."""
+        told = []
+        if self._bad:
+            told.append(f"values that are no numbers or cannot be, taken as missing: {self._bad}, {self._first_bad}")
+        if self._late:
+            told.append(
+                f"rows that are not later than those above, passed over by detectors: {self._late}, the first in line "
+                f"{self._first_late}; sort them by time, or name the column of many series by --series-column"
+            )
+        return told
+
     def _value(self, text: str) -> float:
         number = _number(text, self._comma)
-        if number is not None:
+        if number is not None and self._columns.low <= number <= self._columns.high:
             return number
         if text.lower() not in MISSING:
-            self.bad += 1
-            self.first_bad = self.first_bad or f"{text!r:.40} in line {self._line}"
+            self._bad += 1
+            self._first_bad = self._first_bad or f"the first {text!r:.40} in line {self._line}"
         return math.nan
 
     @property
@@ -152,13 +148,31 @@ class Table:
     def _wrong(self, what: str) -> FileError:
         return FileError(f"line {self._line}: {what}")
 
+    def _named(self, cells: list[str]) -> list[str]:
+        """The header. A row of values in its place is told by its time, which else would be lost with all of it."""
+        names = [cell.strip() or f"column {at}" for at, cell in enumerate(cells, 1)]
+        time = names[_time_column(names)]
+        if self._columns.time not in names and _is_time(time, self._columns.time_format):
+            raise FileError(
+                f"line 1: no header: {time!r:.40} is a value and no name, and its row would be lost: name the columns "
+                "in a line above, as in time,value (if it is a name, say so by --time-column)"
+            )
+        twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+        if twice is not None:
+            raise FileError(f"line 1: two columns are named {twice}: rename one")
+        return names
+
     def _lay_out(self, first: list[str]) -> Layout:
         header, wanted = self._header, self._columns
         time = self._find(wanted.time, "--time-column") if wanted.time else _time_column(header)
         series = self._find(wanted.series, "--series-column") if wanted.series else -1
+        if series == time:
+            raise FileError(f"--series-column {wanted.series} is the column of the times: name another")
         others = [at for at in range(len(header)) if at not in (time, series)]
         if not others:
-            raise FileError(f"line 1: no column of values beside {header[time]}: is the file parted by , ; or tab?")
+            raise FileError(
+                f"line 1: no column of values beside {header[time]!r:.60}: is the file parted by , ; or tab?"
+            )
         if not wanted.wide:
             others = [self._find(wanted.value, "--value-column") if wanted.value else self._value_column(others, first)]
         if others[0] in (time, series):
@@ -189,11 +203,6 @@ class Table:
         raise FileError(f"{option} {name}: no such column; there are {', '.join(self._header):.300}")
 
 
-def _stdin() -> io.BufferedReader:
-    given = sys.stdin.buffer
-    return given if isinstance(given, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, given))
-
-
 def _number(text: str, comma: bool) -> float | None:
     """A finite number; None for anything else."""
     try:
@@ -203,24 +212,15 @@ def _number(text: str, comma: bool) -> float | None:
     return found if math.isfinite(found) and "_" not in text else None
 
 
-def _named(cells: list[str]) -> list[str]:
-    names = [cell.strip() or f"column {at}" for at, cell in enumerate(cells, 1)]
-    twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
-    if twice is not None:
-        raise FileError(f"line 1: two columns are named {twice}: rename one")
-    numbers = [_number(each, False) is not None for each in names]
-    data = all(number or _is_time(each) for number, each in zip(numbers, names, strict=True))
-    if data and not all(numbers):  # 1, 2, 3 may be nodes
-        raise FileError("line 1: no header: name the columns in the first line, as in time,value")
-    return names
-
-
-def _is_time(text: str) -> bool:
-    try:
-        seconds(text)
-    except ValueError:
-        return False
-    return True
+def _is_time(text: str, form: str) -> bool:
+    """Or a number, as the first of a row may be where the times come behind."""
+    if _number(text, False) is not None:
+        return True
+    for each in {"", form}:
+        with contextlib.suppress(ValueError):
+            seconds(text, each)
+            return True
+    return False
 
 
 def _time_column(header: list[str]) -> int:
