@@ -1,6 +1,5 @@
 """An air quality index by region and date: of each pollutant, and the worst of them."""
 
-import math
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Final
@@ -14,6 +13,8 @@ from gateway.airquality.tables import AirError, Region, Row, Table, table_for
 from gateway.airquality.us import us_index
 from gateway.detect.memory import Bools, Floats
 
+MOST: Final = 1e9
+"""Of any unit: a cubic metre of air weighs 1.2e9 µg, and the whole of it is 1e9 ppb."""
 METHODS: Final[dict[Region, Callable[[Row, Floats], tuple[Floats, Bools]]]] = {
     "us": us_index,
     "china": china_index,
@@ -54,8 +55,8 @@ class Index(Struct, frozen=True):
 def air_index(region: Region, day: date, concentrations: Mapping[str, float]) -> Index:
     """Of means by pollutant, in the units of the region's table; a name may say which mean it is: `o3_1h`.
 
-    Raises AirError for a pollutant that the table does not have, a value that is not a number from 0, one mean given
-    twice, none at all, and a day before the region's first table.
+    Raises AirError for a pollutant that the table does not have, a value that is not a number from 0 to `MOST`, one
+    mean given twice, none at all, and a day before the region's first table.
     """
     table = table_for(region, day)
     if not concentrations:
@@ -63,8 +64,8 @@ def air_index(region: Region, day: date, concentrations: Mapping[str, float]) ->
     given: dict[str, tuple[Row, float]] = {}
     for name, value in concentrations.items():
         row = table.row(name)
-        if not (math.isfinite(value) and value >= 0):
-            raise AirError(f"{name} is {value:g}: it must be a number from 0")
+        if not 0 <= value <= MOST:
+            raise AirError(f"{name} is {value:g}: it must be a number from 0 to {MOST:g}")
         if row.name in given:
             raise AirError(f"{name} is given twice: {row.pollutant} stands for {row.name}")
         given[row.name] = (row, value)

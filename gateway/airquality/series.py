@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
@@ -12,9 +13,10 @@ from msgspec import Struct
 
 from gateway.airquality.correction import correct
 from gateway.airquality.hours import HOUR, Hours
-from gateway.airquality.index import Index, part_of, whole
+from gateway.airquality.index import MOST, Index, part_of, whole
 from gateway.airquality.standing import by_nowcast, mean
 from gateway.airquality.tables import TABLES, AirError, Region, table_for
+from gateway.lines import delimiter_of
 
 TIME: Final = "time"
 HUMIDITY: Final = "humidity"
@@ -39,12 +41,17 @@ class HourlyIndex(Struct, frozen=True):
 
 def read_hours(lines: Iterable[str], region: Region) -> Iterator[Hour]:
     """From CSV with a header: `time` (ISO 8601, UTC where it has no zone, or Unix seconds), pollutants of the region.
+    Where semicolons or tabs part the cells, 5,5 is a number.
 
     With a column `humidity` (%), `pm2_5` is a low-cost sensor's (CF=1) and is corrected; without either it is missing.
     Empty cells are missing. Raises AirError that names the line, or the column and the nearest.
     """
-    reader = csv.reader(lines)
-    header = [cell.strip().removeprefix("\ufeff") for cell in next(reader, [])]
+    lines = iter(lines)
+    first = next(lines, "").removeprefix("\ufeff")
+    delimiter = delimiter_of(first)
+    reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter)
+    header = [cell.strip() for cell in next(reader, [])]
+    comma = delimiter != ","
     columns = _columns(header, region)
     last = 0
     for cells in reader:
@@ -59,7 +66,7 @@ def read_hours(lines: Iterable[str], region: Region) -> Iterator[Hour]:
             raise AirError(f"{at}: its time is not after that of the line before")
         last = time
         yield _hour(
-            time, {name: _number(text, name, at) for name, text in said.items() if text}, HUMIDITY in columns, at
+            time, {name: _number(text, name, at, comma) for name, text in said.items() if text}, HUMIDITY in columns, at
         )
 
 
@@ -113,13 +120,14 @@ def _hour(time: int, means: dict[str, float], sensor: bool, at: str) -> Hour:
     return Hour(time, means | {"pm2_5": found.pm2_5}, found.humidity_bias)
 
 
-def _number(text: str, name: str, at: str) -> float:
+def _number(text: str, name: str, at: str, comma: bool) -> float:
     try:
-        value = float(text)
+        value = float(text.replace(",", ".") if comma else text)
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and value >= 0):
-        raise AirError(f"{at}: {name} is {text!r:.40}: it must be a number from 0, or empty where it is missing")
+    if not 0 <= value <= MOST:
+        what = f"a number from 0 to {MOST:g}, or empty where it is missing"
+        raise AirError(f"{at}: {name} is {text!r:.40}: it must be {what}")
     return value
 
 

@@ -11,6 +11,7 @@ from gateway.airquality.index import Index, Part, air_index
 from gateway.airquality.series import HUMIDITY, HourlyIndex, hourly_indices, read_hours
 from gateway.airquality.tables import AirError, Region
 from gateway.cli.options import JsonOption, moment, show_json, show_table
+from gateway.lines import Lines
 
 
 def air_index_command(
@@ -33,7 +34,9 @@ def air_index_command(
     hours: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of hourly means: time (the hour's end), pollutants, perhaps humidity.", metavar="FILE.csv"
+            help="CSV of hourly means, also gzipped, - is standard input: time (the hour's end), pollutants, perhaps "
+            "humidity.",
+            metavar="FILE.csv",
         ),
     ] = None,
     json: JsonOption = False,
@@ -105,16 +108,13 @@ def _one(given: dict[str, float], region: Region, day: date, json: bool) -> None
 
 def _hours(path: Path, region: Region, day: date | None, json: bool) -> None:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            found = hourly_indices(read_hours(file, region), region, day)
+        with Lines.opened(path) as lines:
+            found = hourly_indices(read_hours(lines, region), region, day)
             if json:
                 for each in found:  # as they come: a file may hold years
                     show_json([each])
             else:
                 _show_hours(list(found))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise AirError(f"{path} cannot be read: {why}") from error
     except AirError as error:
         raise AirError(f"{path}: {error}") from error
 

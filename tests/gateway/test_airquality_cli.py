@@ -1,5 +1,6 @@
 """`ganglion air-index`: what it prints, and what it says of what it cannot take."""
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -166,3 +167,41 @@ def test_the_page_shows_what_the_command_says() -> None:
         r"^```console\n\$ ganglion air-index (.*?)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL
     )
     assert text.strip().splitlines() == lines(*options.split())
+
+
+HOURS = "time,pm2_5\n2026-11-29T01:00:00Z,5.5\n2026-11-29T02:00:00Z,6.5\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HOURS.encode(),
+        gzip.compress(HOURS.encode()),
+        b"\xef\xbb\xbf" + HOURS.replace(",", ";").replace(".", ",").replace("\n", "\r\n").encode(),
+        HOURS.replace(",", "\t").encode(),
+    ],
+)
+def test_hours_as_programs_write_them(tmp_path: Path, data: bytes) -> None:
+    """And from standard input."""
+    file = tmp_path / "hours"
+    file.write_bytes(data)
+    shown = lines("--hours", str(file))
+    assert shown[2].split()[2:] == ["6.04167", "33", "Good", "pm2_5"]
+    piped = CliRunner().invoke(make_app(), ["air-index", "--hours", "-"], input=data)
+    assert [line.rstrip() for line in piped.stdout.splitlines()] == shown
+
+
+def test_more_than_air_can_hold(tmp_path: Path) -> None:
+    """No overflow, whose warning fails a test, and no index of a hundred millions."""
+    assert sentence(invoke(*ON, "pm2_5=1e308")) == "pm2_5 is 1e+308: it must be a number from 0 to 1e+09"
+    file = tmp_path / "hours.csv"
+    file.write_text("time,pm2_5\n1795932000,1e308\n")
+    assert "line 2: pm2_5 is '1e308': it must be a number from 0 to 1e+09, or empty" in sentence(
+        invoke("--hours", str(file))
+    )
+
+
+def test_what_is_no_table_of_hours(tmp_path: Path) -> None:
+    file = tmp_path / "zeros"
+    file.write_bytes(bytes(200_000))
+    assert sentence(invoke("--hours", str(file))).endswith("(131072): is it a CSV file?")
