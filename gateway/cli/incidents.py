@@ -3,12 +3,13 @@
 import difflib
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import quote
 
 import msgspec
 import typer
 from rich.console import Console
+from rich.table import Column
 
 from gateway.cli.options import (
     DEFAULT_CONFIG,
@@ -29,6 +30,9 @@ from gateway.errors import ConfigError
 from gateway.journal.store import Journal
 from gateway.records import Acknowledged, Incident
 
+SHOWN: Final = 8
+"""Ids of those that a beginning may mean, the latest changed."""
+
 app = typer.Typer(invoke_without_command=True)
 
 
@@ -40,11 +44,11 @@ def incidents(
     held: Annotated[bool, typer.Option("--held", help="Only those that the budget of alarms holds back.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """What an operator should know, the latest change last. Times are the packs' own.
+    """What an operator should know, the latest change last. Times are the packs' own; an id says what and where.
 
     Examples: ganglion incidents --open
 
-    ganglion incidents show burst.riverside.water-0007.1795432200
+    ganglion incidents show burst.riverside.water-0007
     """
     if only_before(context):
         return
@@ -55,15 +59,15 @@ def incidents(
         return
     nothing = "no incident is held back" if held else "no incident is open" if open_only else "no incident so far"
     show_table(
-        ["opened", "closed", "severity", "kind", "state", "where", "summary"],
+        [Column("id", no_wrap=True), "opened", "closed", "severity", "state", "also at", "summary"],
         [
             [
+                each.id,
                 moment(each.opened),
                 moment(each.closed),
                 each.severity,
-                each.kind,
                 _state(each),
-                each.place + (f" and {len(each.nodes)} more" if each.nodes else ""),
+                f"{len(each.nodes)} more" if each.nodes else "-",
                 each.summary,
             ]
             for each in found
@@ -84,7 +88,7 @@ def _state(incident: Incident) -> str:
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="Its id, as the list shows it with --json.", metavar="ID")],
+    name: Annotated[str, typer.Argument(help="Its id, or as much of its beginning as no other has.", metavar="ID")],
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
@@ -123,7 +127,7 @@ def show(
 
 @app.command("ack")
 def acknowledge(
-    name: Annotated[str, typer.Argument(help="The id of the incident.", metavar="ID")],
+    name: Annotated[str, typer.Argument(help="Its id, or as much of its beginning as no other has.", metavar="ID")],
     by: Annotated[str, typer.Option("--by", help="Who takes note of it.", metavar="NAME")],
     note: Annotated[str, typer.Option(help="What they say of it.", metavar="TEXT")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
@@ -134,22 +138,32 @@ def acknowledge(
     """
     settings = load(config, None)
     folder = Path(settings.data_dir)
-    what = Note(by, note)
+    try:
+        what = msgspec.convert({"by": by.strip(), "note": note}, Note)
+    except msgspec.ValidationError as error:
+        raise typer.BadParameter("a name has 1 to 100 characters, a note 1000 at most", param_hint="--by") from error
+    with open_journal(config) as journal:
+        name = _one(journal, name).id
     if tokens.is_held(folder):
         console = Console(stderr=True)
         caller = Caller(settings, lambda words: console.print(f"waiting: {words}") if words else None)
         caller.post(f"/api/v1/incidents/{quote(name, safe='')}/acknowledge", msgspec.json.encode(what))
     else:
         with alone(settings, make=False) as journal:
-            _one(journal, name)
             journal.acknowledge(name, Acknowledged(what.by, round(time.time()), what.note))
     typer.echo(f"{name} is acknowledged by {by}")
 
 
 def _one(journal: Journal, name: str) -> Incident:
-    """Raises ConfigError that names the nearest id."""
-    incident = journal.incident(name)
-    if incident is None:
-        near = difflib.get_close_matches(name, [each.id for each in journal.incidents()], n=1, cutoff=0.0)
-        raise ConfigError(f"no incident {name} is known{f'; the nearest is {near[0]}' if near else ''}")
-    return incident
+    """The one of this id, or the only one whose id begins so. Raises ConfigError that names what comes near."""
+    known = {each.id: each for each in journal.incidents()}
+    if name in known:
+        return known[name]
+    found = [each for each in known if name and each.startswith(name)]
+    if len(found) == 1:
+        return known[found[0]]
+    if found:
+        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise ConfigError(f"{len(found)} incidents begin with {name!r}: {', '.join(found[-SHOWN:])}{more}; say which")
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    raise ConfigError(f"no incident {name} is known{f'; the nearest is {near[0]}' if near else ''}")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 INTERRUPTED: Final = 130
@@ -40,24 +40,24 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
-def show_table(columns: list[str], rows: Sequence[Sequence[str | Text]], empty: str) -> None:
+def show_table(columns: Sequence[str | Column], rows: Sequence[Sequence[str | Text]], empty: str) -> None:
     """A table on standard output, or the sentence `empty`. Without a terminal nothing is cut off."""
     if not rows:
         typer.echo(empty)
         return
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    folded = (Column(each, overflow="fold") if isinstance(each, str) else each for each in columns)
+    table = Table(*folded, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in row))
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = 10_000
-    console.print(table, overflow="fold")
+    console.print(table)
 
 
 def show_json(values: list[Any]) -> None:
     """One line each."""
-    for value in values:
-        typer.echo(msgspec.json.encode(value).decode())
+    typer.echo("".join(msgspec.json.encode(value).decode() + "\n" for value in values), nl=False)
 
 
 def moment(seconds: float | None) -> str:
