@@ -129,10 +129,21 @@ class Acknowledged(Struct, frozen=True):
     note: str = ""
 
 
+class Earlier(Struct, frozen=True):
+    """What an incident was told as before it turned out to be something else."""
+
+    kind: str
+    until: int
+    """Unix seconds of the pack with which it turned."""
+    summary: str
+    """As it was told then."""
+
+
 class Incident(Struct, frozen=True):
     """Something an operator should know, with a beginning and an end, in the packs' own time.
 
-    The id is made of kind, place and beginning alone, so the same packs give the same id, however often they are read.
+    The id is made of the kind it was told as first, place and beginning alone, so the same packs give the same id,
+    however often they are read.
     """
 
     id: str
@@ -163,6 +174,14 @@ class Incident(Struct, frozen=True):
     held: bool = False
     """True while it is kept back, because the site's budget of alarms is spent."""
     acknowledged: Acknowledged | None = None
+    was: tuple[Earlier, ...] = ()
+    """What it was told as before, in order of time."""
+
+    @property
+    def told(self) -> tuple[tuple[str, int], ...]:
+        """(kind, Unix seconds since when it was told as that), in order of time; the last is its kind now."""
+        kinds = (*(each.kind for each in self.was), self.kind)
+        return tuple(zip(kinds, (self.opened, *(each.until for each in self.was)), strict=True))
 
     @property
     def state(self) -> Literal["open", "confirmed", "closed"]:

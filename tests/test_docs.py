@@ -19,7 +19,7 @@ import typer
 
 from gateway.cli.main import make_app
 from gateway.config import Config, load
-from gateway.detect import plan, stories
+from gateway.detect import plan, relations
 from gateway.detect.air import fault_rule
 from gateway.detect.traffic import queues
 from gateway.errors import ConfigError
@@ -277,7 +277,7 @@ def section(title: str) -> str:
 
 
 def test_every_kind_of_incident_is_told() -> None:
-    """And no other; so is what is told together, and what explains what."""
+    """And no other; so is what is told together, and what may turn out to be what."""
     kinds = kinds_of_incidents()
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", section("## All kinds"), re.MULTILINE)
     for kind, told in rows:
@@ -288,14 +288,11 @@ def test_every_kind_of_incident_is_told() -> None:
         r"^\| `(\w+)` \| (?:the same )?(node|street|zone|site)\b[^|]*\| (\d+) \|$", lives, re.MULTILINE
     )
     assert {kind: (scope, 60 * int(minutes)) for kind, scope, minutes in together} == {
-        kind: how for kind, how in stories.TOGETHER.items() if kind in kinds
+        kind: how for kind, how in relations.TOGETHER.items() if kind in kinds
     }
-    explains = re.findall(r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|$", lives, re.MULTILINE)
-    assert {kind: set(re.findall(r"\w+", others)) for kind, others in explains} == {
-        kind: set(others) & kinds.keys()
-        for kind, others in stories.EXPLAINS.items()
-        if kind in kinds and set(others) & kinds.keys()
-    }
+    sharpens = re.findall(r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|$", lives, re.MULTILINE)
+    assert {kind: tuple(re.findall(r"\w+", others)) for kind, others in sharpens} == relations.SHARPENS
+    assert relations.SHARPENS.keys() | relations.PASSES <= kinds.keys()
 
 
 def test_the_plan_of_the_page_is_one(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def incidents(
 def _state(incident: Incident) -> str:
     return ", ".join(
         (
-            incident.state,
+            incident.state + (f" as {incident.kind}" if incident.was else ""),  # its id tells what it was first
             *(("held",) if incident.held else ()),
             *((f"acknowledged by {incident.acknowledged.by}",) if incident.acknowledged else ()),
         )
@@ -101,21 +101,22 @@ def show(
     if json:
         show_json([incident])
         return
-    said = {
-        "what": f"{incident.kind}, {incident.severity}",
-        "where": incident.place or incident.site,
-        "also at": ", ".join(incident.nodes),
-        "state": _state(incident),
-        "since": moment(incident.since) if incident.since else "",
-        "opened": moment(incident.opened),
-        "confirmed": moment(incident.confirmed) if incident.confirmed else "",
-        "updated": moment(incident.updated) if incident.updated else "",
-        "closed": moment(incident.closed) if incident.closed else "",
-        "came again": f"{incident.reopened} times" if incident.reopened else "",
-        "why": incident.summary,
-        "note": incident.acknowledged.note if incident.acknowledged else "",
-    }
-    show_table(["", incident.id], [[word, text] for word, text in said.items() if text], "")
+    said = [
+        ("what", f"{incident.kind}, {incident.severity}"),
+        ("where", incident.place or incident.site),
+        ("also at", ", ".join(incident.nodes)),
+        ("state", _state(incident)),
+        ("since", moment(incident.since) if incident.since else ""),
+        ("opened", moment(incident.opened)),
+        ("confirmed", moment(incident.confirmed) if incident.confirmed else ""),
+        ("updated", moment(incident.updated) if incident.updated else ""),
+        ("closed", moment(incident.closed) if incident.closed else ""),
+        ("came again", f"{incident.reopened} times" if incident.reopened else ""),
+        *((f"was {each.kind}", f"until {moment(each.until)}: {each.summary}") for each in incident.was),
+        ("why", incident.summary),
+        ("note", incident.acknowledged.note if incident.acknowledged else ""),
+    ]
+    show_table(["", incident.id], [[word, text] for word, text in said if text], "")
     if incident.evidence:
         typer.echo()
     show_table(

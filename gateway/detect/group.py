@@ -9,8 +9,8 @@ import numpy as np
 from gateway.detect.memory import Bools, Floats, Ints
 from gateway.detect.minutes import Clock, Pending
 from gateway.detect.plan import GroupPlan, Plan
+from gateway.detect.relations import Place
 from gateway.detect.rule import SITE, Finding, Frame, NodeRule, SiteRule, Windows
-from gateway.detect.stories import Place
 from gateway.records import Pack, Shape
 from gateway.shapes import lanes
 

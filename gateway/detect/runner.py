@@ -98,7 +98,9 @@ class Runner:
 
 def _log(changed: list[Incident]) -> None:
     for incident in changed:
-        log.info("%s %s%s: %s", incident.id, incident.state, " (held)" if incident.held else "", incident.summary)
+        kind = f", now {incident.kind}" if incident.was else ""
+        held = " (held)" if incident.held else ""
+        log.info("%s %s%s%s: %s", incident.id, incident.state, kind, held, incident.summary)
 
 
 async def _wait(news: Coroutine[Any, Any, None], seconds: float | None) -> None:

@@ -11,8 +11,8 @@ from gateway.detect.memory import Ints
 from gateway.detect.minutes import KNOWN
 from gateway.detect.neighbourhood import Neighbourhood
 from gateway.detect.plan import Plan
+from gateway.detect.relations import Place
 from gateway.detect.rule import NodeRule, SiteRule
-from gateway.detect.stories import Place
 from gateway.records import Pack
 
 GONE: Final = 30 * 86_400

@@ -1,17 +1,18 @@
 """One story instead of a hundred alarms: what rules find becomes incidents.
 
 What belongs together is one incident: what a rule found again soon after it had ended, what another node found of the
-same at the same time nearby, what is explained by something worse at the same node. How much may be told is bounded by
+same at the same time nearby, what turns out to be something else at the same place. How much may be told is bounded by
 a budget of alarms; what it holds back is kept and counted.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from math import isfinite
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct, structs
 
 from gateway.detect.neighbourhood import Neighbourhood
+from gateway.detect.relations import PASSES, SHARPENS, TURNS, Key, Place, of_one, together, turned
 from gateway.detect.rule import Finding
 from gateway.records import Evidence, Incident, Severity
 
@@ -23,60 +24,22 @@ MONTH: Final = 30 * 86_400
 BURST: Final = 5.0
 """Alarms that a site may raise at once, however few nodes it has."""
 
-Scope = Literal["node", "street", "zone", "site"]
-
-# What is one incident although several nodes find it: how near they must be, and within how many seconds of what is
-# known of it already. A queue grows past counters; a fuse, a cold night or a broken link is of many at once. Of one
-# node, chips or lanes that get stuck together have one cause.
-TOGETHER: Final[Mapping[str, tuple[Scope, int]]] = {
-    "jam": ("street", 20 * 60),
-    "wrong_way": ("zone", 10 * 60),
-    "silent": ("zone", 5 * 60),
-    "stuck": ("node", 60 * 60),
-    "air_episode": ("zone", 60 * 60),
-    "frost": ("site", 12 * 3600),
-    "backflow": ("zone", 15 * 60),
-    "weak_radio": ("zone", 60 * 60),
-    "clock_drift": ("site", 60 * 60),
-}
-# What is explained by something worse at the same node is no incident of its own while that lasts.
-EXPLAINS: Final[Mapping[str, tuple[str, ...]]] = {
-    "burst": ("leak",),
-    "main_burst": ("main_leak", "balance"),
-    "main_leak": ("balance",),
-    "jam": ("crash",),
-    "leak": ("stopped",),
-    "drift": ("offset", "gain", "noisy"),
-    "stuck": ("zero", "offset", "gain", "drift"),
-}
-
-Key = tuple[str, str, str, str]
-"""(kind, site, node, channel) of what a rule judges."""
-
-
-class Place(Struct, frozen=True):
-    """Of a finding, in names."""
-
-    site: str
-    node: str
-    """Empty for the whole site."""
-    channel: str
-    nodes: tuple[str, ...] = ()
-
 
 class Story(Struct):
     """An incident on its way, and what keeps it open."""
 
     incident: Incident
     open: list[Key] = []
-    explained: list[tuple[Key, Finding, Place]] = []
-    """Found while this explained it; to be told if they outlast it."""
+    found: dict[Key, Finding] = {}
+    """Of those, the newest."""
     ending: int | None = None
     """Since when nothing keeps it open, for one that had come again."""
 
-    def knows(self, key: Key) -> bool:
-        """Whether it keeps this open now, or is explained by it."""
-        return key in self.open or any(key == each for each, _, _ in self.explained)
+    def take(self, key: Key, finding: Finding) -> None:
+        """This keeps it open from now on."""
+        self.open.append(key)
+        self.found[key] = finding
+        self.ending = None
 
 
 class Purse(Struct):
@@ -103,8 +66,10 @@ class Stories(Struct):
         story = self.stories.get(self.of.get(key, ""))
         if finding.state == "close":
             if story is not None:
-                yield from self._end(story, key, finding.time, near, budget)
-        elif story is not None and (story.knows(key) or finding.state == "update"):
+                yield from self._end(story, key, finding.time)
+        elif story is not None and (key in story.open or finding.state == "update"):
+            if key in story.open:
+                story.found[key] = finding
             yield from self._update(story, finding, place, budget)
         elif finding.state == "open":
             yield from self._open(story, key, finding, place, near, budget)
@@ -114,28 +79,24 @@ class Stories(Struct):
     ) -> Iterator[Incident]:
         if ended is not None:
             again = ended.incident.closed is not None or ended.ending is not None
-            ended.open.append(key)
-            ended.ending = None
+            ended.take(key, finding)
             known = ended.incident
             ended.incident = structs.replace(known, closed=None, reopened=known.reopened + again)
             yield from self._update(ended, finding, place, budget)
             return
         for story in self.stories.values():
-            if story.incident.closed is not None:
-                continue
-            if story.incident.node == place.node and key[0] in EXPLAINS.get(story.incident.kind, ()):
-                if story.incident.site == place.site and place.node:
-                    story.explained.append((key, finding, place))
-                    self.of[key] = story.incident.id
-                    yield from self._update(story, finding, place, budget)
-                    return
-            elif self._together(story.incident, finding, place, near):
-                story.open.append(key)
-                story.ending = None
+            if of_one(story.incident, {key[0] for key in story.open}, finding, place):
+                story.take(key, finding)
+                self.of[key] = story.incident.id
+                story.incident = structs.replace(story.incident, closed=None)
+                yield from self._update(story, finding, place, budget)
+                return
+            if story.incident.closed is None and together(story.incident, finding, place, near):
+                story.take(key, finding)
                 self.of[key] = story.incident.id
                 yield from self._join(story, finding, place, budget)
                 return
-        story = Story(self._incident(finding, place, budget), [key])
+        story = Story(self._incident(finding, place, budget), [key], {key: finding})
         self.stories[story.incident.id] = story
         self.of[key] = story.incident.id
         yield story.incident
@@ -178,16 +139,6 @@ class Stories(Struct):
         purse.spent += 1
         return True
 
-    def _together(self, incident: Incident, finding: Finding, place: Place, near: Neighbourhood) -> bool:
-        scope, seconds = TOGETHER.get(finding.kind, ("site", -1))
-        return (
-            incident.kind == finding.kind
-            and incident.site == place.site
-            and bool(incident.node) == bool(place.node)
-            and abs(finding.time - max(incident.opened, incident.updated)) <= seconds
-            and any(near(scope, place.node, node) for node in (incident.node, *incident.nodes))
-        )
-
     def _join(self, story: Story, finding: Finding, place: Place, budget: float) -> Iterator[Incident]:
         """Another node, or another part of the node, finds the same: that confirms it."""
         known = story.incident
@@ -206,6 +157,8 @@ class Stories(Struct):
 
     def _update(self, story: Story, finding: Finding, place: Place, budget: float) -> Iterator[Incident]:
         known = story.incident
+        if finding.kind in SHARPENS.get(known.kind, ()):
+            known = turned(known, finding.kind, finding.time)
         own = finding.kind == known.kind
         evidence = _finite(finding.evidence)
         what = {each.what for each in evidence}
@@ -216,35 +169,44 @@ class Stories(Struct):
             updated=finding.time,
             confirmed=finding.time if finding.confirmed and known.confirmed is None else known.confirmed,
             since=known.since if known.since is not None else finding.since,
-            nodes=_further(known, *place.nodes),
+            nodes=_further(known, place.node, *place.nodes),
             evidence=(*(each for each in known.evidence if each.what not in what), *evidence),
         )
         story.incident = structs.replace(updated, held=self._still_held(updated, finding.time, budget))
         yield story.incident
 
-    def _end(self, story: Story, key: Key, time: int, near: Neighbourhood, budget: float) -> Iterator[Incident]:
+    def _end(self, story: Story, key: Key, time: int) -> Iterator[Incident]:
         if key not in story.open:
-            if story.knows(key):
-                story.explained = [each for each in story.explained if each[0] != key]
-                del self.of[key]  # should it come again it is judged again: what explains it may be over by then
             return
         story.open.remove(key)
+        story.found.pop(key, None)
         if story.open:
-            return
-        if story.incident.reopened:
+            yield from self._pass(story, key[0], time)
+        elif story.incident.reopened:
             story.ending = time  # it comes and goes: it has ended when it stayed away
-            return
-        yield from self._close(story, time, near, budget)
+        else:
+            yield from self._close(story, time)
 
-    def _close(self, story: Story, time: int, near: Neighbourhood, budget: float) -> Iterator[Incident]:
+    def _pass(self, story: Story, kind: str, time: int) -> Iterator[Incident]:
+        """Nothing of a kind may be left of it, but of others: what it goes by then."""
+        left = {key[0]: finding for key, finding in story.found.items()}
+        if kind not in PASSES or kind != story.incident.kind or kind in left or not left:
+            return
+        if len(story.incident.was) >= TURNS:
+            return
+        sharpest = next(each for each in left if left.keys().isdisjoint(SHARPENS.get(each, ())))
+        story.incident = structs.replace(
+            turned(story.incident, sharpest, time),
+            severity=max((each.severity for each in left.values()), key=_ORDER.index),
+            summary=left[sharpest].summary,
+            updated=time,
+        )
+        yield story.incident
+
+    def _close(self, story: Story, time: int) -> Iterator[Incident]:
         story.ending = None
         story.incident = structs.replace(story.incident, closed=time)
         yield story.incident
-        explained, story.explained = story.explained, []
-        for key, finding, place in explained:
-            del self.of[key]
-            outlasting = structs.replace(finding, time=time, since=finding.since or finding.time)
-            yield from self._open(None, key, outlasting, place, near, budget)
 
     def tick(
         self, site: str, time: int, nodes: int, near: Neighbourhood, budget: float, gone: Collection[str] = ()
@@ -257,7 +219,7 @@ class Stories(Struct):
             return
         purse.minute = time
         if gone:
-            yield from self._leave(site, gone, time, near, budget)
+            yield from self._leave(site, gone, time)
         over = []
         for story in list(self.stories.values()):
             incident = story.incident
@@ -265,7 +227,7 @@ class Stories(Struct):
                 continue
             if story.ending is not None:
                 if time >= story.ending + FLAP:
-                    yield from self._close(story, story.ending, near, budget)
+                    yield from self._close(story, story.ending)
             elif incident.closed is None and incident.confirmed is None and time >= incident.opened + LASTED:
                 lasted = structs.replace(incident, confirmed=time)
                 story.incident = structs.replace(lasted, held=self._still_held(lasted, time, budget))
@@ -277,13 +239,11 @@ class Stories(Struct):
         if over:
             self.of = {key: name for key, name in self.of.items() if name in self.stories}
 
-    def _leave(
-        self, site: str, gone: Collection[str], time: int, near: Neighbourhood, budget: float
-    ) -> Iterator[Incident]:
+    def _leave(self, site: str, gone: Collection[str], time: int) -> Iterator[Incident]:
         for story in list(self.stories.values()):
-            for key in [*(key for key, _, _ in story.explained), *story.open]:  # what is explained shall not outlast
+            for key in list(story.open):
                 if key[1] == site and key[2] in gone:
-                    yield from self._end(story, key, time, near, budget)
+                    yield from self._end(story, key, time)
 
 
 def _further(incident: Incident, *nodes: str) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ another value in the database.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 from gateway.records import Incident, Pack, Shape
 from gateway.shapes import lanes, picker
@@ -55,17 +56,36 @@ def pack_lines(pack: Pack) -> list[bytes]:
 def incident_lines(incident: Incident) -> list[bytes]:
     """The point of its beginning, and those of its confirmation and its end, once it has them.
 
-    All each time: an incident may have ended before the database heard of it at all.
+    All each time: an incident may have ended before the database heard of it at all. Each is of the kind that it was
+    told as then. Where it turned out to be another there are two: with one it ends being that, with one it begins.
     """
-    tags = {"channel": incident.channel, "kind": incident.kind, "node": incident.node, "site": incident.site}
-    said = {"id": incident.id, "severity": incident.severity, "summary": incident.summary}
-    lines = [line(INCIDENT, tags, {**said, "state": "held" if incident.held else "open"}, incident.opened)]
-    if incident.confirmed is not None and incident.opened < incident.confirmed != incident.closed:
-        lines.append(line(INCIDENT, tags, {**said, "state": "confirmed"}, incident.confirmed))
+    kinds = (*((each.kind, each.summary) for each in incident.was), (incident.kind, incident.summary))
+    told = [_Told(*kind, time) for kind, (_, time) in zip(kinds, incident.told, strict=True)]
+    confirmed, times = incident.confirmed, {each.since for each in told}
+    lines = [_point(incident, told[0], "held" if incident.held else "open", incident.opened)]
+    for before, now in pairwise(told):
+        is_confirmed = confirmed is not None and confirmed <= now.since
+        stands = "held" if incident.held else "confirmed" if is_confirmed else "open"
+        lines += [_point(incident, before, "turned", now.since), _point(incident, now, stands, now.since)]
+    if confirmed is not None and confirmed > incident.opened and confirmed not in {incident.closed, *times}:
+        then = next(each for each in reversed(told) if each.since < confirmed)
+        lines.append(_point(incident, then, "confirmed", confirmed))
     if incident.closed is not None:
         lasted = float(incident.closed - incident.opened)
-        lines.append(line(INCIDENT, tags, {**said, "state": "closed", "duration_s": lasted}, incident.closed))
+        lines.append(_point(incident, told[-1], "closed", incident.closed, duration_s=lasted))
     return lines
+
+
+class _Told(NamedTuple):
+    kind: str
+    summary: str
+    since: int
+
+
+def _point(incident: Incident, told: _Told, state: str, time: int, **more: float) -> bytes:
+    tags = {"channel": incident.channel, "kind": told.kind, "node": incident.node, "site": incident.site}
+    said = {"id": incident.id, "severity": incident.severity, "summary": told.summary, "state": state}
+    return line(INCIDENT, tags, {**said, **more}, time)
 
 
 def _series(measurement: str, tags: Mapping[str, str]) -> str:

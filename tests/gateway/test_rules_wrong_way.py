@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from gateway.detect.neighbourhood import Neighbourhood
 from gateway.detect.plan import Plan
+from gateway.detect.relations import Place
 from gateway.detect.rule import Finding, Windows
-from gateway.detect.stories import Place, Stories
+from gateway.detect.stories import Stories
 from gateway.detect.traffic.wrong_way import WrongWay
 from tests.gateway.ruled import T0
 

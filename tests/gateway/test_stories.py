@@ -5,9 +5,10 @@ import pytest
 
 from gateway.detect.neighbourhood import Neighbourhood
 from gateway.detect.plan import Plan, Street, Zone
+from gateway.detect.relations import SHARPENS, Place
 from gateway.detect.rule import Finding
-from gateway.detect.stories import FLAP, LASTED, MONTH, Place, Stories
-from gateway.records import Evidence, Incident, Severity
+from gateway.detect.stories import FLAP, LASTED, MONTH, Stories
+from gateway.records import Earlier, Evidence, Incident, Severity
 
 T = 1_795_417_200
 PLAN = Plan(
@@ -113,29 +114,147 @@ def test_what_comes_again_after_long_is_another() -> None:
     assert len(teller.known) == 2
 
 
-def test_what_something_worse_explains_is_its_evidence() -> None:
-    """A leak beside a burst is told of the burst, and by itself only if it outlasts it."""
+def test_what_turns_out_to_be_something_else_is_the_same_incident() -> None:
+    """A zone's balance does not close, then its main leaks: one id, told again, and what it was stays known."""
     teller = Teller()
-    teller.tell("burst", "open", "water-1", 0, "critical")
-    leak = Evidence("flow_min", 12, 0, "l/h", "never below 12 l/h for 26 h")
-    teller.tell("leak", "open", "water-1", 5, evidence=(leak,))
-    assert (teller.one.kind, teller.one.evidence) == ("burst", (leak,))
-    teller.tell("burst", "close", "water-1", 30)
-    kinds = {each.kind: each for each in teller.known.values()}
-    assert kinds["burst"].closed == kinds["leak"].opened == T + 1800
-    assert kinds["leak"].evidence == (leak,)
-    teller.tell("leak", "close", "water-1", 90)
-    assert all(each.closed for each in teller.known.values())
+    (loss,) = (Evidence("loss", 900, 100, "l/h", "900 l/h are lost"),)
+    night = Evidence("least flow of a day", 3000, 2000, "l/h", "the least hour was 3 m³/h")
+    teller.tell("balance", "open", "water-1", 0, evidence=(loss,))
+    first = teller.one
+    (turned,) = teller.tell("main_leak", "open", "water-1", 600, evidence=(night,))
+    assert (turned.id, turned.kind, turned.opened) == (first.id, "main_leak", first.opened)
+    assert turned.summary.startswith("main_leak")
+    assert turned.was == (Earlier("balance", T + 36_000, first.summary),)
+    assert turned.told == (("balance", T), ("main_leak", T + 36_000))
+    assert turned.evidence == (loss, night)
+    teller.tell("main_leak", "close", "water-1", 2000)
+    assert (teller.one.kind, teller.one.closed) == ("main_leak", None), "the balance does not close yet"
+    teller.tell("balance", "close", "water-1", 2400)
+    assert (teller.one.kind, teller.one.closed) == ("main_leak", T + 144_000)
 
 
-def test_what_is_explained_and_over_is_never_told() -> None:
-    """The leak was the burst."""
+def test_the_sharper_found_first_stays_what_it_is() -> None:
+    """What it might have been taken for is its evidence, and keeps it open."""
+    teller = Teller()
+    teller.tell("main_leak", "open", "water-1", 0)
+    loss = Evidence("loss", 900, 100, "l/h", "900 l/h are lost")
+    teller.tell("balance", "open", "water-1", 60, evidence=(loss,))
+    teller.tell("main_leak", "close", "water-1", 600)
+    assert (teller.one.kind, teller.one.closed, teller.one.was, teller.one.evidence) == ("main_leak", None, (), (loss,))
+    teller.tell("balance", "close", "water-1", 700)
+    assert (teller.one.kind, teller.one.closed) == ("main_leak", T + 42_000)
+
+
+def test_each_burst_of_a_leaking_pipe_is_told() -> None:
+    """While it lasts the incident is a burst, and critical; then what is left of it. It ends with the last of it."""
+    teller = Teller()
+    teller.tell("leak", "open", "water-1", 0)
+    steps = []
+    for begin in (100, 200):
+        for state, at in (("open", begin), ("close", begin + 30)):
+            (changed,) = teller.tell("burst", state, "water-1", at, "critical")
+            steps.append((changed.kind, changed.severity, changed.closed))
+    assert steps == [("burst", "critical", None), ("leak", "warning", None)] * 2
+    minutes = [(kind, (time - T) // 60) for kind, time in teller.one.told]
+    assert minutes == [("leak", 0), ("burst", 100), ("leak", 130), ("burst", 200), ("leak", 230)]
+    assert teller.one.summary.startswith("leak")
+    teller.tell("leak", "close", "water-1", 300)
+    assert (teller.one.kind, teller.one.closed) == ("leak", T + 18_000)
+
+
+def test_a_main_that_leaks_on_after_its_burst_goes_by_the_sharpest_that_is_left() -> None:
+    teller = Teller()
+    teller.tell("main_burst", "open", "water-1", 0, "critical")
+    teller.tell("balance", "open", "water-1", 300, "critical")
+    teller.tell("main_leak", "open", "water-1", 3000)
+    assert (teller.one.kind, teller.one.was) == ("main_burst", ())
+    teller.tell("main_burst", "close", "water-1", 4000)
+    assert [kind for kind, _ in teller.one.told] == ["main_burst", "main_leak"]
+    assert teller.one.severity == "critical", "as the balance that keeps it open"
+
+
+def test_what_is_over_while_its_burst_lasts_ends_with_the_burst() -> None:
+    """It may come again and again meanwhile; told twice, as by a rule that has begun anew, it is still one."""
     teller = Teller()
     teller.tell("burst", "open", "water-1", 0, "critical")
-    teller.tell("leak", "open", "water-1", 5)
-    teller.tell("leak", "close", "water-1", 25)
-    teller.tell("burst", "close", "water-1", 30)
-    assert teller.one.kind == "burst"
+    for state, at in (("open", 5), ("close", 10), ("open", 15), ("open", 16), ("close", 20)):
+        teller.tell("leak", state, "water-1", at)
+    teller.tell("burst", "close", "water-1", 30, "critical")
+    one = teller.one
+    assert (one.kind, one.was, one.reopened, one.closed) == ("burst", (), 0, T + 1800)
+
+
+@pytest.mark.parametrize(("node", "minute"), [("water-2", 10), ("water-1", 21)])
+def test_what_is_elsewhere_or_comes_after_the_end_is_another(node: str, minute: int) -> None:
+    """At the second of its end it is not: a rule that changes its mind closes the one as it opens the other."""
+    teller = Teller()
+    teller.tell("leak", "open", "water-1", 0)
+    teller.tell("leak", "close", "water-1", 20)
+    teller.tell("burst", "open", node, minute, "critical")
+    assert {each.kind: each.closed for each in teller.known.values()} == {"leak": T + 1200, "burst": None}
+
+
+def test_a_rule_that_changes_its_mind_is_one_incident() -> None:
+    teller = Teller()
+    teller.tell("gain", "open", "air-1", 0)
+    teller.tell("gain", "close", "air-1", 20)
+    teller.tell("stuck", "open", "air-1", 20)
+    one = teller.one
+    assert (one.kind, one.closed, one.reopened, one.told) == ("stuck", None, 0, (("gain", T), ("stuck", T + 1200)))
+    teller.tell("stuck", "close", "air-1", 50)
+    assert teller.one.closed == T + 3000
+
+
+def test_parts_of_a_node_are_not_taken_for_each_other() -> None:
+    """A counter of CO2 that is off is none of particles that repeat themselves."""
+    teller = Teller()
+    for kind, channel in (("gain", "co2"), ("stuck", "particles"), ("stuck", "co2")):
+        finding = Finding(kind, "open", 0, T, summary=f"{kind}.")
+        changed = teller.stories.take(finding, Place("a", "air-1", channel), teller.near, teller.budget)
+        teller.known |= {each.id: each for each in changed}
+    assert sorted((each.kind, each.channel) for each in teller.known.values()) == [
+        ("stuck", "co2"),
+        ("stuck", "particles"),
+    ]
+
+
+def test_a_zone_of_several_inlets_is_one_place() -> None:
+    """Its balance is told at its first inlet, the main's leak at the one behind which it is."""
+    teller = Teller()
+    finding = Finding("balance", "open", 0, T, summary="balance.")
+    changed = teller.stories.take(finding, Place("a", "water-1", "", ("water-2",)), teller.near, teller.budget)
+    teller.known |= {each.id: each for each in changed}
+    teller.tell("main_leak", "open", "water-2", 600)
+    assert (teller.one.kind, teller.one.node, teller.one.nodes) == ("main_leak", "water-1", ("water-2",))
+    teller.tell("main_leak", "open", "water-1", 660)
+    teller.tell("main_leak", "close", "water-2", 700)
+    assert (teller.one.kind, teller.one.closed) == ("main_leak", None)
+
+
+def test_an_obstacle_that_jams_the_street_is_its_jam() -> None:
+    teller = Teller()
+    teller.tell("crash", "open", "traffic-3", 0)
+    teller.tell("jam", "open", "traffic-3", 4)
+    teller.tell("crash", "close", "traffic-3", 9)
+    teller.tell("jam", "open", "traffic-2", 10)
+    one = teller.one
+    assert (one.kind, one.nodes, [each.kind for each in one.was]) == ("jam", ("traffic-2",), ["crash"])
+
+
+def test_every_kind_can_turn_out_in_one_way_only() -> None:
+    """Else which one an incident goes by would depend on what was found first; and no way leads back."""
+    for kind, others in SHARPENS.items():
+        assert kind not in others
+        for other in others:
+            assert set(SHARPENS.get(other, ())) <= set(others), f"{kind} may be {other}, and what that may be"
+
+
+def test_what_is_held_back_and_turns_out_worse_is_told() -> None:
+    teller = Teller(budget=0.0)
+    teller.tell("leak", "open", "water-1", 0)
+    assert teller.one.held
+    teller.tell("burst", "open", "water-1", 60, "critical")
+    assert (teller.one.kind, teller.one.held) == ("burst", False)
 
 
 def test_new_evidence_takes_the_place_of_the_old() -> None:
@@ -196,32 +315,6 @@ def test_held_back_and_then_confirmed_or_critical_is_told() -> None:
     assert teller.one.held
     teller.tell("stuck", "update", "air-1", 6, "critical")
     assert not teller.one.held
-
-
-def test_what_is_explained_and_comes_again_does_not_keep_the_worse_open() -> None:
-    """A leak that comes and goes beside a burst is explained each time; the burst ends with the burst."""
-    teller = Teller()
-    teller.tell("burst", "open", "water-1", 0, "critical")
-    teller.tell("leak", "open", "water-1", 5)
-    teller.tell("leak", "close", "water-1", 10)
-    teller.tell("leak", "open", "water-1", 15)
-    teller.tell("burst", "close", "water-1", 30)
-    found = {each.kind: (each.opened, each.closed, each.reopened) for each in teller.known.values()}
-    assert found == {"burst": (T, T + 1800, 0), "leak": (T + 1800, None, 0)}
-
-
-def test_what_is_told_twice_while_it_is_explained_is_told_once_when_it_outlasts() -> None:
-    """As a rule does that has begun anew."""
-    teller = Teller()
-    teller.tell("burst", "open", "water-1", 0, "critical")
-    teller.tell("leak", "open", "water-1", 5)
-    teller.tell("leak", "open", "water-1", 10)
-    teller.tell("burst", "close", "water-1", 30)
-    teller.tell("leak", "close", "water-1", 40)
-    assert sorted((each.kind, each.closed) for each in teller.known.values()) == [
-        ("burst", T + 1800),
-        ("leak", T + 2400),
-    ]
 
 
 def test_what_comes_again_worse_is_told_as_it_is_now() -> None:

@@ -1,8 +1,8 @@
 """`balance`: what a zone's inlets bring in, less what its meters pass on, has risen beyond its own past.
 
 The water balance of a district (IWA, AWWA M36: water losses = system input volume - authorised consumption), hour by
-hour, of zones that the plan calls `full`. What is lost so may leak from the main (then `main_leak` explains it), be
-taken before a meter, or pass a meter that counts too little or stands still: the balance cannot tell which.
+hour, of zones that the plan calls `full`. What is lost so may leak from the main (then it turns out to be a
+`main_leak`), be taken before a meter, or pass a meter that counts too little or stands still: the balance cannot tell.
 """
 
 from collections.abc import Sequence
@@ -101,6 +101,8 @@ class Places:
     inlet: Ints
     series: Ints
     """Of the first inlet."""
+    further: tuple[tuple[int, ...], ...]
+    """[zones] series of its other inlets."""
     inlets: Ints
     """How many."""
     meters: Ints
@@ -121,6 +123,7 @@ class Places:
         return cls(
             np.array([plan.inlets[at][0] for at in full], np.int64),
             np.array([place.get(plan.inlets[at][0], -1) for at in full], np.int64),
+            tuple(tuple(place[each] for each in plan.inlets[at][1:] if each in place) for at in full),
             np.array([len(plan.inlets[at]) for at in full], np.int64),
             np.array([len(plan.zones[at]) for at in full], np.int64),
             inlet_of,
@@ -140,6 +143,7 @@ class Hour:
     time: int
     """Unix seconds, its end."""
     series: Ints
+    further: Sequence[tuple[int, ...]]
     inflow: Floats
     metered: Floats
     heard: Ints
@@ -202,7 +206,9 @@ class Balance(SiteRule):
         if not len(at):
             return []
         rows = self._rows(places.inlet[at])
-        seen = Hour((hour + 1) * HOUR_S, places.series[at], inflow[at], metered[at], meters[at], places.meters[at])
+        further = [places.further[zone] for zone in at.tolist()]
+        end = (hour + 1) * HOUR_S
+        seen = Hour(end, places.series[at], further, inflow[at], metered[at], meters[at], places.meters[at])
         zones = self.zones.take(rows)
         found = _judge(zones, seen, hour)
         self.zones.put(rows, zones)
@@ -309,4 +315,5 @@ def _finding(zones: Zones, seen: Hour, at: int, state: Literal["open", "update",
         Evidence("meters heard", float(seen.heard[at]), float(seen.meters[at]), "", heard),
     )
     severity: Literal["warning", "critical"] = "critical" if zones.critical[at] else "warning"
-    return Finding("balance", state, series, time, severity, summary, evidence, since=int(zones.since[at]))
+    since, further = int(zones.since[at]), seen.further[at]
+    return Finding("balance", state, series, time, severity, summary, evidence, since=since, nodes=further)
