@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from gateway.detect.relations import SHARPENS
 from gateway.errors import ConfigError
 from gateway.quantities import KINDS as NODE_KINDS
 from gateway.records import Incident
@@ -52,13 +54,22 @@ class Truth(Struct, frozen=True):
         begin, end = self.shown or (self.begin, self.end)
         return bool(self.nodes) and min(end, until) - begin >= KINDS[self.kind].shows_after_s
 
-    def matches(self, incident: Incident) -> bool:
-        return (
-            KINDS[self.kind].shows_as == incident.kind
-            and self.site == incident.site
-            and (not incident.node or incident.node in self.nodes)
-            and self.begin <= incident.opened <= self.end + AFTERMATH_S
-        )
+    def told_by(self, incident: Incident) -> list[tuple[int, str]]:
+        """(Unix seconds, kind) as which an incident told of it: as what it shows as, or as what may turn out to be that
+        (`SHARPENS`), in its time and at one of its nodes."""
+        if self.site != incident.site or (incident.node and incident.node not in self.nodes):
+            return []
+        shows_as = KINDS[self.kind].shows_as
+        return [
+            (time, kind)
+            for kind, time in incident.told
+            if self.begin <= time <= self.end + AFTERMATH_S and shows_as in (kind, *SHARPENS.get(kind, ()))
+        ]
+
+    def found_by(self, incident: Incident) -> int | None:
+        """Unix seconds when an incident told of it as what it shows as; None where it did not."""
+        shows_as = KINDS[self.kind].shows_as
+        return next((time for time, kind in self.told_by(incident) if kind == shows_as), None)
 
 
 class Run(Struct, frozen=True):
@@ -115,9 +126,11 @@ def score(truths: Sequence[Truth], incidents: Iterable[Incident], until: int, ru
     """Hold what was raised against what happened up to `until` (Unix seconds of the city).
 
     An incident matches a truth that shows as its kind, at its site and node (or anywhere, for one of the whole site),
-    and in whose time it began. Each truth is given an incident of its own where there are enough; one that was raised
-    again for the same truth is not false. Truths that have not shown as long as their kind needs are left out on both
-    sides: found early they are not false, found late they are not missed.
+    and in whose time it was told as that. Each truth is given an incident of its own where there are enough; one that
+    was raised again for the same truth is not false. Nor is one that was told only as what may turn out to be it, but
+    that has not detected it. One that was told as several kinds counts once, as the last that was right. Truths that
+    have not shown as long as their kind needs are left out on both sides: found early they are not false, found late
+    they are not missed.
     """
     heard = sorted(incidents, key=lambda each: (each.opened, each.id))
     ordered = sorted(truths, key=lambda each: (each.begin, each.end, each.place, each.kind))
@@ -125,20 +138,24 @@ def score(truths: Sequence[Truth], incidents: Iterable[Incident], until: int, ru
     ripe = [each.ripe(until) for each in ordered]
     given: set[int] = set()
     delays: dict[int, int] = {}
-    for index, its in enumerate(candidates):
-        if its:
-            own = next((number for number in its if number not in given), its[0])
+    told: dict[int, list[tuple[int, str]]] = {}
+    for index, (truth, its) in enumerate(zip(ordered, candidates, strict=True)):
+        for number in its:
+            told.setdefault(number, []).extend(truth.told_by(heard[number]))
+        times = {number: time for number in its if (time := truth.found_by(heard[number])) is not None}
+        if times:
+            own = next((number for number in times if number not in given), next(iter(times)))
             given.add(own)
-            delays[index] = heard[own].opened - ordered[index].begin
-    right = {number for its in candidates for number in its}
-    early = right - {number for index, its in enumerate(candidates) if ripe[index] for number in its}
+            delays[index] = times[own] - truth.begin
+    kind_of = [max(told[number])[1] if number in told else each.kind for number, each in enumerate(heard)]
+    early = told.keys() - {number for index, its in enumerate(candidates) if ripe[index] for number in its}
 
     def of(name: str) -> KindScore:
         """Of one of the gateway's kinds; of all for an empty name."""
         due = [n for n, each in enumerate(ordered) if ripe[n] and name in ("", KINDS[each.kind].shows_as)]
-        mine = [n for n, each in enumerate(heard) if name in ("", each.kind) and n not in early]
+        mine = [n for n, kind in enumerate(kind_of) if name in ("", kind) and n not in early]
         found = [delays[n] for n in due if n in delays]
-        false = sum(n not in right for n in mine)
+        false = sum(n not in told for n in mine)
         months = _node_months(name, until, run)
         return KindScore(
             injected=len(due),
@@ -152,7 +169,7 @@ def score(truths: Sequence[Truth], incidents: Iterable[Incident], until: int, ru
         )
 
     whole = of("")
-    names = sorted({KINDS[each.kind].shows_as for each in truths} | {each.kind for each in heard})
+    names = sorted({KINDS[each.kind].shows_as for each in truths} | {*kind_of})
     kinds = {name: line for name in names if (line := of(name)).injected or line.raised}
     causes: dict[str, tuple[int, int]] = {}
     for index, each in enumerate(ordered):
@@ -174,12 +191,13 @@ def score(truths: Sequence[Truth], incidents: Iterable[Incident], until: int, ru
 
 
 def _candidates(truths: Sequence[Truth], heard: Sequence[Incident]) -> list[list[int]]:
-    """The incidents that match each truth, in order of time."""
-    opened = [each.opened for each in heard]
+    """The incidents that told of each truth, in order of time."""
+    told = sorted((time, number) for number, each in enumerate(heard) for _, time in each.told)
     found = []
     for each in truths:
-        near = range(bisect_left(opened, each.begin), bisect_right(opened, each.end + AFTERMATH_S))
-        found.append([number for number in near if each.matches(heard[number])])
+        begin = bisect_left(told, each.begin, key=itemgetter(0))
+        near = told[begin : bisect_right(told, each.end + AFTERMATH_S, key=itemgetter(0))]
+        found.append([number for number in dict.fromkeys(n for _, n in near) if each.told_by(heard[number])])
     return found
 
 

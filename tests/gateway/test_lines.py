@@ -1,13 +1,16 @@
 """Line protocol: what is written is what InfluxDB reads back."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.config import Influx
 from gateway.forward.influx_v1 import TargetV1
 from gateway.forward.lines import incident_lines, line, pack_lines
-from gateway.records import Incident, Pack, Reading
+from gateway.records import Earlier, Incident, Pack, Reading
 from sim_hardware.servers import InfluxDB
 from tests.gateway.conftest import NOW
 from tests.gateway.databases import select
@@ -59,6 +62,24 @@ def test_an_incident_is_a_point_at_its_beginning_and_one_at_its_end() -> None:
     assert incident_lines(incident) == [begin]
     ended = Incident("x", "jam", "riverside", "traffic-0001", "", "warning", NOW, NOW + 600, 'slow, "very"')
     assert incident_lines(ended) == [begin, b'%s %s,state="closed",duration_s=600.0 %d' % (tags, said, NOW + 600)]
+
+
+def test_an_incident_that_turned_is_of_each_kind_in_its_time() -> None:
+    """Under each kind and place the newest point tells how it stands; what was written of the past stays as it was."""
+    first = Incident("x", "balance", "riverside", "water-1", "", "warning", NOW, None, "lost", confirmed=NOW + 900)
+    turn = Earlier("balance", NOW + 7200, "lost")
+    turned = structs.replace(first, kind="main_leak", summary="by night", was=(turn,))
+    ended = structs.replace(turned, closed=NOW + 9000)
+    assert set(incident_lines(first)) < set(incident_lines(turned)) < set(incident_lines(ended))
+    said = re.compile(rb'kind=(\w+),.*summary="([^"]+)",state="(\w+)".* (\d+)$')
+    found = [said.search(each) for each in incident_lines(ended)]
+    assert sorted((int(each[4]) - NOW, *each.group(1, 2, 3)) for each in found if each) == [
+        (0, b"balance", b"lost", b"open"),
+        (900, b"balance", b"lost", b"confirmed"),
+        (7200, b"balance", b"lost", b"turned"),
+        (7200, b"main_leak", b"by night", b"confirmed"),
+        (9000, b"main_leak", b"by night", b"closed"),
+    ]
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\rb", "ends in a backslash\\"])

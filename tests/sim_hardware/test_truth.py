@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.errors import ConfigError
-from gateway.records import Incident
+from gateway.records import Earlier, Incident
 from sim_hardware.city.incidents import KINDS, MONTH_D
 from sim_hardware.city.truth import (
     AFTERMATH_S,
@@ -161,6 +162,40 @@ def test_kinds_causes_and_rates() -> None:
     assert score(truths, incidents, month).false_per_node_month is None, "nobody knows how many nodes"
 
 
+def turned(opened: int, until: int, *kinds: str, node: str = "water-0001") -> Incident:
+    """Told as one kind, an hour later as the next ..."""
+    was = [Earlier(kind, until + HOUR * n, "") for n, kind in enumerate(kinds[:-1])]
+    return replace(raised(opened, kinds[0], node), kind=kinds[-1], was=tuple(was))
+
+
+def test_what_turned_out_to_be_the_truth_is_one_found_incident_and_none_that_is_false() -> None:
+    """Found when it was told as what it is; balance is neither missed nor false, and no line of its own."""
+    leak = truth("main_leak", "water-0001 water-0002", 0, 200 * HOUR)
+    found = score([leak], [turned(10 * HOUR, 50 * HOUR, "balance", "main_leak")], LATER)
+    assert (counted(found), found.raised, found.delay_s) == ((1, 1, 0), 1, {"main_leak": Delay(50 * HOUR, 50 * HOUR)})
+    assert list(found.kinds) == ["main_leak"]
+
+
+def test_what_may_turn_out_to_be_the_truth_is_not_false_but_has_not_found_it() -> None:
+    """Water is lost, as was said; that it is the main nobody was told."""
+    leak = truth("main_leak", "water-0001", 0, 200 * HOUR)
+    found = score([leak], [raised(10 * HOUR, "balance", "water-0001")], LATER)
+    assert (counted(found), found.precision, found.recall) == ((1, 0, 0), 1.0, 0.0)
+    assert counted(score([leak], [raised(10 * HOUR, "leak", "water-0001")], LATER)) == (1, 0, 1)
+    assert counted(score([], [turned(10 * HOUR, 50 * HOUR, "balance", "main_leak")], LATER)) == (0, 0, 1)
+
+
+def test_a_leak_that_bursts_and_leaks_on_is_of_both_truths() -> None:
+    """One incident for two; it is counted as what it was last."""
+    both = [truth("leak", "water-0001", 0, 200 * HOUR), truth("burst", "water-0001", 90 * HOUR, 92 * HOUR)]
+    found = score(both, [turned(30 * HOUR, 90 * HOUR + 600, "leak", "burst", "leak")], LATER)
+    assert (counted(found), found.raised) == ((2, 2, 0), 1)
+    assert found.delay_s == {"burst": Delay(600, 600), "leak": Delay(30 * HOUR, 30 * HOUR)}
+    assert (found.kinds["leak"].raised, found.kinds["burst"].raised) == (1, 0)
+    wrong = score(both[:1], [turned(30 * HOUR, 90 * HOUR, "leak", "burst")], LATER)
+    assert (counted(wrong), list(wrong.kinds)) == ((1, 1, 0), ["leak"]), "a burst that was none"
+
+
 SPANS = st.tuples(st.integers(0, 40), st.integers(1, 40), st.integers(1, 3))
 
 
@@ -172,7 +207,7 @@ def test_counts_add_up(spans: list[tuple[int, int, int]], heard: list[tuple[int,
     found = score(truths, incidents, LATER)
     assert found.injected == sum(duration >= 8 for _, duration, _ in spans)
     assert 0 <= found.detected <= found.injected
-    assert found.false == sum(not any(each.matches(one) for each in truths) for one in incidents)
+    assert found.false == sum(not any(each.told_by(one) for each in truths) for one in incidents)
     assert found.false <= found.raised <= len(incidents)
     assert score(truths[::-1], incidents[::-1], LATER) == found, "in whatever order they are told"
     shared = score(truths, [*incidents, raised(10**6, node="traffic-0009")], LATER)

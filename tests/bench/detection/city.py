@@ -99,8 +99,8 @@ def judged(
     early = [msgspec.structs.replace(each, shown=(each.begin, each.begin)) for each in truths if each.begin < begin]
     due = [each for each in truths if each.begin >= begin]
     found = score(early + due, heard, run.end, msgspec.structs.replace(run, begin=begin))
-    missed = [each for each in due if each.ripe(run.end) and not any(each.matches(one) for one in heard)]
-    false = [one for one in heard if not any(each.matches(one) for each in truths)]
+    missed = [each for each in due if each.ripe(run.end) and all(each.found_by(one) is None for one in heard)]
+    false = [one for one in heard if not any(each.told_by(one) for each in truths)]
     return found, missed, false
 
 
