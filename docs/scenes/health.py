@@ -26,6 +26,19 @@ def silent(axes: Any) -> None:
     axes.set(xlabel="minutes", yticks=(1, 2, 3), ylim=(0.5, 3.5), ylabel="node")
 
 
+def power_fail(axes: Any) -> None:
+    """The supervisor of a station's supply tells; half an hour later there is power again."""
+    minute = np.arange(1, 91)
+    on = (minute <= 20) | (minute > 50)
+    given = packs("air-0001", minute[on] * MINUTE, {"co2": 420 + noise(1, int(on.sum()), 4).round()})
+    given += packs("air-0001", [20 * MINUTE + 15], {"power_fail": 1.0}, "event")
+    given += packs("air-0002", minute * MINUTE, {"co2": 420 + noise(2, 90, 4).round()})
+    axes.plot(minute, np.where(on, 1, np.nan), color="tab:blue", label="heard")
+    axes.plot(20.25, 1, "x", color="tab:orange", label="power_fail")
+    show(axes, judge(given, "power_fail"), 90 * MINUTE, MINUTE)
+    axes.set(xlabel="minutes", yticks=())
+
+
 def boot_loop(axes: Any) -> None:
     """A node starts five times within half an hour."""
     after = np.arange(5, 60 * 6 + 1, 5)
@@ -83,6 +96,7 @@ def flooding(axes: Any) -> None:
 
 SCENES = {
     "detect-silent": silent,
+    "detect-power-fail": power_fail,
     "detect-boot-loop": boot_loop,
     "detect-weak-radio": weak_radio,
     "detect-clock-drift": clock_drift,

@@ -1,4 +1,5 @@
-"""States that any kind of node tells by itself, in events, such as `tamper`; they stay open until they are cleared.
+"""States that any kind of node tells by itself, in events: `tamper` stays open until it is cleared, `power_fail` until
+the node speaks again.
 
 A flag is told when it changes, and once more after each start while it is on (firmware/sensors/meter.py).
 """
@@ -57,7 +58,7 @@ class Flag(NodeRule):
             if told[at] < 0.5:
                 flags.cleared[node] = time if flags.open[node] else 0
                 continue
-            flags.cleared[node] = 0
+            flags.cleared[node] = self._cleared(time)
             if flags.open[node]:
                 continue
             flags.open[node] = True
@@ -65,6 +66,24 @@ class Flag(NodeRule):
             summary = f"Seen: {self._seen}; expected: {self._expected}."
             found.append(Finding(self.kind, "open", series, time, self._severity, summary, (evidence,), channel=""))
         return found
+
+    @staticmethod
+    def _cleared(time: int) -> int:
+        """Since when a flag that is told as on at a time counts as cleared; 0 for not yet."""
+        return 0
+
+
+class Momentary(Flag):
+    """One that nobody clears, for who tells it may be gone: it closes when the node has spoken for `STAYS_S` since."""
+
+    @staticmethod
+    def _cleared(time: int) -> int:
+        return time
+
+
+def power_fail() -> Flag:
+    """By the supervisor of the node's supply (firmware/node/supply.py)."""
+    return Momentary("power_fail", "warning", "the node's supply is failing", "power without a break")
 
 
 def tamper() -> Flag:

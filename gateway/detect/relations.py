@@ -18,6 +18,7 @@ TOGETHER: Final[Mapping[str, tuple[Scope, int]]] = {
     "jam": ("street", 20 * 60),
     "wrong_way": ("zone", 10 * 60),
     "silent": ("zone", 5 * 60),
+    "power_fail": ("zone", 5 * 60),
     "stuck": ("node", 60 * 60),
     "air_episode": ("zone", 60 * 60),
     "frost": ("site", 12 * 3600),
@@ -37,6 +38,7 @@ SHARPENS: Final[Mapping[str, tuple[str, ...]]] = {
     "offset": ("zero", "stuck"),
     "gain": ("zero", "stuck"),
     "zero": ("stuck",),
+    "silent": ("power_fail",),
 }
 # What passes sooner than what it came of: then its incident goes by that again, so that the next one is told anew.
 PASSES: Final = frozenset({"burst", "main_burst"})

@@ -7,7 +7,7 @@ from gateway.detect.air.drift import AirDrift
 from gateway.detect.air.episode import AirEpisode
 from gateway.detect.air.fault_rule import AirFault
 from gateway.detect.air.stuck import AirStuck
-from gateway.detect.flags import tamper
+from gateway.detect.flags import power_fail, tamper
 from gateway.detect.health.boot_loop import BootLoop
 from gateway.detect.health.falling_heap import FallingHeap
 from gateway.detect.health.flooding import Flooding
@@ -32,6 +32,7 @@ RULES: Final[Mapping[str, Rules]] = {
     "traffic": Rules(
         node=(
             tamper,
+            power_fail,
             Jam,
             StuckOn,
             StuckSpeed,
@@ -44,10 +45,10 @@ RULES: Final[Mapping[str, Rules]] = {
         site=(Queues,),
     ),
     "water": Rules(
-        node=(tamper, Burst, LeakRule, Backflow, Frost, Stopped, Rollback, Flooding),
+        node=(tamper, power_fail, Burst, LeakRule, Backflow, Frost, Stopped, Rollback, Flooding),
         site=(Mains, Balance),
     ),
-    "air": Rules(node=(tamper, AirStuck, Flooding), site=(AirFault, AirDrift, AirEpisode)),
+    "air": Rules(node=(tamper, power_fail, AirStuck, Flooding), site=(AirFault, AirDrift, AirEpisode)),
     "health": Rules(node=(BootLoop, WeakRadio, ClockDrift, FallingHeap, Flooding)),
 }
 """By measurement. `silent` is of all nodes of a site, whatever they measure: see gateway/detect/site.py."""

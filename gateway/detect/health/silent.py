@@ -73,7 +73,7 @@ class Silent(Remembering):
                 continue
             seen, usual = float(silence[node]), float(max(habit.usual[node], 1))
             text = f"nothing was heard of the node for {_told(seen)}"
-            if time - int(word[node]) < bound[node]:
+            if 2 * (time - int(word[node])) < bound[node]:  # not just a last word
                 text = f"the node speaks, but what it measures with has told nothing for {_told(seen)}"
             summary = f"Seen: {text}; expected: readings every {_told(usual)}."
             evidence = (Evidence("time since its last readings", seen, float(bound[node]), "s", text),)
