@@ -43,7 +43,8 @@ SHARPENS: Final[Mapping[str, tuple[str, ...]]] = {
 # What passes sooner than what it came of: then its incident goes by that again, so that the next one is told anew.
 PASSES: Final = frozenset({"burst", "main_burst"})
 TURNS: Final = 16
-"""After so many it stays what it is, whatever passes: of a tap that is opened every day nobody learns more."""
+"""At most of one incident. Then it stays what it is, whatever passes: of a tap that is opened every day beside a leak
+nobody learns more."""
 
 Key = tuple[str, str, str, str]
 """(kind, site, node, channel) of what a rule judges."""

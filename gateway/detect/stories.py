@@ -192,12 +192,12 @@ class Stories(Struct):
         left = {key[0]: finding for key, finding in story.found.items()}
         if kind not in PASSES or kind != story.incident.kind or kind in left or not left:
             return
-        if len(story.incident.was) >= TURNS:
+        if len(story.incident.was) + 2 > TURNS:  # this, and the next time it comes
             return
         sharpest = next(each for each in left if left.keys().isdisjoint(SHARPENS.get(each, ())))
         story.incident = structs.replace(
             turned(story.incident, sharpest, time),
-            severity=max((each.severity for each in left.values()), key=_ORDER.index),
+            severity=max((each.severity for each in story.found.values()), key=_ORDER.index),
             summary=left[sharpest].summary,
             updated=time,
         )

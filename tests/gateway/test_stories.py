@@ -5,7 +5,7 @@ import pytest
 
 from gateway.detect.neighbourhood import Neighbourhood
 from gateway.detect.plan import Plan, Street, Zone
-from gateway.detect.relations import SHARPENS, Place
+from gateway.detect.relations import SHARPENS, TURNS, Place
 from gateway.detect.rule import Finding
 from gateway.detect.stories import FLAP, LASTED, MONTH, Stories
 from gateway.records import Earlier, Evidence, Incident, Severity
@@ -160,6 +160,19 @@ def test_each_burst_of_a_leaking_pipe_is_told() -> None:
     assert teller.one.summary.startswith("leak")
     teller.tell("leak", "close", "water-1", 300)
     assert (teller.one.kind, teller.one.closed) == ("leak", T + 18_000)
+
+
+def test_an_incident_does_not_turn_for_ever() -> None:
+    """A tap that is opened every hour beside a leak: what it was told as is bounded, and its end is not lost."""
+    teller = Teller()
+    teller.tell("leak", "open", "water-1", 0)
+    for hour in range(1, TURNS + 3):
+        teller.tell("burst", "open", "water-1", 60 * hour, "critical")
+        teller.tell("burst", "close", "water-1", 60 * hour + 30)
+    assert TURNS - 2 < len(teller.one.was) <= TURNS
+    assert (teller.one.kind, teller.one.closed) == ("burst", None)
+    teller.tell("leak", "close", "water-1", 6000)
+    assert teller.one.closed == T + 360_000
 
 
 def test_a_main_that_leaks_on_after_its_burst_goes_by_the_sharpest_that_is_left() -> None:
@@ -363,6 +376,21 @@ def test_evidence_without_a_number_is_left_out(seen: float, expected: float) -> 
     teller.tell("stuck", "update", "air-1", 1, evidence=(bad,))
     assert teller.one.evidence == (good,)
     assert msgspec.json.decode(msgspec.json.encode(teller.one), type=Incident) == teller.one
+
+
+def test_what_was_saved_before_incidents_could_turn_goes_on() -> None:
+    """Such a state knows what keeps an incident open, not what was found; it has what was explained instead."""
+    teller = Teller()
+    teller.tell("burst", "open", "water-1", 0, "critical")
+    saved = msgspec.msgpack.decode(msgspec.msgpack.encode(teller.stories), strict=False)
+    for story in saved["stories"].values():
+        del story["found"]
+        story["explained"] = []
+        del story["incident"]["was"]
+    teller.stories = msgspec.convert(saved, Stories)
+    teller.tell("leak", "open", "water-1", 10)
+    teller.tell("burst", "close", "water-1", 20, "critical")
+    assert (teller.one.kind, teller.one.severity, teller.one.closed) == ("leak", "warning", None)
 
 
 def test_what_is_open_of_a_node_that_is_gone_ends() -> None:
