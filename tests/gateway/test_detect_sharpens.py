@@ -122,7 +122,7 @@ def test_the_journal_the_list_and_the_figures_go_by_the_kind_of_now(tmp_path: Pa
     assert journal.figures().incidents_open == {"main_leak": 1}
     journal.close()
     (row,) = (each for each in line.invoke("incidents", COLUMNS="300").stdout.splitlines() if INLET in each)
-    assert "main_leak, was balance" in row
+    assert "confirmed as main_leak, acknowledged by Ada" in row
     shown = line.invoke("incidents", "show", opened.id, COLUMNS="1000").stdout
     rows = {row[:13].strip(): row[13:].strip() for row in shown.splitlines()}
     assert rows["what"] == "main_leak, warning"
