@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -94,6 +94,23 @@ async def listen(client: aiomqtt.Client, topics: Iterable[str], qos: int = 1) ->
     for (topic, _), reason in zip(wanted, await client.subscribe(wanted), strict=False):
         if getattr(reason, "is_failure", False):
             raise aiomqtt.MqttError(f"the broker refused to subscribe {topic} ({reason})")
+
+
+async def retained(client: aiomqtt.Client, topics: Sequence[str]) -> dict[str, bytes]:
+    """What the broker keeps on these topics, or has been told there since; by topic. They stay subscribed, at QoS 0.
+
+    It sends what it keeps in answer to a subscription, and deals with one after the other: once it has answered a
+    second one, everything of the first has come. At QoS 1 some might still wait for acknowledgements of others.
+
+    Raises aiomqtt.MqttError, also when the broker refuses one of the topics.
+    """
+    for wanted in (topics, topics[-1:]):
+        await listen(client, wanted, qos=0)
+    kept = {}
+    while len(client.messages):
+        message = await anext(client.messages)
+        kept[str(message.topic)] = bytes(message.payload)
+    return kept
 
 
 def end_if_cancelled() -> None:

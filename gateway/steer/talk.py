@@ -14,7 +14,7 @@ from gateway.config import Mqtt
 from gateway.errors import Refused
 from gateway.ingest.decode import decode_status
 from gateway.steer.errors import SteerError
-from gateway.steer.link import connect, expires, listen
+from gateway.steer.link import connect, expires, retained
 from gateway.steer.wanted import Table, encode
 
 OPS: Final[Mapping[str, str]] = {
@@ -77,7 +77,7 @@ async def configure(
     """
     root = f"ganglion/v1/{site}/{node}/config"
     async with broker(settings) as client:
-        kept = await _retained(client, root, f"{root}/reported")
+        kept = await retained(client, [root, f"{root}/reported"])
         wanted = _table(kept.get(root, b""), f"what is wanted of {site}/{node} so far")
         if change is None:
             return Standing(wanted, _report(kept.get(f"{root}/reported", b"")))
@@ -98,7 +98,7 @@ async def command(settings: Mqtt, site: str, node: str, op: str, arguments: Mapp
     name = f"cli-{secrets.token_hex(8)}"
     payload = encode({**arguments, "id": name, "op": op})
     async with broker(settings) as client:
-        kept = await _retained(client, f"{root}/status", f"{root}/reply")
+        kept = await retained(client, [f"{root}/status", f"{root}/reply"])
         online = _online(kept.get(f"{root}/status", b""))
         loop = asyncio.get_running_loop()
         sent = loop.time()
@@ -114,21 +114,6 @@ async def command(settings: Mqtt, site: str, node: str, op: str, arguments: Mapp
                         if reply.get("id") == name:
                             return Answer(reply, loop.time() - sent, online)
     return Answer(None, loop.time() - sent, online)
-
-
-async def _retained(client: aiomqtt.Client, *topics: str) -> dict[str, bytes]:
-    """What the broker keeps on these topics. They stay subscribed.
-
-    It sends what it keeps in answer to a subscription, and deals with one after the other: once it has granted a second
-    one, everything of the first has come.
-    """
-    for _ in range(2):
-        await listen(client, topics)
-    kept = {}
-    while len(client.messages):
-        message = await anext(client.messages)
-        kept[str(message.topic)] = bytes(message.payload)
-    return kept
 
 
 def _answers(reported: Reported, wanted: Table) -> bool:

@@ -1,21 +1,17 @@
 """Offers a package to nodes, takes it back, and asks how far they are: retained messages on the broker."""
 
-import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-import aiomqtt
 import msgspec
 from msgspec import Struct
 
 from gateway.config import Mqtt
-from gateway.steer.link import listen
+from gateway.steer.link import retained
 from gateway.steer.talk import broker
 from gateway.update.errors import UpdateError
 from gateway.update.package import MANIFEST_MAX, Manifest
 
-QUIET_SECONDS: Final = 1.0
-"""Retained messages come at once after the subscription; after so long without one all have come."""
 WITHDRAWN: Final = b"{}"
 """A node that is fetching stops. The empty message that takes a retained one back is not shown to a program."""
 
@@ -69,7 +65,8 @@ async def publish(settings: Mqtt, manifest: Manifest, nodes: Iterable[tuple[str,
 async def withdraw(settings: Mqtt, site: str, node: str) -> list[tuple[str, str]]:
     """Take back what is offered to a node, or to all of a site with `+`; to whom anything was. Raises SteerError."""
     async with broker(settings) as client:
-        found = [topic for topic, payload in await _retained(client, [f"ganglion/v1/{site}/{node}/update"]) if payload]
+        kept = await retained(client, [f"ganglion/v1/{site}/{node}/update"])
+        found = [topic for topic, payload in kept.items() if payload]
         for topic in found:
             await client.publish(topic, WITHDRAWN, qos=1)
             await client.publish(topic, b"", qos=1, retain=True)
@@ -82,8 +79,8 @@ async def standings(settings: Mqtt, sites: Iterable[str]) -> list[Standing]:
     topics = [f"ganglion/v1/{site}/+/{level}" for site in sites for level in levels]
     found: dict[tuple[str, str], Standing] = {}
     async with broker(settings) as client:
-        kept = await _retained(client, topics)
-    for topic, payload in kept:
+        kept = await retained(client, topics)
+    for topic, payload in kept.items():
         _, _, site, node, level = topic.split("/", 4)
         try:
             said = msgspec.json.decode(payload, type=levels[level])
@@ -98,18 +95,3 @@ async def standings(settings: Mqtt, sites: Iterable[str]) -> list[Standing]:
             case _Reported(version, state, reason):
                 standing.version, standing.state, standing.reason = version, state, reason
     return [each for _, each in sorted(found.items()) if each.wanted or each.state]
-
-
-async def _retained(client: aiomqtt.Client, topics: list[str]) -> list[tuple[str, bytes]]:
-    """(topic, payload) of what the broker keeps for them."""
-    await listen(client, topics)
-    found: list[tuple[str, bytes]] = []
-    messages = aiter(client.messages)
-    while True:
-        try:
-            async with asyncio.timeout(QUIET_SECONDS):
-                message = await anext(messages)
-        except TimeoutError:
-            return found
-        if message.retain:
-            found.append((str(message.topic), bytes(message.payload)))
