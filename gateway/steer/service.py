@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import aiomqtt
@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.config import NAME, Mqtt
-from gateway.errors import Refused
+from gateway.errors import JournalFull, Refused
 from gateway.ingest.decode import decode_status
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
@@ -67,9 +67,8 @@ class Steer:
                 group.create_task(self._stay_connected())
                 group.create_task(self._save())
         finally:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SAVE_SECONDS):  # a journal that is full would hold the end for ever
-                    await self._save_now()
+            with contextlib.suppress(JournalFull):  # by `call` it would hold the end for ever
+                await self._save_now(self._journal.attempt)
 
     async def _stay_connected(self) -> None:
         await stay_connected(lambda: connect(self._settings, self._name), self._work, self._say)
@@ -134,15 +133,15 @@ class Steer:
     async def _save(self) -> None:
         while True:
             await asyncio.sleep(SAVE_SECONDS)
-            await self._save_now()
+            await self._save_now(self._journal.call)
 
-    async def _save_now(self) -> None:
+    async def _save_now(self, call: Callable[..., Awaitable[None]]) -> None:
         """A gateway that starts anew must go on with those whose clocks it keeps: they know the time by then."""
         changed, self._clocks.changed = self._clocks.changed, {}
         if not changed:
             return
         try:
-            await self._journal.call(Journal.guide, [(*key, guided) for key, guided in changed.items()])
+            await call(Journal.guide, [(*key, guided) for key, guided in changed.items()])
         except asyncio.CancelledError:  # while the journal was full
             self._clocks.changed = changed | self._clocks.changed
             raise
