@@ -61,6 +61,12 @@ def payloads(chunks: Iterable[Chunk]) -> list[bytes]:
     return [message[1] for chunk in chunks for message in chunk.messages if message[2]]
 
 
+def newest(chunks: Iterable[Chunk]) -> list[Chunk]:
+    """Those of the newest connection: over it all comes again that was not acknowledged."""
+    of = list(chunks)
+    return [chunk for chunk in of if chunk.link == of[-1].link]
+
+
 async def flood(port: int, topic: str, payloads: Iterable[bytes], qos: int = 1) -> None:
     """Publish as fast as the broker acknowledges."""
     await asyncio.to_thread(_flood, port, topic.encode(), list(payloads), qos)
@@ -92,8 +98,8 @@ class Wire:
     def __init__(self, port: int) -> None:
         self._to = port
         self.port = 0
-        self.upward = bytearray()
-        """What clients have sent."""
+        self.upward: list[bytearray] = []
+        """What clients have sent, by connection, the newest last."""
         self._alive: list[asyncio.Event] = []
 
     @contextlib.asynccontextmanager
@@ -114,9 +120,10 @@ class Wire:
         alive = asyncio.Event()
         alive.set()
         self._alive.append(alive)
+        self.upward.append(upward := bytearray())
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._to)
         pipes = (
-            asyncio.create_task(self._pipe(reader, up_writer, alive, self.upward)),
+            asyncio.create_task(self._pipe(reader, up_writer, alive, upward)),
             asyncio.create_task(self._pipe(up_reader, writer, alive, bytearray())),
         )
         try:

@@ -48,7 +48,7 @@ def node(broker: Mosquitto) -> StandIn:
 
 async def kept(broker: Mosquitto, topic: str) -> bytes:
     """What the broker keeps on a topic."""
-    async with aiomqtt.Client("127.0.0.1", broker.port) as client, asyncio.timeout(10):
+    async with asyncio.timeout(60), aiomqtt.Client("127.0.0.1", broker.port) as client:
         await client.subscribe(topic)
         return bytes((await anext(aiter(client.messages))).payload)
 
@@ -99,7 +99,7 @@ async def test_a_node_that_is_away_gets_it_when_it_comes(cli: Cli, node: StandIn
     assert "keeps what is wanted" in result.stderr
     assert result.stdout.splitlines()[2].split() == ["outbox_kib", "64", "-"]
     node.news.clear()
-    async with node.online(), asyncio.timeout(10):
+    async with node.online(), asyncio.timeout(60):
         await node.news.wait()
     assert node.configs[-1] == {"health_s": 300, "outbox_kib": 64}
 
@@ -184,7 +184,7 @@ async def test_a_command_to_a_node_that_is_away(cli: Cli, node: StandIn) -> None
     away = await cli("command", NODE, "identify", "--wait", "0.1")
     assert (away.exit_code, "is not online" in away.stderr) == (3, True)
     node.news.clear()
-    async with node.online(), asyncio.timeout(10):
+    async with node.online(), asyncio.timeout(60):
         await node.news.wait()
     assert [command["op"] for command in node.commands] == ["identify"]
 
