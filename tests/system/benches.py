@@ -46,7 +46,7 @@ class Bench:
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "sim_hardware.bench", str(self.folder), *self._options]
         self._process = spawn(command, self._log, cwd=Path.cwd(), dies_by="KILL")
-        wait_until(lambda: "\n" in self._log.read_text(), 30, "the board's port")
+        wait_until(lambda: "\n" in self._log.read_text(), SECONDS, "the board's port")
         self.port = self._log.read_text().splitlines()[0]
         return self
 

@@ -48,6 +48,19 @@ def _pace(fleet: Fleet) -> LedPace:
     return fleet.pace
 
 
+def lead(fleet: Fleet, seconds: int) -> None:
+    """Let the city go on for so long."""
+    pace = _pace(fleet)
+    pace.lead(pace.to + seconds)
+
+
+def stands(fleet: Fleet) -> bool:
+    """Whether the city has come where it was led to, with all its boards."""
+    pace = _pace(fleet)
+    there = pace.now_us() >= pace.to * 1_000_000 - 1
+    return there and not (fleet.restless() or fleet.behind())
+
+
 async def settled(fleet: Fleet) -> None:
     """Wait until every board that is to have power is up.
 

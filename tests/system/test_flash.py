@@ -19,7 +19,7 @@ from sim_hardware.servers import Mosquitto, wait_until
 from tests.firmware import sntp
 from tests.firmware.nodes import decoded
 from tests.firmware.peers import Heard, Subscriber
-from tests.system.benches import IMAGE_BYTES, Bench, command, flash, make_image
+from tests.system.benches import IMAGE_BYTES, SECONDS, Bench, command, flash, make_image
 from tests.system.gateway_process import NOBODY
 
 NODE = ("--kind", "water", "--site", "riverside", "--node", "water-1")
@@ -81,7 +81,7 @@ def test_a_blank_board_becomes_a_node(
         Bench(tmp_path / "board", "--chip", chip, "--board", board, "--kind", kind) as bench,
         Subscriber(broker.port) as heard,
     ):
-        code, outcome, said = flash("--port", bench.port, *given, "--wait", "30", cwd=tmp_path)
+        code, outcome, said = flash("--port", bench.port, *given, "--wait", "100", cwd=tmp_path)
         assert code == 0, said
         assert (outcome["board"], outcome["boot"], outcome["files_unchanged"]) == (board, 1, 0)
         assert outcome["flash_bytes"] == 4 << 20
@@ -93,7 +93,15 @@ def test_a_blank_board_becomes_a_node(
 
 def test_again_writes_only_what_has_changed(tmp_path: Path, broker: Mosquitto) -> None:
     """On a node that runs; its boots count on, and what the new firmware lacks goes away."""
-    given = [*NODE, "--broker", f"mqtt://127.0.0.1:{broker.port}", "--wait", "30", "--source", str(tmp_path / "source")]
+    given = [
+        *NODE,
+        "--broker",
+        f"mqtt://127.0.0.1:{broker.port}",
+        "--wait",
+        "100",
+        "--source",
+        str(tmp_path / "source"),
+    ]
     shutil.copytree(FIRMWARE, tmp_path / "source")  # which nobody works on meanwhile
     with Bench(tmp_path / "board", micropython=True) as bench:
         code, first, said = flash("--port", bench.port, *given, cwd=tmp_path)
@@ -109,7 +117,7 @@ def test_again_writes_only_what_has_changed(tmp_path: Path, broker: Mosquitto) -
 
 
 def test_a_cable_that_is_pulled_leaves_nothing_half_started(tmp_path: Path, broker: Mosquitto) -> None:
-    given = [*NODE, "--broker", f"mqtt://127.0.0.1:{broker.port}", "--wait", "30"]
+    given = [*NODE, "--broker", f"mqtt://127.0.0.1:{broker.port}", "--wait", "100"]
     with Bench(tmp_path / "board", micropython=True) as bench:
         process = subprocess.Popen(
             command("--port", bench.port, *given),
@@ -124,7 +132,7 @@ def test_a_cable_that_is_pulled_leaves_nothing_half_started(tmp_path: Path, brok
                 break
         flash_file = tmp_path / "board/vfs.lfs2"
         before = flash_file.stat().st_blocks
-        wait_until(lambda: flash_file.stat().st_blocks > before + 100, 30, "the middle of the copying")
+        wait_until(lambda: flash_file.stat().st_blocks > before + 100, SECONDS, "the middle of the copying")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
@@ -297,7 +305,7 @@ def test_a_node_with_an_identity_of_its_own(tmp_path: Path) -> None:
         )
         given = [*NODE, "--broker", f"mqtts://localhost:{broker.port}", "--config", str(tmp_path / "g.toml")]
         given += ["--ca", str(ca), "--cert", f"{node}/cert.pem", "--key", f"{node}/key.pem"]
-        given += ["--update-key", str(tmp_path / "update.key"), "--wait", "30"]
+        given += ["--update-key", str(tmp_path / "update.key"), "--wait", "100"]
         code, outcome, said = flash("--port", bench.port, *given, cwd=tmp_path)
         assert code == 0, said
         assert outcome["boot"] == 1
