@@ -100,9 +100,9 @@ class Link:
         self.client.disconnect(properties=properties)
         self.client.loop_stop()
 
-    def wait(self, kind: str, mid: int) -> Answer:
-        """The broker's answer of this kind to this packet. Raises LinkError when it does not come."""
-        deadline = time.monotonic() + ANSWER_SECONDS
+    def wait(self, kind: str, mid: int, seconds: float = ANSWER_SECONDS) -> Answer:
+        """The broker's answer of this kind to this packet. Raises LinkError when it does not come in time."""
+        deadline = time.monotonic() + seconds
         put_back: list[Answer] = []
         try:
             while True:
@@ -113,7 +113,7 @@ class Link:
                     raise LinkError(f"the broker ended the connection: {answer.reasons[0]}")
                 put_back.append(answer)
         except queue.Empty:
-            raise LinkError(f"the broker gave no {kind.upper()} within {ANSWER_SECONDS:g} s") from None
+            raise LinkError(f"the broker gave no {kind.upper()} within {seconds:g} s") from None
         finally:
             for each in put_back:
                 self._answers.put(each)
