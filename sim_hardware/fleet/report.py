@@ -52,7 +52,9 @@ class Report(Struct, frozen=True):
     """How many of each kind have begun, the city's power cuts among them."""
 
 
-def report(fleet: Nodes, duration_s: float, lived_s: int, heard: Heard | None, faults: Sequence[Record] = ()) -> Report:
+def report(
+    fleet: Nodes, duration_s: float, lived_s: float, heard: Heard | None, faults: Sequence[Record] = ()
+) -> Report:
     """Of `duration_s` seconds, in which every board lived `lived_s` of the city.
 
     `heard` is what the gateway has said last; None where no gateway of ours listened.

@@ -35,7 +35,7 @@ async def run(
     """
     fleet = injector.fleet
     loop = asyncio.get_running_loop()
-    began, elapsed, lived = 0.0, 0.0, 0
+    began, elapsed, lived = 0.0, 0.0, 0.0
     heard: Heard | None = None
     trouble: GanglionError | None = None
 
@@ -48,13 +48,17 @@ async def run(
 
     try:
         async with injector.running():
+            before_run = (
+                fleet.pace.now_us() / 1e6 - fleet.settings.start
+            )  # the city has begun while boards were ordered
             began = loop.time()
             while not stop.signals and (not duration_s or elapsed < duration_s):
                 heard = await asyncio.to_thread(hear, True)
                 view.show(snapshot(injector, elapsed, heard))
                 left = began + duration_s - loop.time() if duration_s else _LOOK_S
                 await asyncio.sleep(max(0.0, min(_LOOK_S, left)))
-                elapsed, lived = loop.time() - began, fleet.lived_s()
+                lived = max(0.0, fleet.lived_s() - before_run)
+                elapsed = loop.time() - began
             view.say("The city stands still; waiting until all has arrived ... Ctrl-C ends the wait.")
             before = stop.signals
             broken = injector.heal()

@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,18 @@ class Demo:
         return self._out.read_text()
 
     def wait_for(self, text: str) -> None:
-        wait_until(lambda: text in self.out, SECONDS, text)
+        self.wait_until(lambda: text in self.out, text)
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Not for one that has ended."""
+
+        def met() -> bool:
+            ended = self.process.poll() is not None
+            if not (found := condition()) and ended:
+                raise AssertionError(f"{what} cannot happen any more: {self.out}")
+            return found
+
+        wait_until(met, SECONDS, what)
 
     def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
         """As a terminal does it: to the whole group."""
@@ -143,7 +154,7 @@ def test_everything_that_was_sent_is_written_and_every_incident_found(ended: tup
     assert report["pss_kib_per_node"] > 0
     # The slowest board starts last; a machine that is busy with something else is slower still.
     assert report["speed"] == 180
-    assert 0 < report["speed_reached"] <= 180 * 1.01, "but for the whole seconds that boards tell"
+    assert 0 < report["speed_reached"] <= 180
 
 
 def test_it_says_what_happens_and_how_to_query(ended: tuple[Path, str, dict[str, Any]]) -> None:
@@ -270,7 +281,7 @@ def test_with_faults_all_arrives_and_a_script_can_read_it(tmp_path: Path) -> Non
 def test_it_ends_cleanly_when_told_to(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C or SIGTERM in mid-run: everything on its way arrives, nothing is left running, exit code 0."""
     with running_demo(tmp_path, nodes=6) as demo:
-        wait_until(lambda: re.search("6/6 connected  packs [1-9]", demo.out) is not None, SECONDS, "packs of all")
+        demo.wait_until(lambda: re.search("6/6 connected  packs [1-9]", demo.out) is not None, "packs of all")
         demo.interrupt(number)
         assert demo.ended() == 0, demo.out
         figures = json.loads(demo.report.read_text())
@@ -292,16 +303,16 @@ def test_it_ends_cleanly_when_told_to(tmp_path: Path, number: signal.Signals) ->
 def test_it_ends_cleanly_when_told_to_at_once(tmp_path: Path, moment: str, number: signal.Signals) -> None:
     """While it claims its folder, starts a server, compiles, or starts the nodes."""
     with running_demo(tmp_path) as demo:
-        wait_until((demo.data / moment).exists, SECONDS, moment)
+        demo.wait_until((demo.data / moment).exists, moment)
         demo.interrupt(number)
         assert demo.ended() in (0, 130), demo.out
 
 
 def test_killed_outright_it_leaves_nothing_running(tmp_path: Path) -> None:
     """Even kill -9 of the demo takes broker, database, gateway and all nodes with it."""
-    with running_demo(tmp_path):
+    with running_demo(tmp_path) as demo:
         # The demo, its nursery and three servers, and three boards.
-        wait_until(lambda: len(pids(tmp_path)) >= 5 + 3, SECONDS, "the fleet's start")
+        demo.wait_until(lambda: len(pids(tmp_path)) >= 5 + 3, "the fleet's start")
     wait_until(lambda: pids(tmp_path) == [], SECONDS, "the end of all children")
 
 
@@ -332,12 +343,12 @@ def test_a_database_that_hangs_does_not_hang_the_demo(tmp_path: Path) -> None:
         os.kill(influx, signal.SIGSTOP)
         try:
             lines = demo.out.count("connected")
-            wait_until(lambda: demo.out.count("connected") > lines, SECONDS, "another line")
+            demo.wait_until(lambda: demo.out.count("connected") > lines, "another line")
             demo.interrupt()
             demo.wait_for("The city stands still")
             assert not demo.report.exists()
             demo.interrupt()
-            wait_until(demo.report.exists, SECONDS, "the report")
+            demo.wait_until(demo.report.exists, "the report")
         finally:
             os.kill(influx, signal.SIGCONT)
         assert demo.ended() == 1, demo.out
@@ -351,7 +362,7 @@ def test_a_node_that_crashes_is_counted(tmp_path: Path) -> None:
     """In the report, and for people in the last line."""
     with running_demo(tmp_path) as demo:
         demo.wait_for("/3 connected")
-        wait_until(lambda: bool(pids(demo.data, "nodes/water-0001")), SECONDS, "a node's start")
+        demo.wait_until(lambda: bool(pids(demo.data, "nodes/water-0001")), "a node's start")
         os.kill(pids(demo.data, "nodes/water-0001")[0], signal.SIGKILL)
         demo.interrupt()
         assert demo.ended() == 0, demo.out
