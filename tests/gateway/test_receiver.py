@@ -192,7 +192,7 @@ async def test_who_does_not_read_does_not_ask_again(settings: Mqtt, monkeypatch:
         ):
 
             async def outlasts(wire: Wire = wire) -> bool:
-                return any(said.count(PINGREQ) >= 6 for said in wire.upward)  # three keepalives long
+                return any(said.count(PINGREQ) >= 4 for said in wire.upward)  # two keepalives long
 
             await until(outlasts)
             chunks = await take(receiver, 2000)

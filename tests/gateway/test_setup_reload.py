@@ -16,7 +16,7 @@ from sim_hardware.servers import free_port
 
 NOBODY = 9
 """A port at which nobody listens: no broker and no database are needed here."""
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 def write(path: Path, port: int, data: str = "data") -> None:

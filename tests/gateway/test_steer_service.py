@@ -148,11 +148,11 @@ async def test_a_correction_is_never_kept_for_a_node_that_is_away(broker: Mosqui
 
 
 async def test_a_city_at_once(broker: Mosquitto, journal: JournalAccess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five hundred births that the broker has kept: each node is told, and all are remembered."""
+    """More births, which the broker has kept, than are asked at a time: each node is told, and all are remembered."""
     longest = 2.0  # that so many answer makes their ways long
     monkeypatch.setattr(clock, "LONGEST_SECONDS", longest)
     monkeypatch.setattr(clock, "PER_SECOND", 2000)
-    names = [f"air-{n:04}" for n in range(500)]
+    names = [f"air-{n:04}" for n in range(5 * clock.OUTSTANDING)]
     clocks = dict.fromkeys(names, -(10**12))
     nodes = {name: StandIn(broker.port, name, off_ms=-(10**12), known=False) for name in names}
     async with aiomqtt.Client("127.0.0.1", broker.port, max_queued_incoming_messages=10_000) as client:
@@ -193,7 +193,8 @@ async def test_what_cannot_be_read_ends_nothing(
     broker: Mosquitto, journal: JournalAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any node may send it, retained too, and the part's failure would be the gateway's."""
-    monkeypatch.setattr(clock, "TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(clock, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(clock, "RETRY_SECONDS", (0.1, 0.1))
     deep = b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}"
     async with steering(broker, journal), aiomqtt.Client("127.0.0.1", broker.port) as client:
         for level in ("status", "reply", "config/reported"):

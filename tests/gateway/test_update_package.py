@@ -18,7 +18,8 @@ from tests.firmware.packages import key, other_key
 
 MAIN = b"M\x06\x00\x1f"
 BOARDS = ("esp32-devkit",)
-PATHS = st.from_regex(r"([a-z_]{1,8}/){0,3}[a-z_]{1,8}\.mpy", fullmatch=True)
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=8)
+PATHS = st.lists(NAMES, min_size=1, max_size=4).map(lambda names: "/".join(names) + ".mpy")
 
 
 def make(version: str = "1.2.3", **more: bytes) -> Package:
