@@ -27,7 +27,8 @@ from sim_hardware.fleet.slots import Counts, Slots, Wounds
 from sim_hardware.fleet.supply import DEEP_SLEEP, Mains, Outage, Supply
 
 _BELIEVABLE = 1_735_689_600  # as firmware/node/clock.py has it: a board takes no earlier time for real
-_LEAD_MIN = RING // 2  # minutes the city is calculated ahead of the clock
+APART_S = 180  # of the city that boards may be apart where the machine makes some late: its gateway expects no more
+_BACKLOG = 8  # packs in a board's outbox, beyond which it is late for its network (sim_hardware/hal/power.py)
 _ORDERED = 64  # boards that may be ordered and not there yet: all that are ordered are started, even if the run ends
 _LATE_S = 5.0  # real; and a minute of the city
 
@@ -80,6 +81,8 @@ class Fleet:
         self._starter: asyncio.Task[None] | None = None
         self._nurseries = Nurseries(self.folder / "nursery.log")
         self._pss: float | None = None
+        self._risen = False
+        """Whether all boards have come up once: until then each waits for the others."""
 
     @contextlib.asynccontextmanager
     async def running(self, *others: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator["Fleet"]:
@@ -94,10 +97,11 @@ class Fleet:
         self._slots = Slots(self.folder / "slots", s.nodes)
         self._wounds = Wounds(self.folder / "wounds", s.nodes)
         (self.folder / "pace").unlink(missing_ok=True)
-        self.pace = Pace(self.folder / "pace", s.start, s.speed, s.nodes)
-        self._write_ahead()
         try:
             await self._nurseries.start(board, Counter(place.kind for place in self.places))
+            # Only now: what a nursery takes to load is minutes of a fast city, in which nobody would measure anything.
+            self.pace = Pace(self.folder / "pace", s.start, s.speed, s.nodes)
+            self._write_ahead()
             with ungrouped():
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(self._nurseries.attend(self._hear))]
@@ -279,8 +283,8 @@ class Fleet:
 
     async def _advance(self) -> None:
         """Calculate the city ahead of its clock, and never past what the slowest board has yet to read."""
-        # A city minute lasts 60 / speed seconds; look often enough to stay far ahead of it.
-        pause = min(1.0, max(0.005, _LEAD_MIN * 15 / self.settings.speed))
+        # Often enough that boards seldom have to wait for us.
+        pause = min(1.0, max(0.005, APART_S / 4 / self.settings.speed))
         while True:
             self._write_ahead()
             await asyncio.sleep(pause)
@@ -288,7 +292,9 @@ class Fleet:
     def _write_ahead(self) -> None:
         now = self.pace.now_us() // 1_000_000
         slowest = self._slots.slowest_us() // 1_000_000 or now
-        limit = min(now + 60 * _LEAD_MIN, slowest + 60 * (RING - 2))
+        self._risen = self._risen or (self.started() and not self._slots.silent())
+        hindmost = self._slots.hindmost_us(_BACKLOG) // 1_000_000 or now if self._risen else slowest
+        limit = min(hindmost + APART_S, slowest + 60 * (RING - 2))
         while self.city.next_minute <= limit:
             second, minute = self.city.next_minute, self.city.minute()
             self._feed.write(second, minute)

@@ -28,7 +28,8 @@ class Nurseries:
     async def start(self, board: Path, kinds: Mapping[str, int]) -> None:
         """`board` is the path of the boards' file system, `kinds` how many boards there are of each.
 
-        They are in sessions of their own: a Ctrl-C is not for them.
+        They are in sessions of their own: a Ctrl-C is not for them. Returns when all have loaded what boards have in
+        common; raises NurseryError when one ends before.
         """
         with self._log.open("ab") as log:
             for kind, boards in kinds.items():
@@ -40,6 +41,10 @@ class Nurseries:
                     cwd=image.ROOT,
                     start_new_session=True,
                 )
+        for nursery in self._of_kind.values():
+            assert nursery.stdout
+            if not await nursery.stdout.readline():
+                raise self._ended()
 
     def order(self, kind: str, slot: int, folder: Path, cause: int) -> None:
         """Switch a board on."""
@@ -58,7 +63,10 @@ class Nurseries:
         assert nursery.stdout
         while line := await nursery.stdout.readline():
             hear(json.loads(line))
-        raise NurseryError(f"a nursery ended; see {self._log}")
+        raise self._ended()
+
+    def _ended(self) -> NurseryError:
+        return NurseryError(f"a nursery ended; see {self._log}")
 
     async def stop(self) -> None:
         """Cut the power of all boards, and wait for their end."""

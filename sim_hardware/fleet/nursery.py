@@ -2,6 +2,7 @@
 
 It reads orders, one JSON object a line, from standard input, and answers on standard output:
 
+    (all is loaded)                            ->  {"ready": true}
     {"slot": 7, "folder": "...", "cause": 1}   ->  {"slot": 7, "pid": 4711}
     (a node has ended)                         ->  {"slot": 7, "pid": 4711, "exit": 83}
 

@@ -28,6 +28,7 @@ WOUND = np.dtype([("clock_us", "<i8"), ("clock_done_us", "<i8"), ("full", "<u4")
 """What is done to a board: by how much its real-time clock has jumped since the run began; how much of that the board
 has taken, which it writes itself; and whether its flash is full."""
 
+_NEVER = 1 << 62  # us
 _SUMMED = ("made", "acked", "dropped")
 """What is counted over all boots."""
 
@@ -78,8 +79,16 @@ class Slots:
 
     def slowest_us(self) -> int:
         """The time of the board that is furthest behind, of those that live; 0 when none does."""
-        alive: NDArray[np.uint64] = self._records["now_us"][self._records["now_us"] > 0]
-        return int(alive.min()) if len(alive) else 0
+        return self._slowest()
+
+    def hindmost_us(self, backlog: int) -> int:
+        """The same of those alone that the machine makes late. Those that have not told of themselves since they were
+        switched on may hang, and those with more packs than `backlog` in their outbox wait for a network."""
+        return self._slowest((self._records["boot"] > 0) & (self._records["waiting"] <= backlog))
+
+    def _slowest(self, which: NDArray[np.bool_] | slice = slice(None)) -> int:
+        told = self._records["now_us"][which]
+        return int(told[told > 0].min(initial=_NEVER)) % _NEVER
 
     def now_us(self, slot: int) -> int:
         """The time that a board has told of itself; 0 while it is off."""

@@ -86,6 +86,7 @@ def serve(kind, boards, orders, answers, deaths, functions):
     poll.register(woken, select.POLLIN)
     living = _Living(boards)
     buffer, rest = bytearray(4096), b""
+    _say(outbox, {"ready": True})
     while True:
         ready = [each for each, _ in poll.poll()]
         if woken in ready:

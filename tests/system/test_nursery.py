@@ -46,6 +46,7 @@ class Nursery:
         command = [sys.executable, "-m", "sim_hardware.fleet.nursery", str(image), "water", "16"]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=ROOT, start_new_session=True)
+        assert self.answer() == {"ready": True}
 
     def order(self, slot: int, *, cause: int = POWER_ON, files: dict[str, str] | None = None) -> None:
         """Switch a board on; `files` are on its flash, if it is new."""
