@@ -53,6 +53,8 @@ class Group:
         self.series: list[tuple[int, str]] = []
         """(number of its node, channel) by number."""
         self.clock = Clock()
+        self.over = 0
+        """The newest minute that is over and in which somebody said something, Unix seconds."""
         self._plan = plan
         self._node_rules = node_rules
         self._site_rules = site_rules
@@ -71,7 +73,7 @@ class Group:
         self._owners = np.zeros(0, np.int64)
 
     def feed(self, order: int, pack: Pack) -> bool:
-        """A pack of one time. True when `decide` is to be called before the next."""
+        """A pack of one time. True when minutes are to be decided before the next."""
         node = self._number.get(pack.node)
         if node is None:
             node = self._join(pack.node)
@@ -134,23 +136,27 @@ class Group:
         if found:
             order = dict(zip(block.series.tolist(), block.order.tolist(), strict=True))
             yield from (Found(order[each.series], each, self._place(each)) for each in found)
-        if self._site_rules and not event:
+        if not event:
             self._pending.add(block.time, block.series, block.values, self.clock.next)
 
-    def decide(self, order: int) -> Iterator[Found]:
-        """Let the site rules judge every minute that is over."""
-        yield from self.flush()
-        while self.clock.due():
-            minute = self.clock.next
-            values = self._pending.take(minute, len(self.series))
-            if values is not None and self._site_rules:
-                owners = self._owners[: len(self.series)]
-                frame = Frame(minute, owners, values, np.minimum(self._last[: len(self.series)], minute))
-                for rule in self._site_rules:
-                    yield from (
-                        Found(order, each, self._place(each)) for each in rule.tick(frame, self._plan_of_group())
-                    )
-            self.clock.advance(self._pending.first())
+    def decide(self, order: int) -> list[Found] | None:
+        """Let the site rules judge the next minute, which is over: to be called when `clock.due()`, after `flush`.
+
+        None where nobody said anything in it: no time has passed there.
+        """
+        minute = self.clock.next
+        values = self._pending.take(minute, len(self.series))
+        found = None
+        if values is not None:
+            self.over = minute
+            owners = self._owners[: len(self.series)]
+            frame = Frame(minute, owners, values, np.minimum(self._last[: len(self.series)], minute))
+            plan = self._plan_of_group()
+            found = [
+                Found(order, each, self._place(each)) for rule in self._site_rules for each in rule.tick(frame, plan)
+            ]
+        self.clock.advance(self._pending.first())
+        return found
 
     def _place(self, finding: Finding) -> Place:
         """Where a finding is, in names."""
@@ -220,6 +226,7 @@ class Group:
             "nodes": self.nodes,
             "series": self.series,
             "clock": self.clock,
+            "over": self.over,
             "last": self._last.tobytes(),
             "last_event": self._last_event.tobytes(),
             "pending": self._pending.save(),
@@ -244,6 +251,7 @@ class Group:
         self.nodes = list(saved["nodes"])
         self.series = [(int(node), str(channel)) for node, channel in saved["series"]]
         self.clock = msgspec.convert(saved["clock"], Clock)
+        self.over = saved["over"]
         self._number = {name: number for number, name in enumerate(self.nodes)}
         self._met = [set() for _ in self.nodes]
         for number, (node, channel) in enumerate(self.series):

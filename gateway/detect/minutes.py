@@ -8,8 +8,10 @@ from msgspec import Struct
 
 from gateway.detect.memory import Floats, Ints
 
-STRAGGLE: Final = 120
-"""Seconds that nodes may be behind half of their group and are still waited for."""
+STRAGGLE: Final = 300
+"""Seconds that nodes may be behind half of their group and are still waited for: our choice."""
+LATE: Final = STRAGGLE - 60
+"""Seconds that nodes may be behind each other without any of it making a difference to what is found."""
 KNOWN: Final = 70 * 60
 """Seconds that a silent node still counts as one of its group, so that a few that are ahead do not decide alone: the
 longest window, an hour, and ten minutes to be late."""
@@ -20,13 +22,15 @@ AHEAD: Final = 180
 class Clock(Struct):
     """The minute that is to be decided next, of one group.
 
-    It is decided once all known nodes have come to it, or half of them to two minutes later. So the order in which
-    nodes are heard does not matter as long as they are less than that apart, and a dead or hurried one neither stops
-    nor drives the others.
+    It is decided once all known nodes have come to it, or half of them to `STRAGGLE` later. So the order in which
+    nodes are heard does not matter as long as they are no more than `LATE` apart, and a dead or hurried one neither
+    stops nor drives the others.
     """
 
     next: int = 0
     """Unix seconds; 0 before the first reading."""
+    begin: int = 0
+    """The first reading that was heard: others may have measured before, and for `STRAGGLE` are waited for."""
     newest: int = 0
     times: list[int] = []
     """Of each node by number, its newest reading."""
@@ -45,7 +49,10 @@ class Clock(Struct):
         if time <= before:
             return False
         if not self.next:
+            self.begin, self.next = time, minute_of(time)
+        elif time < self.next and self.newest < self.begin + STRAGGLE:
             self.next = minute_of(time)
+            self._count()
         self.times[node] = time
         self.known += before <= self.newest - KNOWN < time  # it is there, or there again
         self.reached += before < self.next <= time
@@ -56,18 +63,22 @@ class Clock(Struct):
         return self.due()
 
     def due(self) -> bool:
+        if self.newest < self.begin + STRAGGLE:
+            return False
         return self.known > 0 and (self.reached >= self.known or 2 * self.beyond >= self.known)
 
     def advance(self, pending: int | None) -> None:
         """`next` has been decided; `pending` is the earliest minute of which there are readings.
 
-        Without any it is the first that is not due: there may be years between what was imported and what is measured.
+        Those without any are passed over, up to the first that is not due: its readings may yet come, and there may be
+        years between what was imported and what is measured.
         """
-        if pending is None:
+        self.next += 60
+        if pending is None or pending > self.next:
             known = sorted(self._known())
             last = max(known[0], known[len(known) // 2] - STRAGGLE)  # half of them, or one more, are at or after it
-            pending = last // 60 * 60 + 60
-        self.next = max(self.next + 60, pending)
+            wait = last // 60 * 60 + 60
+            self.next = max(self.next, wait if pending is None else min(wait, pending))
         self._count()
 
     def _known(self) -> list[int]:

@@ -48,13 +48,14 @@ class Site:
         """The newest minute that is over, Unix seconds."""
         self.nodes: dict[str, int] = {}
         """Number of each, in the order in which they were heard first."""
-        self.last: list[int] = []
-        """Of each, the time of its newest readings: a node may live while what it measures with does not."""
         self.word: list[int] = []
         """Of each, the time of its newest word, whatever it said."""
         self.kinds: list[str] = []
         """Of each, what it measures; empty until it has told."""
         self.silent = Silent()
+        self._heard: list[tuple[int, int]] = []
+        """Numbers of nodes, and times of readings that `silent` has not been told of: a node may live while what it
+        measures with does not."""
         self._plan = plan
         self._rules = rules
 
@@ -68,15 +69,14 @@ class Site:
 
     def feed(self, order: int, pack: Pack) -> Iterable[Found | Minute]:
         """A pack of one time."""
-        number = self.nodes.setdefault(pack.node, len(self.last))
-        if number == len(self.last):
-            self.last.append(0)
+        number = self.nodes.setdefault(pack.node, len(self.word))
+        if number == len(self.word):
             self.word.append(0)
             self.kinds.append("")
             self.silent.grow(number + 1)
         self.word[number] = max(self.word[number], pack.time)
         if pack.stream == "telemetry" and pack.shape.places:
-            self.last[number] = max(self.last[number], pack.time)
+            self._heard.append((number, pack.time))
             self.kinds[number] = pack.shape.measurement
         group = self.groups.get(pack.shape.measurement)
         if group is None:
@@ -84,27 +84,43 @@ class Site:
         return self._decide(order, group) if group.feed(order, pack) else ()
 
     def _decide(self, order: int, group: Group) -> Iterator[Found | Minute]:
-        """Minutes of a group are over."""
-        yield from group.decide(order)
-        over = group.clock.next - 60
-        if over > self.minute:
-            before, self.minute = self.minute, over
-            last, word = np.array(self.last, np.int64), np.array(self.word, np.int64)
-            found = self.silent.tick(self._now(), last, word)
-            gone = np.flatnonzero((word > before - GONE) & (word <= over - GONE)).tolist()
-            names: list[str] = []
-            if found or gone:
-                names = list(self.nodes)
-                yield from (Found(order, each, Place(self.name, names[each.series], "")) for each in found)
-            yield Minute(order, self.name, over, len(self.nodes), tuple(names[each] for each in gone))
+        """Minutes of a group are over: each of them is judged, however many are at once."""
+        yield from group.flush()
+        self._tell_silent()
+        while group.clock.due():
+            found = group.decide(order)
+            if found is None:
+                continue
+            yield from found
+            before, self.minute = self.minute, max(self.minute, group.over)
+            word, names = np.array(self.word, np.int64), list(self.nodes)
+            silent = self.silent.tick(self._now(), word)
+            by_name = sorted(silent, key=lambda each: (each.time, names[each.series]))
+            yield from (Found(order, each, Place(self.name, names[each.series], "")) for each in by_name)
+            if self.minute > before:
+                gone = np.flatnonzero((word > before - GONE) & (word <= self.minute - GONE)).tolist()
+                yield Minute(order, self.name, self.minute, len(names), tuple(names[each] for each in gone))
 
     def _now(self) -> Ints:
         """[nodes] the minute that is over for each node's kind. One that is far behind has nobody left to move it."""
-        over = {kind: group.clock.next - 60 for kind, group in self.groups.items()}
+        over = {kind: group.over for kind, group in self.groups.items()}
         now = {kind: self.minute if self.minute - minute > KNOWN else minute for kind, minute in over.items()}
-        return np.array([min(now.get(kind, self.minute), self.minute) for kind in self.kinds], np.int64)
+        return np.array([now.get(kind, self.minute) for kind in self.kinds], np.int64)
+
+    def _tell_silent(self) -> None:
+        while self._heard:
+            now: dict[int, int] = {}
+            later = []
+            for number, time in self._heard:  # of each node its next
+                if number in now:
+                    later.append((number, time))
+                else:
+                    now[number] = time
+            self._heard = later
+            self.silent.hear(np.array(list(now)), np.array(list(now.values()), np.int64))
 
     def flush(self) -> Iterator[Found]:
+        self._tell_silent()
         for group in self.groups.values():
             yield from group.flush()
 
@@ -112,7 +128,6 @@ class Site:
         return {
             "minute": self.minute,
             "nodes": list(self.nodes),
-            "last": self.last,
             "word": self.word,
             "kinds": self.kinds,
             "silent": self.silent.save(),
@@ -122,7 +137,7 @@ class Site:
     def load(self, saved: Mapping[str, Any]) -> None:
         self.minute = saved["minute"]
         self.nodes = {name: number for number, name in enumerate(saved["nodes"])}
-        self.last, self.word = list(saved["last"]), list(saved["word"])
+        self.word = list(saved["word"])
         self.kinds = list(saved["kinds"])
         self.silent.load(saved["silent"])
         for kind, group in saved["groups"].items():

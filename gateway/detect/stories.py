@@ -34,6 +34,8 @@ class Story(Struct):
     """Of those, the newest."""
     ending: int | None = None
     """Since when nothing keeps it open, for one that had come again."""
+    until: int = 0
+    """The latest end of what kept it open: its nodes may be heard in any order."""
 
     def take(self, key: Key, finding: Finding) -> None:
         """This keeps it open from now on."""
@@ -180,12 +182,13 @@ class Stories(Struct):
             return
         story.open.remove(key)
         story.found.pop(key, None)
+        story.until = max(story.until, time)
         if story.open:
             yield from self._pass(story, key[0], time)
         elif story.incident.reopened:
-            story.ending = time  # it comes and goes: it has ended when it stayed away
+            story.ending = story.until  # it comes and goes: it has ended when it stayed away
         else:
-            yield from self._close(story, time)
+            yield from self._close(story, story.until)
 
     def _pass(self, story: Story, kind: str, time: int) -> Iterator[Incident]:
         """Nothing of a kind may be left of it, but of others: what it goes by then."""
@@ -205,7 +208,11 @@ class Stories(Struct):
 
     def _close(self, story: Story, time: int) -> Iterator[Incident]:
         story.ending = None
-        story.incident = structs.replace(story.incident, closed=time)
+        known = story.incident
+        lasted = known.opened + LASTED
+        # A node that is ahead may tell the end before its site has come to the minute in which it had lasted.
+        confirmed = lasted if known.confirmed is None and not known.reopened and time >= lasted else known.confirmed
+        story.incident = structs.replace(known, closed=time, confirmed=confirmed)
         yield story.incident
 
     def tick(

@@ -83,6 +83,8 @@ class Fleet:
         self._pss: float | None = None
         self._risen = False
         """Whether all boards have come up once: until then each waits for the others."""
+        self._begun = False
+        """Whether the city's time has begun."""
 
     @contextlib.asynccontextmanager
     async def running(self, *others: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator["Fleet"]:
@@ -99,7 +101,6 @@ class Fleet:
         (self.folder / "pace").unlink(missing_ok=True)
         try:
             await self._nurseries.start(board, Counter(place.kind for place in self.places))
-            # Only now: what a nursery takes to load is minutes of a fast city, in which nobody would measure anything.
             self.pace = Pace(self.folder / "pace", s.start, s.speed, s.nodes)
             self._write_ahead()
             with ungrouped():
@@ -299,7 +300,12 @@ class Fleet:
             second, minute = self.city.next_minute, self.city.minute()
             self._feed.write(second, minute)
             self._mains.tell(second, minute[:, FAULTS])
-        self.pace.reach(self.city.next_minute)
+        # What boards take to be started is minutes of a fast city, in which nobody would measure anything: it begins
+        # with them. Of many the first do not wait for the last.
+        if not self._begun and self.supply.begun - self.supply.awaited >= min(self.settings.nodes, _ORDERED):
+            self._begun = True
+            self.pace.begin()
+        self.pace.reach(self.city.next_minute if self._begun else self.settings.start + 1)
 
 
 def settings(

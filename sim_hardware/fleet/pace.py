@@ -38,6 +38,11 @@ class Pace:
             now = min(now, time.time_ns() // 1000)
         return min(now, self._end_us)
 
+    def begin(self) -> None:
+        """Time begins to pass now: until here it was `start`. To be called before it has been let past that."""
+        self._mono_us = time.monotonic_ns() // 1000
+        self._write()
+
     def reach(self, known: int) -> None:
         """The city is known up to this time (Unix seconds), without it: until there time may pass."""
         if not self._frozen and known * 1_000_000 - 1 != self._end_us:

@@ -82,10 +82,10 @@ def test_what_is_open_of_a_node_that_never_comes_back_ends_after_a_month() -> No
     both = [*high("water-0001", 30), *high("water-0002", 30)]
     found = detect(sorted(both, key=lambda each: each.time), detectors)
     last = START + 30 * 60
-    later = [structs.replace(pack("water-0002", 31, {"flow": 10.0}), time=last + 60 * n) for n in (20, 21, 22, 23)]
+    later = [structs.replace(pack("water-0002", 31, {"flow": 10.0}), time=last + 60 * n) for n in range(20, 27)]
     found |= detect(later, detectors)
     assert {each.kind for each in found.values() if each.node == "water-0001" and not each.closed} == {"high", "silent"}
-    just = [structs.replace(pack("water-0002", 31, {"flow": 10.0}), time=last + GONE + 60 * n) for n in (-1, 0, 1, 2)]
+    just = [structs.replace(pack("water-0002", 31, {"flow": 10.0}), time=last + GONE + 60 * n) for n in range(-1, 6)]
     found |= detect(just, detectors)
     assert {each.closed for each in found.values() if each.node == "water-0001"} == {last + GONE}
 

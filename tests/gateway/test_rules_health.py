@@ -35,15 +35,13 @@ def run(rule: NodeRule, packs: Iterable[Mapping[str, float]], step: int = 600) -
 
 def silence(minutes: Sequence[int | None], until: int) -> list[tuple[str, int, int]]:
     """One node that speaks every minute and one that speaks at these: (state, node, minute)."""
-    silent, found, last = Silent(), [], np.zeros(2, np.int64)
+    silent, found = Silent(), []
     silent.grow(2)
     for minute in range(1, until):
-        last[0] = T0 + 60 * minute
-        if minute in minutes:
-            last[1] = T0 + 60 * minute
-        found += [
-            (each.state, each.series, minute) for each in silent.tick(np.full(len(last), T0 + 60 * minute), last, last)
-        ]
+        now = np.full(2, T0 + 60 * minute)
+        heard = np.array([0, 1] if minute in minutes else [0])
+        silent.hear(heard, now[heard])
+        found += [(each.state, each.series, (each.time - T0) // 60) for each in silent.tick(now, now - 3600)]
     return found
 
 
@@ -71,12 +69,13 @@ def test_nobody_is_known_by_one_word() -> None:
 
 
 def test_many_are_found_silent_together() -> None:
-    silent, last = Silent(), np.full(50, T0)
+    silent, found = Silent(), []
     silent.grow(50)
-    found = []
     for minute in range(1, 40):
-        last[: 50 if minute < 20 else 10] = T0 + 60 * minute
-        found.append(len(silent.tick(np.full(len(last), T0 + 60 * minute), last, last)))
+        now = np.full(50, T0 + 60 * minute)
+        heard = np.arange(50 if minute < 20 else 10)
+        silent.hear(heard, now[heard])
+        found.append(len(silent.tick(now, now)))
     assert sorted(found)[-2:] == [0, 40]
 
 

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from gateway.detect.memory import Bools, Floats, Ints, Memory, column
+from gateway.detect.minutes import LATE, STRAGGLE
 from gateway.detect.rule import Finding, Remembering
 from gateway.records import Evidence
 
@@ -25,7 +26,7 @@ _LEAST_GAPS: Final = 2
 
 @dataclass(slots=True)
 class Habit(Memory):
-    """By number of the node at its site."""
+    """By number of the node at its site. Times are Unix seconds."""
 
     last: Ints = column(np.int64)
     gap: Floats = column(np.float64)
@@ -34,50 +35,88 @@ class Habit(Memory):
     """The longest of the gaps that came twice in a row: an outage comes between short ones, sleep after sleep."""
     gaps: Ints = column(np.int64)
     open: Bools = column(np.bool_)
+    opened: Ints = column(np.int64)
+    back: Ints = column(np.int64)
+    """Of one that is open, its first readings since; 0 before any."""
+    quiet: Ints = column(np.int64)
+    """Its last silence that was too long and is over, though its site has not come so far: from when, until when ..."""
+    until: Ints = column(np.int64)
+    due: Ints = column(np.int64)
+    """... from when on it was too long ..."""
+    pace: Floats = column(np.float64)
+    """... and what was usual then."""
+
+    def bound(self) -> Floats:
+        """Seconds that it may say nothing."""
+        bound: Floats = np.maximum(LEAST_S, TIMES * self.usual)
+        return bound
 
 
 class Silent(Remembering):
-    """In its findings, a series is the number of a node at its site."""
+    """In its findings, a series is the number of a node at its site.
+
+    What is found follows from the times of each node's own readings, and from the minutes in which others spoke. That
+    the nodes of a site come late, or early, by up to `LATE` beside each other makes no difference: what a silence is
+    held against has come by then, and one that is over before its site has come to it is told as well.
+    """
 
     def __init__(self) -> None:
         self.habit = Habit.blank(0)
 
-    def tick(self, now: Ints, last: Ints, word: Ints) -> Sequence[Finding]:
-        """What changed with this minute.
-
-        [nodes] `now`: the minute that is over for nodes of its kind, as one kind may be heard later than another, Unix
-        seconds; `last`: Unix seconds of the newest readings of each, 0 for none yet; `word`: of its newest word of any
-        sort, for it may live and have nothing to tell.
-        """
-        rows = slice(0, len(last))
-        habit = self.habit.take(rows)  # of a slice: the arrays themselves
-        spoke = last > habit.last
-        gap = (last - habit.last).astype(np.float64)
-        counts = spoke & (habit.last > 0)
+    def hear(self, nodes: Ints, time: Ints) -> None:
+        """Readings of nodes, each there once. What is not newer than what was heard of a node before is passed over."""
+        newer = time > self.habit.last[nodes]
+        rows, time = nodes[newer], time[newer]
+        habit = self.habit.take(rows)
+        gap = (time - habit.last).astype(np.float64)
+        counts = habit.last > 0
+        bound = np.ceil(habit.bound()).astype(np.int64)
+        over = counts & ~habit.open & (habit.gaps >= _LEAST_GAPS) & (gap >= bound)
+        np.copyto(habit.quiet, habit.last, where=over)
+        np.copyto(habit.due, habit.last + bound, where=over)
+        np.copyto(habit.until, time, where=over)
+        np.copyto(habit.pace, habit.usual, where=over)
+        np.copyto(habit.back, time, where=habit.open & (habit.back == 0) & (time > habit.opened))
         # The first gap of a node is known once it has been heard twice, two in a row after three times.
         twice = np.where(habit.gaps > 0, np.minimum(gap, habit.gap), 0)
         np.copyto(habit.usual, np.maximum(habit.usual * _FADES, twice), where=counts)
         np.copyto(habit.gap, gap, where=counts)
         habit.gaps += counts
-        habit.last[:] = np.maximum(last, habit.last)
-        bound = np.maximum(LEAST_S, TIMES * habit.usual)
-        silence = now - habit.last
-        opened = ~habit.open & (habit.gaps >= _LEAST_GAPS) & (silence >= bound)
-        closed = habit.open & spoke & (silence < bound)
+        habit.last[:] = time
+        self.habit.put(rows, habit)
+
+    def tick(self, now: Ints, word: Ints) -> Sequence[Finding]:
+        """What changed with a minute in which somebody spoke.
+
+        [nodes] `now`: the minute that is over for nodes of its kind, as one kind may be heard later than another, Unix
+        seconds; `word`: of its newest word of any sort, for it may live and have nothing to tell.
+        """
+        habit = self.habit.take(slice(0, len(now)))  # of a slice: the arrays themselves
+        silent = now - habit.last >= habit.bound()
+        closed = habit.open & (habit.back > 0) & ~silent
+        ended = -(-habit.back // 60) * 60  # the whole minute at or after it
+        # One that makes up for an outage is back when it has caught up.
+        habit.back[closed | (habit.open & silent)] = 0
+        lasts = ~habit.open & silent & (habit.gaps >= _LEAST_GAPS)
+        seen_past = now > habit.until - (STRAGGLE - LATE)
+        was = ~habit.open & (habit.due > 0) & (habit.due <= now) & ~seen_past
+        habit.due[was | seen_past] = 0
+        opened = lasts | was
+        np.copyto(habit.quiet, habit.last, where=lasts)
+        np.copyto(habit.pace, habit.usual, where=lasts)
+        np.copyto(habit.back, habit.until, where=was)
+        np.copyto(habit.opened, now, where=opened)
         habit.open ^= opened | closed
-        found = []
-        for node in np.flatnonzero(opened | closed).tolist():
-            time = int(now[node])
-            if closed[node]:
-                found.append(Finding("silent", "close", node, time))
-                continue
-            seen, usual = float(silence[node]), float(max(habit.usual[node], 1))
+        found = [Finding("silent", "close", node, int(ended[node])) for node in np.flatnonzero(closed).tolist()]
+        for node in np.flatnonzero(opened).tolist():
+            time, since = int(now[node]), int(habit.quiet[node])
+            seen, usual = float(time - since), float(max(habit.pace[node], 1))
+            expected = max(float(LEAST_S), TIMES * float(habit.pace[node]))
             text = f"nothing was heard of the node for {_told(seen)}"
-            if 2 * (time - int(word[node])) < bound[node]:  # not just a last word
+            if lasts[node] and 2 * (time - int(word[node])) < expected:  # not just a last word
                 text = f"the node speaks, but what it measures with has told nothing for {_told(seen)}"
             summary = f"Seen: {text}; expected: readings every {_told(usual)}."
-            evidence = (Evidence("time since its last readings", seen, float(bound[node]), "s", text),)
-            since = int(habit.last[node])
+            evidence = (Evidence("time since its last readings", seen, expected, "s", text),)
             found.append(Finding("silent", "open", node, time, summary=summary, evidence=evidence, since=since))
         return found
 
