@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -27,7 +27,8 @@ from sim_hardware.fleet.slots import Counts, Slots, Wounds
 from sim_hardware.fleet.supply import DEEP_SLEEP, Mains, Outage, Supply
 
 _BELIEVABLE = 1_735_689_600  # as firmware/node/clock.py has it: a board takes no earlier time for real
-APART_S = 180  # of the city that boards may be apart where the machine makes some late: its gateway expects no more
+APART_S: Final = 180
+"""Of the city that boards may be apart where the machine makes some late: a gateway counts on little more."""
 _BACKLOG = 8  # packs in a board's outbox, beyond which it is late for its network (sim_hardware/hal/power.py)
 _ORDERED = 64  # boards that may be ordered and not there yet: all that are ordered are started, even if the run ends
 _LATE_S = 5.0  # real; and a minute of the city
@@ -198,6 +199,7 @@ class Fleet:
         """
         if self._starter:
             self._starter.cancel()
+        self._begin()
         self.supply.restore()
         self.pss_kib_per_node()
         deadline = time.monotonic() + seconds
@@ -290,6 +292,13 @@ class Fleet:
             self._write_ahead()
             await asyncio.sleep(pause)
 
+    def _begin(self) -> None:
+        """The city's time begins, with its boards: what they take to be started is minutes of a fast city, in which
+        nobody would measure anything. Of many the first do not wait for the last."""
+        if not self._begun:
+            self._begun = True
+            self.pace.begin()
+
     def _write_ahead(self) -> None:
         now = self.pace.now_us() // 1_000_000
         slowest = self._slots.slowest_us() // 1_000_000 or now
@@ -300,11 +309,8 @@ class Fleet:
             second, minute = self.city.next_minute, self.city.minute()
             self._feed.write(second, minute)
             self._mains.tell(second, minute[:, FAULTS])
-        # What boards take to be started is minutes of a fast city, in which nobody would measure anything: it begins
-        # with them. Of many the first do not wait for the last.
-        if not self._begun and self.supply.begun - self.supply.awaited >= min(self.settings.nodes, _ORDERED):
-            self._begun = True
-            self.pace.begin()
+        if self.supply.begun - self.supply.awaited >= min(self.settings.nodes, _ORDERED):
+            self._begin()
         self.pace.reach(self.city.next_minute if self._begun else self.settings.start + 1)
 
 

@@ -20,7 +20,7 @@ from gateway.errors import GanglionError
 from gateway.records import Ledger
 from sim_hardware.city.scenario import Scenario
 from sim_hardware.fleet import run as fleet_run
-from sim_hardware.fleet.fleet import Broker, Fleet, settings
+from sim_hardware.fleet.fleet import APART_S, Broker, Fleet, settings
 from sim_hardware.fleet.inject import Injector
 from sim_hardware.fleet.modelled import Modelled
 from sim_hardware.fleet.nurseries import NurseryError
@@ -106,6 +106,37 @@ async def test_the_broker_dies_and_comes_back(tmp_path: Path, gateway: GatewayPr
         assert fleet.counts().waiting > 0
         broker.start()
         await all_arrived(fleet, gateway)
+
+
+async def test_boards_wait_for_the_one_that_the_machine_makes_late(tmp_path: Path, broker: Mosquitto) -> None:
+    """In a fast city it would be an hour behind before long, and for its gateway it would be silent."""
+    async with city(tmp_path / "fleet", broker, speed=1200) as fleet:
+
+        def apart() -> int:
+            return fleet.pace.now_us() // 1_000_000 - fleet.settings.start - fleet.lived_s()
+
+        await acked(fleet, 90)
+        os.kill(fleet.pid(0), signal.SIGSTOP)
+        try:
+            await until(lambda: apart() > APART_S - 60, "the others going on")
+            for _ in range(100):  # in which the city would live for twenty minutes
+                assert apart() <= APART_S
+                await asyncio.sleep(0.01)
+        finally:
+            os.kill(fleet.pid(0), signal.SIGCONT)
+        await acked(fleet, 90)
+
+
+async def test_a_city_begins_with_its_boards(tmp_path: Path, broker: Mosquitto) -> None:
+    """At this speed a machine takes minutes of it to start them."""
+    async with city(tmp_path / "fleet", broker, speed=3600) as fleet:
+        while True:
+            now = fleet.pace.now_us()
+            if fleet.alive() == fleet.settings.nodes:
+                break
+            assert now <= (fleet.settings.start + 1) * 1_000_000
+            await asyncio.sleep(0.001)
+        await acked(fleet, 9)
 
 
 async def test_a_node_that_loses_power_counts_a_boot_and_goes_on(
