@@ -304,7 +304,7 @@ class Fleet:
         slowest = self._slots.slowest_us() // 1_000_000 or now
         self._risen = self._risen or (self.started() and not self._slots.silent())
         hindmost = self._slots.hindmost_us(_BACKLOG) // 1_000_000 or now if self._risen else slowest
-        limit = min(hindmost + APART_S, slowest + 60 * (RING - 2))
+        limit = min(hindmost + APART_S - 60, slowest + 60 * (RING - 2))  # at which the last minute begins
         while self.city.next_minute <= limit:
             second, minute = self.city.next_minute, self.city.minute()
             self._feed.write(second, minute)
