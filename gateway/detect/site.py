@@ -93,13 +93,14 @@ class Site:
                 continue
             yield from found
             before, self.minute = self.minute, max(self.minute, group.over)
-            word, names = np.array(self.word, np.int64), list(self.nodes)
+            word = np.array(self.word, np.int64)
             silent = self.silent.tick(self._now(), word)
+            gone = np.flatnonzero((word > before - GONE) & (word <= self.minute - GONE)).tolist()
+            names = list(self.nodes) if silent or gone else []
             by_name = sorted(silent, key=lambda each: (each.time, names[each.series]))
             yield from (Found(order, each, Place(self.name, names[each.series], "")) for each in by_name)
             if self.minute > before:
-                gone = np.flatnonzero((word > before - GONE) & (word <= self.minute - GONE)).tolist()
-                yield Minute(order, self.name, self.minute, len(names), tuple(names[each] for each in gone))
+                yield Minute(order, self.name, self.minute, len(self.nodes), tuple(names[each] for each in gone))
 
     def _now(self) -> Ints:
         """[nodes] the minute that is over for each node's kind. One that is far behind has nobody left to move it."""
