@@ -185,8 +185,8 @@ class Fleet:
         return max(0, self._slots.slowest_us() // 1_000_000 - self.settings.start)
 
     def behind(self) -> bool:
-        """Whether there is a board that lives and has not come to the city's present second."""
-        return 0 < self._slots.slowest_us() // 1_000_000 < self.pace.now_us() // 1_000_000
+        """Whether there is a board that lives and has not come to the city's present."""
+        return 0 < self._slots.slowest_us() < self.pace.now_us()
 
     async def drain(
         self, done: Callable[[], Awaitable[bool]], seconds: float, stopped: Callable[[], bool] = lambda: False
@@ -212,7 +212,7 @@ class Fleet:
             if await over():
                 break
         self.pace.freeze()
-        while self.restless() or self.behind() or self.counts().waiting or not await done():
+        while not self.pace.stands or self.restless() or self.behind() or self.counts().waiting or not await done():
             if await over():
                 return False
         return True

@@ -202,7 +202,7 @@ class Modelled:
         """
         self.pace.freeze()
         deadline = time.monotonic() + seconds
-        while self._due() or self.counts().waiting or not await done():
+        while not self.pace.stands or self._due() or self.counts().waiting or not await done():
             if stopped() or time.monotonic() > deadline:
                 return False
             await asyncio.sleep(0.05)

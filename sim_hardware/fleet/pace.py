@@ -33,9 +33,13 @@ class Pace:
         self._write()
 
     def now_us(self) -> int:
-        now = self._start_us + int((time.monotonic_ns() // 1000 - self._mono_us) * self.speed)
+        return self._at(0)
+
+    def _at(self, later_us: int) -> int:
+        """So many real microseconds from now."""
+        now = self._start_us + int((time.monotonic_ns() // 1000 + later_us - self._mono_us) * self.speed)
         if self.speed > 1:
-            now = min(now, time.time_ns() // 1000)
+            now = min(now, time.time_ns() // 1000 + later_us)
         return min(now, self._end_us)
 
     def begin(self) -> None:
@@ -50,11 +54,20 @@ class Pace:
             self._write()
 
     def freeze(self) -> int:
-        """Stop the city's time where it is, and return it in whole Unix seconds. Sockets go on: outboxes empty."""
-        self._frozen = True
-        self._end_us = self.now_us()
-        self._write()
+        """Stop the city's time, and return in whole Unix seconds where. Sockets go on: outboxes empty.
+
+        It stops where no board can have come before it looks for the end again: one that went past would still measure.
+        """
+        if not self._frozen:
+            self._frozen = True
+            self._end_us = self._at(1000 * (self._recheck_ms + 2))  # both ends of that are cut to whole milliseconds
+            self._write()
         return self._end_us // 1_000_000
+
+    @property
+    def stands(self) -> bool:
+        """Whether it has come where it was stopped."""
+        return self._frozen and self.now_us() == self._end_us
 
     def _write(self) -> None:
         fields = self._start_us, self._mono_us, self.speed, self._end_us, self._recheck_ms, self._nap_ms

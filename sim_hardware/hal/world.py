@@ -58,12 +58,12 @@ class World:
         self.now = self.boot = self.real()
 
     def _read_pace(self):
+        self._checked = utime.ticks_ms()  # before: what is written meanwhile may have been missed
         self._pace_file.seek(0)
         fields = struct.unpack(PACE, self._pace_file.read(struct.calcsize(PACE)))
         self.start, self.mono, self.speed, self.end, self.recheck, self.nap = fields
         self.look_us = min(max(LOOK, int(self.speed * 20_000)), LOOK_AT_SPEED)
         self.next = 0  # the city is known for longer, and with it what comes
-        self._checked = utime.ticks_ms()
         if self.wounds:
             self.wounds()
 

@@ -209,7 +209,7 @@ async def test_what_was_heard_last_is_reported_when_a_server_dies(tmp_path: Path
                 raise ServerError("gateway was killed by SIGKILL")
             return heard
 
-        report, trouble, _ = await one_run(tmp_path, broker.port, hear)
+        report, trouble, _ = await one_run(tmp_path / str(dies_in), broker.port, hear)
         assert isinstance(trouble, ServerError)
         assert (report.packs_received, report.packs_written, report.nodes) == (7, 4, 3)
 

@@ -483,6 +483,6 @@ def test_the_command(tmp_path: Path, broker: Mosquitto) -> None:
     assert report["packs_unsent"] == report["packs_dropped"] == 0
     assert report["pss_kib_per_node"] is None
     windows = report["city_s"] // 300
-    assert windows >= 50
+    assert windows > 0
     assert report["city_s"] <= 3600 * wall_s
     assert report["packs_sent"] == 30 * (windows + math.ceil(windows / 2))
