@@ -182,11 +182,28 @@ def on(cause):
 
 
 def _insert_flash():
-    """The board's flash; on one that is new is what was put into `insert`, as `ganglion flash` puts it on a board."""
-    new = flash.mount(world.folder + "/flash.bin")[1]
-    if new:
+    """The board's flash; on one that is new is what was put into `insert`, as `ganglion flash` puts it on a board.
+
+    It has its name once it is whole: that of a board which is killed before is made anew.
+    """
+    path = world.folder + "/flash.bin"
+    if _is_there(path):
+        flash.mount(path)
+    else:
+        fresh = path + ".new"
+        if _is_there(fresh):
+            os.remove(fresh)
+        flash.mount(fresh)
         _copy(world.folder + "/insert", "")
+        os.rename(fresh, path)
     _empty()
+
+
+def _is_there(path):
+    try:
+        return bool(os.stat(path))
+    except OSError:
+        return False
 
 
 def _copy(source, target):

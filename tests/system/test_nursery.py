@@ -114,6 +114,15 @@ def slot_of(firmware: str) -> dict[str, str]:
     return {"slots.json": json.dumps(state), "a/slot.json": '{"version": "9", "sha256": ""}', "a/main.py": firmware}
 
 
+def test_a_flash_that_was_not_whole_is_made_anew(nursery: Nursery) -> None:
+    """Of a board that was killed while it got its files: it would want its configuration for ever."""
+    (nursery.folder / "water-1").mkdir()
+    (nursery.folder / "water-1/flash.bin.new").write_bytes(bytes(1 << 20))
+    nursery.order(1)
+    nursery.says(1, "node: boot 1")
+    assert sorted(each.name for each in (nursery.folder / "water-1").glob("flash*")) == ["flash.bin"]
+
+
 def test_a_board_is_switched_on_and_its_end_is_told(nursery: Nursery) -> None:
     """It runs the firmware of the image in a process of its own, under the nursery's; a kill is told as its signal."""
     nursery.order(2)
