@@ -101,7 +101,7 @@ async def test_the_broker_dies_and_comes_back(tmp_path: Path, gateway: GatewayPr
     async with city(tmp_path / "fleet", broker, speed=30) as fleet:
         await acked(fleet, 18)
         before = fleet.counts().made
-        broker.kill()
+        broker.stop()
         await until(lambda: fleet.counts().made >= before + 18, "windows while the broker is away")
         assert fleet.counts().waiting > 0
         broker.start()
