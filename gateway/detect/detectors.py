@@ -16,7 +16,7 @@ from gateway.errors import ConfigError
 from gateway.records import Incident, Pack, Shape
 from gateway.shapes import picker
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the layout of what is saved."""
 
 

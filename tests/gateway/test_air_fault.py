@@ -13,6 +13,7 @@ from gateway.detect.air.fault import HOUR, Fault
 from gateway.detect.air.station import Kind, StationMemory
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "air" / "beijing_PM25_2013-2015.csv.gz"
+SO2 = REAL.with_name("beijing_SO2_2013-2015.csv.gz")
 LEARNT = 40 * 24
 """Hours before a fault is put in."""
 
@@ -207,3 +208,31 @@ def test_a_dead_station_of_a_real_city_is_found_in_a_day() -> None:
     alarms = watch(values)
     assert any(begin < hour and station == 4 and kind == Kind.ZERO for hour, station, kind in alarms)
     assert len([hour for hour, _, _ in alarms if hour < begin]) <= 12 * 4 * 0.3
+
+
+def test_a_station_that_is_off_by_a_factor_and_then_dies_is_told_again() -> None:
+    values = city(LEARNT + 120)
+    values[LEARNT : LEARNT + 60, 2] *= 3
+    values[LEARNT + 60 :, 2] = 0
+    alarms = watch(values)
+    assert alarms[0][1:] in ((2, Kind.GAIN), (2, Kind.OFFSET))
+    assert [(station, kind) for _, station, kind in alarms][1:] == [(2, Kind.ZERO)]
+    assert LEARNT + 60 < alarms[1][0] <= LEARNT + 60 + 14
+
+
+def test_what_all_stations_share_blames_none() -> None:
+    for seed in (2, 3):
+        values = city(LEARNT + 130, seed=seed)
+        values[LEARNT : LEARNT + 100] += 1000
+        assert [alarm for alarm in watch(values) if alarm[0] >= LEARNT] == []
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not SO2.exists(), reason=f"no data at {SO2}")
+def test_coarse_readings_of_clean_air_are_not_stuck() -> None:
+    """The second summer of a gas that rests at 2 µg/m³ for days."""
+    with gzip.open(SO2, "rt") as lines:
+        rows = list(csv.reader(lines))[1 : 560 * 24]
+    values = np.array([[float(each) if each else np.nan for each in row[1:]] for row in rows])
+    stuck = [hour for hour, _, kind in watch(values) if kind == Kind.STUCK]
+    assert len(stuck) <= values.size / 730.5 * 0.1

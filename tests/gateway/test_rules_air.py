@@ -395,6 +395,21 @@ def test_a_gain_is_told_by_the_neighbours_and_ends_when_it_is_mended() -> None:
     assert before + hours(other, learn + 2, end, more) == found
 
 
+def test_a_station_that_was_off_and_then_dies_is_told_as_dead() -> None:
+    """What was open ends in the minute in which the other begins."""
+    learn, dead, end = 24 * 40, 24 * 43, 24 * 44
+
+    def more(hour: int, node: int) -> float:
+        return 1.0 if node != 3 or hour < learn else 3.0 if hour < dead else 0.0
+
+    off, mended, zero = hours(AirFault(), 0, end, more)
+    assert off.kind in ("gain", "offset")
+    assert (mended.kind, mended.state, mended.time) == (off.kind, "close", zero.time)
+    assert (zero.kind, zero.state, zero.series) == ("zero", "open", 3)
+    assert zero.since is not None
+    assert dead <= (zero.since - T0) / 3600 <= dead + 1
+
+
 def test_more_stations_than_are_compared_at_once() -> None:
     """They come in cells; who joins later is one of the last."""
     rule = AirFault()

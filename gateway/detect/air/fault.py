@@ -4,13 +4,13 @@ from typing import Final
 
 import numpy as np
 
-from gateway.detect.air import neighbours
+from gateway.detect.air import neighbours, repeats
 from gateway.detect.air.station import HORIZONS, Kind, StationMemory, Verdicts
 from gateway.detect.memory import Bools, Floats, Ints
 
 HOUR: Final = 3600
 DAY: Final = 24.0
-LEARN: Final = 60 * DAY
+LEARN: Final = repeats.LEARN
 """Hours over which a station's mean is learned: longer than a month's drift is to be seen, shorter than a season."""
 LEARN_COVARIANCE: Final = 120 * DAY
 """Hours over which it is learned how the stations go together."""
@@ -22,13 +22,13 @@ WARM: Final = 14 * DAY
 """Hours learned from before neighbours are believed: two weeks of weather."""
 FLOOR: Final = 0.05
 """Least standard deviation of a statistic: a lasting difference of 5 % is within any instrument's calibration."""
-CLIP: Final = 6.0
+CLIP: Final = 3.0
 """Standard deviations that one hour counts at most: two hours of smoke beside a station are no fault."""
-THRESHOLDS: Final[Floats] = np.array([[10.0, 9.0, 3.6, 3.2], [13.0, 13.0, 7.0, 6.0]])
+THRESHOLDS: Final[Floats] = np.array([[9.0, 3.4, 3.0], [13.0, 6.0, 5.0]])
 """Standard deviations of the station's own past by filter (gain, offset) and horizon. Short averages have heavier tails
 and more chances to err. Measured, with DAY_MEAN, on Beijing's 12 stations for 0.1 false alarms a month."""
 DAY_CLIP: Final = 3.0
-DAY_MEAN: Final = 2.2
+DAY_MEAN: Final = 2.28
 """Standard deviations: the mean over the last 24 hours, each clipped, that tells a fault. A step fills a plain mean in
 a day, an exponential one never quite; and clipping asks for a whole day instead of some bad hours."""
 REFERENCE: Final = 0.5
@@ -41,18 +41,14 @@ QUIET: Final = DAY
 """Hours below it that end a fault."""
 PATIENCE: Final = 30 * DAY
 """Hours that a fault stands before the difference is taken for the place's (a sensor changed or moved): our choice."""
+STRANGE: Final = 2.0
+"""Standard deviations of the stations' logarithms within which the regression between them was learned: our choice."""
 UNREST: Final = 9.0
 """Most that one neighbour's squared deviation counts for unrest: itself faulty, it must not hide others."""
 TELL: Final = 2
 """Neighbours needed for an expectation, at least."""
 BLAME: Final = 3
 """Neighbours needed to be blamed by them: of two, both may have failed alike, which looks the same."""
-STUCK: Final = 8
-"""Equal hours at least, while the neighbours move."""
-STUCK_ALONE: Final = 48
-"""Equal hours that need no neighbours: our choice."""
-SURPRISING: Final = 14.0
-"""-ln p of the run by the station's own habit of repeating itself: 1 in a million hours."""
 MIXED: Final = 0.3
 """Share of hours far above, and as many far below, over a day: noise."""
 
@@ -61,8 +57,8 @@ class Fault:
     """All stations of a site and one quantity, or several such layers of equally many stations.
 
     The expectation is a regression on the other stations' logarithms, learned slowly and without what is suspect.
-    Four averages of the surprise, each by two matched filters (constant for a gain; most in clean air for an
-    offset), are compared with their own past in this station.
+    Three averages of the surprise, each by two matched filters (most in dirty air for a gain; most in clean air for
+    an offset), are compared with their own past in this station.
     """
 
     def __init__(self, stations: int, layers: int = 1) -> None:
@@ -141,6 +137,7 @@ class Fault:
         expected_scaled = mean + deviation + m.profile[:, hour % 24] - surprise
         expected = neighbours.unscale(expected_scaled, level)
         m.expected[:] = np.where(told, expected, np.nan)
+        surprise = surprise / self._strangeness(deviation.reshape(shape), covariance, usable)
         judged = known & told
         ratio = self._compare(surprise, expected, level, judged)
         by_neighbours = np.where(m.learnt >= WARM, ratio.max((1, 2)), 0.0)
@@ -148,13 +145,24 @@ class Fault:
         for other in (noisy, np.where(m.learnt >= WARM, self._day(surprise, judged, hour), 0.0)):
             by_neighbours = np.maximum(by_neighbours, other)
         by_neighbours[judges < BLAME] = 0.0
-        self._count_run(seen, expected_scaled, known, told)
-        stuck = self._stuck(told, level)
+        stuck = repeats.stuck(m, seen, expected_scaled, known, told)
         score = np.where(known, np.maximum(np.where(told, by_neighbours, 0.0), stuck), m.score)
         kind = self._kind(ratio, noisy, stuck, seen, expected)
         begun, over = self._turn(score, kind, known, hour, stuck)
         self._learn(surprise, deviation, known, judged, any_known, hour)
         return begun, over
+
+    def _strangeness(self, deviation: Floats, covariance: Floats, usable: Bools) -> Floats:
+        """How far beyond what is known all stations are together, (series,): 1 is within it, and the least.
+
+        What they share is an episode. The regression was not learned there, so what each is off by says less.
+        """
+        count = usable.sum(1)
+        ordered = np.sort(np.where(usable, deviation, np.inf), axis=1)
+        middle = ordered[np.arange(self.layers), np.maximum(count - 1, 0) // 2]
+        common = np.where(count > 0, np.abs(middle), 0.0)
+        usual = np.sqrt(np.einsum("sii->si", covariance).mean(1))
+        return np.repeat(np.maximum(common / (STRANGE * usual), 1.0) ** 2, self.stations)
 
     def _learn_level(self, seen: Floats, any_known: Bools) -> None:
         m = self.memory
@@ -172,7 +180,8 @@ class Fault:
         deviation = np.sqrt(m.variance)
         clipped = np.clip(surprise, -CLIP * deviation, CLIP * deviation)
         offset = np.log1p(REFERENCE * level / (expected + neighbours.CLEAN * level))
-        filters = np.stack([np.ones_like(offset), offset], -1)[..., None]
+        gain = expected / (expected + neighbours.CLEAN * level)
+        filters = np.stack([gain, offset], -1)[..., None]
         rate = judged[:, None, None] / HORIZONS
         m.weighted += rate * (filters * clipped[:, None, None] - m.weighted)
         m.energy += rate * (filters * filters - m.energy)
@@ -208,34 +217,14 @@ class Fault:
         m = self.memory
         return np.asarray(m.weighted / np.sqrt(np.maximum(m.energy, 1e-6)))
 
-    def _count_run(self, seen: Floats, expected: Floats, known: Bools, told: Bools) -> None:
-        m = self.memory
-        same = known & (seen == m.last)
-        fresh = known & ~same
-        m.run[:] = np.where(same, m.run + 1, np.where(fresh, 0, m.run))
-        m.run_low[:] = np.where(fresh, expected, np.where(same & told, np.minimum(m.run_low, expected), m.run_low))
-        m.run_high[:] = np.where(fresh, expected, np.where(same & told, np.maximum(m.run_high, expected), m.run_high))
-        m.last[:] = np.where(known, seen, m.last)
-        # a run that goes on is not habit: only its beginning is learned
-        m.repeats += np.where(known & (m.run < STUCK), 1 / LEARN, 0.0) * (same - m.repeats)
-
-    def _stuck(self, told: Bools, level: Floats) -> Floats:
-        m = self.memory
-        unlikely = -m.run * np.log(np.clip(m.repeats, 0.02, 0.98)) / SURPRISING
-        neighbours_moved = (m.run_high - m.run_low) / np.maximum(neighbours.FAR * np.sqrt(m.variance), 0.3)
-        # clean air may rest at the least that an instrument reports
-        least = np.where((m.last > 0) & (m.last < neighbours.CLEAN * level), 3 * STUCK, STUCK)
-        beside = np.minimum(np.minimum(unlikely, m.run / least), np.where(told, neighbours_moved, 0.0))
-        return np.asarray(np.maximum(beside, np.minimum(unlikely, m.run / STUCK_ALONE)))
-
     def _kind(self, ratio: Floats, noisy: Floats, stuck: Floats, seen: Floats, expected: Floats) -> Ints:
         # which filter fits better, and whether the fast averages see it too
         gain, offset = (ratio * THRESHOLDS).max(2).T
-        fast = (ratio[:, :, :2].max((1, 2)) >= SUSPECT) | (np.abs(self.memory.day.mean(1)) >= DAY_MEAN)
+        fast = (ratio[:, :, 0].max(1) >= SUSPECT) | (np.abs(self.memory.day.mean(1)) >= DAY_MEAN)
         kind = np.where(offset > gain, Kind.OFFSET, Kind.GAIN)
         kind = np.where(fast, kind, Kind.DRIFT)
         kind = np.where(noisy > ratio.max((1, 2)), Kind.NOISY, kind)
-        still = self.memory.run >= STUCK // 2
+        still = self.memory.run >= repeats.STUCK // 2
         kind = np.where((stuck >= 1) | still, Kind.STUCK, kind)
         nothing = (seen <= 0) | (still & (seen < 0.05 * expected))  # NaN compares false
         return np.asarray(np.where(nothing, Kind.ZERO, kind), np.int64)
@@ -245,11 +234,14 @@ class Fault:
         m = self.memory
         faulty = m.kind > 0
         suspect = score >= SUSPECT
+        # a dead chip is another matter than one that is off: it is told again
+        worse = faulty & (stuck >= 1) & ((kind == Kind.STUCK) | (kind == Kind.ZERO)) & (m.kind > Kind.ZERO)
         m.since[:] = np.where(faulty | (suspect & (m.since > 0)), m.since, np.where(suspect, hour * HOUR, 0))
         m.score[:] = score
         m.quiet[:] = np.where(known, np.where(suspect, 0.0, m.quiet + 1), m.quiet)
-        m.stood[:] = np.where(faulty, m.stood + known, 0.0)
-        begun = known & ~faulty & (score >= 1)
+        m.since[worse] = ((hour - m.run) * HOUR)[worse]
+        m.stood[:] = np.where(faulty & ~worse, m.stood + known, 0.0)
+        begun = known & (~faulty & (score >= 1) | worse)
         accepted = faulty & (m.stood >= PATIENCE) & (stuck < 1) & known
         over = faulty & ((m.quiet >= QUIET) | accepted)
         if accepted.any():
@@ -281,7 +273,7 @@ class Fault:
         """What is missing or suspect is learned as if it were what was expected, so that it goes with the season."""
         m = self.memory
         faulty = m.kind > 0
-        sound = known & ~faulty & ((m.score < SUSPECT) | (m.learnt < WARM) & (m.run < STUCK))
+        sound = known & ~faulty & ((m.score < SUSPECT) | (m.learnt < WARM) & (m.run < repeats.STUCK))
         m.learnt += sound
         told = np.where(sound, deviation, deviation - surprise)
         rate = np.where(sound, np.maximum(1 / np.maximum(m.learnt, 1), 1 / LEARN), 1 / LEARN)
@@ -295,6 +287,7 @@ class Fault:
         rate = np.where(any_known, np.maximum(1 / (m.hours + 100), 1 / LEARN_COVARIANCE), 0.0)
         part += rate.reshape(shape)[:, :, None] * (target - part)
         m.profile[:, hour % 24] += np.where(sound & judged, surprise, 0.0) / LEARN_PROFILE
+        m.profile -= m.profile.mean(1, keepdims=True)  # a day's course alone: all hours higher is a drift
         # not at all would cut off the tails, and at the full rate a slow drift would widen its own measure
         rate = np.where(judged & ~faulty, np.maximum(1 / (m.judged + 50), 1 / LEARN_SPREAD), 0.0)
         rate *= np.where(m.score < SUSPECT, 1.0, SLOWLY)

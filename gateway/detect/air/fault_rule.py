@@ -53,7 +53,7 @@ class AirFault(SiteRule):
         self.cells: list[Fault] = []
 
     def tick(self, frame: Frame, plan: GroupPlan) -> Sequence[Finding]:
-        """Faults that begin or end with the first minute of an hour; nothing in all others."""
+        """Faults that begin, end or become others with the first minute of an hour; nothing in all others."""
         count = len(frame.node)
         while len(self.cells) * MOST < count:
             self.cells.append(Fault(MOST, len(LAYERS)))
@@ -74,11 +74,11 @@ class AirFault(SiteRule):
         for layer, place in np.argwhere(verdicts.alarm | verdicts.over).tolist():
             series, quantity = first + place, list(LAYERS)[layer]
             told = self.faulty.kind[series]
-            if verdicts.over[layer, place]:
+            if told[layer]:  # it is over, or has become another kind of fault
                 name = NAMES[Kind(int(told[layer]))]
-                told[layer] = Kind.NONE
                 found.append(Finding(name, "close", series, frame.time, channel=LAYERS[quantity]))
-            else:
+            told[layer] = Kind.NONE
+            if verdicts.alarm[layer, place]:
                 told[layer] = verdicts.kind[layer, place]
                 found.append(_open(frame, verdicts, layer, place, series))
         return found

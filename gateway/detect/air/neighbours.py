@@ -8,7 +8,7 @@ from gateway.detect.memory import Bools, Floats
 
 MOST: Final = 32
 """Stations that are compared with one another: their covariance is the largest part of a series' memory."""
-CLEAN: Final = 0.2
+CLEAN: Final = 0.35
 """Of the usual level, added before the logarithm: our choice. Ratios count in dirty air, differences in clean."""
 PRECISION: Final = 0.1
 """Instruments of one kind agree to about 10 % (our choice): it keeps the regression from trusting one neighbour."""

@@ -9,7 +9,7 @@ import numpy as np
 from gateway.detect.air.neighbours import MOST
 from gateway.detect.memory import Bools, Floats, Floats32, Ints, Memory, column
 
-HORIZONS: Final[Floats] = np.array([4.0, 16.0, 72.0, 120.0])
+HORIZONS: Final[Floats] = np.array([16.0, 72.0, 120.0])
 """Hours over which the surprise is averaged: our choice, for faults that show at once up to slow drift."""
 
 
@@ -82,8 +82,8 @@ class StationMemory(Memory):
     run_low: Floats = column(np.float64)
     run_high: Floats = column(np.float64)
     """Range of what was expected in the run."""
-    repeats: Floats = column(np.float64, 0.1)
-    """Usual share of hours that equal the one before."""
+    repeats: Floats = column(np.float64, 0.1, (2,))
+    """Usual share of hours that equal the one before: above zero in clean air, else."""
     score: Floats = column(np.float64)
     kind: Ints = column(np.int64)
     since: Ints = column(np.int64)
