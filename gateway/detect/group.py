@@ -251,7 +251,7 @@ class Group:
         self.nodes = list(saved["nodes"])
         self.series = [(int(node), str(channel)) for node, channel in saved["series"]]
         self.clock = msgspec.convert(saved["clock"], Clock)
-        self.over = saved.get("over", self.clock.next - 60)  # a state from before it was kept goes on
+        self.over = int(saved["over"])
         self._number = {name: number for number, name in enumerate(self.nodes)}
         self._met = [set() for _ in self.nodes]
         for number, (node, channel) in enumerate(self.series):

@@ -181,7 +181,7 @@ class Stories(Struct):
         if key not in story.open:
             return
         story.open.remove(key)
-        story.found.pop(key, None)
+        del story.found[key]
         story.until = max(story.until, time)
         if story.open:
             yield from self._pass(story, key[0], time)

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from random import Random
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -136,19 +135,3 @@ def test_a_silent_node_is_told_of_within_minutes_of_the_bound() -> None:
             told = told or each.time
     last = START + 19 * 60
     assert last + LEAST_S < told <= last + LEAST_S + STRAGGLE
-
-
-def test_a_state_from_before_silence_was_told_of_late_nodes_goes_on() -> None:
-    """What is usual is learnt, and what is open ends."""
-    detectors = Detectors()
-    found = detect(site([(1, 20)], 0)[:200], detectors)
-    saved = msgspec.msgpack.decode(detectors.save())
-    ((_, its),) = saved["sites"].items()
-    del its["groups"]["water"]["over"], its["groups"]["water"]["clock"]["begin"]
-    habit = its["silent"]["habit"]
-    for name in ("opened", "back", "quiet", "until", "due", "pace"):
-        del habit[name]
-    loaded = Detectors.load(msgspec.msgpack.encode(saved))
-    later = [each for each in site([(1, 20), (75, 90)], 0) if each.time > START + 70 * 60]
-    found |= detect(later, loaded)
-    assert minutes(found) == [("silent", "water-0009", 29, 75)]

@@ -378,21 +378,6 @@ def test_evidence_without_a_number_is_left_out(seen: float, expected: float) -> 
     assert msgspec.json.decode(msgspec.json.encode(teller.one), type=Incident) == teller.one
 
 
-def test_what_was_saved_before_incidents_could_turn_goes_on() -> None:
-    """Such a state knows what keeps an incident open, not what was found; it has what was explained instead."""
-    teller = Teller()
-    teller.tell("burst", "open", "water-1", 0, "critical")
-    saved = msgspec.msgpack.decode(msgspec.msgpack.encode(teller.stories), strict=False)
-    for story in saved["stories"].values():
-        del story["found"]
-        story["explained"] = []
-        del story["incident"]["was"]
-    teller.stories = msgspec.convert(saved, Stories)
-    teller.tell("leak", "open", "water-1", 10)
-    teller.tell("burst", "close", "water-1", 20, "critical")
-    assert (teller.one.kind, teller.one.severity, teller.one.closed) == ("leak", "warning", None)
-
-
 def test_what_is_open_of_a_node_that_is_gone_ends() -> None:
     """Nothing would end it any more; what others keep open stays."""
     teller = Teller()

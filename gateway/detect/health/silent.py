@@ -4,9 +4,9 @@ Time is the site's own, as its nodes tell it: where all of a site is cut off, no
 time has passed there. `gateway.liveness` looks at the gateway's clock instead.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -62,11 +62,6 @@ class Silent(Remembering):
 
     def __init__(self) -> None:
         self.habit = Habit.blank(0)
-
-    def load(self, saved: Mapping[str, Any]) -> None:
-        """As `save` gave it; a state from before all of these columns were there goes on."""
-        blank = Habit.blank(len(saved["habit"]["last"]) // np.dtype(np.int64).itemsize).save()
-        super().load({**saved, "habit": {**blank, **saved["habit"]}})
 
     def hear(self, nodes: Ints, time: Ints) -> None:
         """Readings of nodes, each there once. What is not newer than what was heard of a node before is passed over."""
