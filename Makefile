@@ -8,13 +8,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := mosquitto influxdb influxdb-client victoria-metrics
 
+# What is compiled once is kept: a test run starts some hundred programs, which would all compile it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint bench soak deb packages clean
 
 demo: .venv/ready packages
 	@$(BIN)/ganglion demo $(ARGS)
 
 test: .venv/ready packages lint
-	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -q -n 5 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/ready
 	@$(BIN)/ruff check .

@@ -180,6 +180,7 @@ HOURS = "time,pm2_5\n2026-11-29T01:00:00Z,5.5\n2026-11-29T02:00:00Z,6.5\n"
         b"\xef\xbb\xbf" + HOURS.replace(",", ";").replace(".", ",").replace("\n", "\r\n").encode(),
         HOURS.replace(",", "\t").encode(),
     ],
+    ids=["plain", "gzip", "semicolons", "tabs"],
 )
 def test_hours_as_programs_write_them(tmp_path: Path, data: bytes) -> None:
     """And from standard input."""
