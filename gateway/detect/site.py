@@ -103,8 +103,9 @@ class Site:
                 yield Minute(order, self.name, self.minute, len(self.nodes), tuple(names[each] for each in gone))
 
     def _now(self) -> Ints:
-        """[nodes] the minute that is over for each node's kind. One that is far behind has nobody left to move it."""
-        over = {kind: group.over for kind, group in self.groups.items()}
+        """[nodes] the minute that is over for each node's kind, or before any was, that in which it began. One that is
+        far behind has nobody left to move it."""
+        over = {kind: group.over or group.clock.begin for kind, group in self.groups.items()}
         now = {kind: self.minute if self.minute - minute > KNOWN else minute for kind, minute in over.items()}
         return np.array([now.get(kind, self.minute) for kind in self.kinds], np.int64)
 

@@ -127,6 +127,16 @@ def test_a_silence_that_is_over_before_the_site_has_come_to_it_is_told(early: in
     assert minutes(detect(site([(1, 20), (31, 90)], -early))) == [("silent", "water-0009", 29, 31)]
 
 
+def test_a_kind_that_begins_late_is_not_silent() -> None:
+    """Its nodes have been heard some times, but no minute of theirs is over when others are half an hour on."""
+    first = [*spoken("water-0001", [(1, 4)]), *spoken("water-0002", [(1, 3)])]
+    others = [pack(f"air-{node:04d}", minute, {"co2": 500.0 + minute}) for minute in range(1, 40) for node in (1, 2)]
+    rest = [each for minute in range(3, 60) for each in spoken("water-0001", [(minute + 1, minute + 2)])]
+    rest += spoken("water-0002", [(3, 60)])
+    rest.sort(key=lambda each: each.time)
+    assert minutes(detect([*first, *others, *rest])) == []
+
+
 def test_a_silent_node_is_told_of_within_minutes_of_the_bound() -> None:
     """Nobody waits longer for it than for any straggler."""
     detectors, told = Detectors(), 0
