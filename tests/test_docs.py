@@ -317,6 +317,14 @@ def test_the_incident_of_the_page_is_what_the_program_shows(tmp_path: Path, monk
     assert [line.rstrip() for line in told.splitlines()] == shown.splitlines()
 
 
+@pytest.mark.soak
+def test_every_picture_of_rules_is_drawn(tmp_path: Path) -> None:
+    """As it is on the page, to the byte."""
+    subprocess.run([sys.executable, DOCS / "pictures.py", tmp_path], check=True, cwd=ROOT, timeout=300)
+    stale = [path.name for path in tmp_path.iterdir() if path.read_bytes() != (DOCS / "images" / path.name).read_bytes()]
+    assert stale == []
+
+
 def test_pictures_of_rules_are_drawn(tmp_path: Path) -> None:
     """Some of them, which fails where a rule finds nothing any more; the page shows each that can be drawn."""
     names = ["detect-jam", "detect-burst", "detect-episode"]

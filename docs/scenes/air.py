@@ -96,7 +96,7 @@ def barometer(axes: Any) -> None:
 
 def fault(axes: Any) -> None:
     """A station of six that shows twice too much from the 30th day, and is mended three days later."""
-    after, pm = _site(HALF, 40, 7)
+    after, pm = _site(HALF, 40, 2)
     pm[2] *= np.where((after > 30 * DAY) & (after < 33 * DAY), 2.0, 1.0)
     found = judge(_packs(after, {"pm2_5": pm.round(1)}), "gain")
     shown = slice(2 * 24 * 27, 2 * 24 * 40, 4)
