@@ -321,7 +321,8 @@ def test_the_incident_of_the_page_is_what_the_program_shows(tmp_path: Path, monk
 def test_every_picture_of_rules_is_drawn(tmp_path: Path) -> None:
     """As it is on the page, to the byte."""
     subprocess.run([sys.executable, DOCS / "pictures.py", tmp_path], check=True, cwd=ROOT, timeout=300)
-    stale = [path.name for path in tmp_path.iterdir() if path.read_bytes() != (DOCS / "images" / path.name).read_bytes()]
+    images = DOCS / "images"
+    stale = [path.name for path in tmp_path.iterdir() if path.read_bytes() != (images / path.name).read_bytes()]
     assert stale == []
 
 
