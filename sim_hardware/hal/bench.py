@@ -22,7 +22,6 @@ def on(cause, run_main):
     """Switch the board on in its folder, the current one; `cause` as `machine.reset_cause` will tell it."""
     world.folder = os.getcwd()
     world.reset_cause = cause
-    print("rst:%d" % cause)
     names.learn()
     with open("bench.json") as f:
         bench = json.load(f)
@@ -35,12 +34,11 @@ def on(cause, run_main):
     world.link_up = bench["wifi"]
     flash.mount(_FLASH, bench["blocks"])
     _CHIPS[bench["kind"]](bench["pins"])
-    if not run_main or "main.py" not in os.listdir():
-        _console()
-        return
     try:
-        with open("main.py") as f:
-            exec(f.read(), {"__name__": "__main__"})  # a reset goes through: the process ends with its cause
+        print("rst:%d" % cause)  # who hears it may interrupt from now on (sim_hardware/bench/board.py): only here
+        if run_main and "main.py" in os.listdir():
+            with open("main.py") as f:
+                exec(f.read(), {"__name__": "__main__"})  # a reset goes through: the process ends with its cause
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever ended the program, the console is next
         sys.print_exception(error)
     _console()

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from gateway.board import port
 from sim_hardware.bench.board import FLASH_BYTES
 from sim_hardware.bench.rom import CHIPS
 from sim_hardware.servers import spawn, wait_until
@@ -58,7 +59,12 @@ class Bench:
         self._process.wait()
 
     def run(self, program: str) -> str:
-        """What a program prints that mpremote runs on the board."""
+        """What a program prints that mpremote runs on the board.
+
+        One that is about to reset, or starts, does not hear mpremote's Ctrl-C, which is said once and waits for ever on
+        a pseudo-terminal. So its console comes first.
+        """
+        assert ">>> " in port.interrupt(self.port, SECONDS)
         command = [sys.executable, "-m", "mpremote", "connect", self.port, "exec", program]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
