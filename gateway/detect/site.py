@@ -87,13 +87,13 @@ class Site:
         """Minutes of a group are over: each of them is judged, however many are at once."""
         yield from group.flush()
         self._tell_silent()
+        word = np.array(self.word, np.int64)
         while group.clock.due():
             found = group.decide(order)
             if found is None:
                 continue
             yield from found
             before, self.minute = self.minute, max(self.minute, group.over)
-            word = np.array(self.word, np.int64)
             silent = self.silent.tick(self._now(), word)
             gone = np.flatnonzero((word > before - GONE) & (word <= self.minute - GONE)).tolist()
             names = list(self.nodes) if silent or gone else []

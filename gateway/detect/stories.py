@@ -37,12 +37,6 @@ class Story(Struct):
     until: int = 0
     """The latest end of what kept it open: its nodes may be heard in any order."""
 
-    def take(self, key: Key, finding: Finding) -> None:
-        """This keeps it open from now on."""
-        self.open.append(key)
-        self.found[key] = finding
-        self.ending = None
-
 
 class Purse(Struct):
     """Of a site: its budget of alarms."""
@@ -81,27 +75,32 @@ class Stories(Struct):
     ) -> Iterator[Incident]:
         if ended is not None:
             again = ended.incident.closed is not None or ended.ending is not None
-            ended.take(key, finding)
+            self._keep_open(ended, key, finding)
             known = ended.incident
             ended.incident = structs.replace(known, closed=None, reopened=known.reopened + again)
             yield from self._update(ended, finding, place, budget)
             return
         for story in self.stories.values():
             if of_one(story.incident, {key[0] for key in story.open}, finding, place):
-                story.take(key, finding)
-                self.of[key] = story.incident.id
+                self._keep_open(story, key, finding)
                 story.incident = structs.replace(story.incident, closed=None)
                 yield from self._update(story, finding, place, budget)
                 return
             if story.incident.closed is None and together(story.incident, finding, place, near):
-                story.take(key, finding)
-                self.of[key] = story.incident.id
+                self._keep_open(story, key, finding)
                 yield from self._join(story, finding, place, budget)
                 return
-        story = Story(self._incident(finding, place, budget), [key], {key: finding})
+        story = Story(self._incident(finding, place, budget))
         self.stories[story.incident.id] = story
-        self.of[key] = story.incident.id
+        self._keep_open(story, key, finding)
         yield story.incident
+
+    def _keep_open(self, story: Story, key: Key, finding: Finding) -> None:
+        """This keeps it open from now on."""
+        story.open.append(key)
+        story.found[key] = finding
+        story.ending = None
+        self.of[key] = story.incident.id
 
     def _incident(self, finding: Finding, place: Place, budget: float) -> Incident:
         # Of kind, place and beginning alone, so that it is the same whenever it is found; names have no dots.

@@ -59,8 +59,8 @@ def incident_lines(incident: Incident) -> list[bytes]:
     All each time: an incident may have ended before the database heard of it at all. Each is of the kind that it was
     told as then. Where it turned out to be another there are two: with one it ends being that, with one it begins.
     """
-    kinds = (*((each.kind, each.summary) for each in incident.was), (incident.kind, incident.summary))
-    told = [_Told(*kind, time) for kind, (_, time) in zip(kinds, incident.told, strict=True)]
+    summaries = (*(each.summary for each in incident.was), incident.summary)
+    told = [_Told(kind, time, why) for (kind, time), why in zip(incident.told, summaries, strict=True)]
     confirmed, times = incident.confirmed, {each.since for each in told}
     lines = [_point(incident, told[0], "held" if incident.held else "open", incident.opened)]
     for before, now in pairwise(told):
@@ -78,8 +78,8 @@ def incident_lines(incident: Incident) -> list[bytes]:
 
 class _Told(NamedTuple):
     kind: str
-    summary: str
     since: int
+    summary: str
 
 
 def _point(incident: Incident, told: _Told, state: str, time: int, **more: float) -> bytes:

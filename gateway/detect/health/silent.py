@@ -46,11 +46,6 @@ class Habit(Memory):
     pace: Floats = column(np.float64)
     """... and what was usual then."""
 
-    def bound(self) -> Floats:
-        """Seconds that it may say nothing."""
-        bound: Floats = np.maximum(LEAST_S, TIMES * self.usual)
-        return bound
-
 
 class Silent(Remembering):
     """In its findings, a series is the number of a node at its site.
@@ -70,7 +65,7 @@ class Silent(Remembering):
         habit = self.habit.take(rows)
         gap = (time - habit.last).astype(np.float64)
         counts = habit.last > 0
-        bound = np.ceil(habit.bound()).astype(np.int64)
+        bound = np.ceil(_bound(habit.usual)).astype(np.int64)
         over = counts & ~habit.open & (habit.gaps >= _LEAST_GAPS) & (gap >= bound)
         np.copyto(habit.quiet, habit.last, where=over)
         np.copyto(habit.due, habit.last + bound, where=over)
@@ -92,7 +87,7 @@ class Silent(Remembering):
         seconds; `word`: of its newest word of any sort, for it may live and have nothing to tell.
         """
         habit = self.habit.take(slice(0, len(now)))  # of a slice: the arrays themselves
-        silent = now - habit.last >= habit.bound()
+        silent = now - habit.last >= _bound(habit.usual)
         closed = habit.open & (habit.back > 0) & ~silent
         ended = -(-habit.back // 60) * 60  # the whole minute at or after it
         # One that makes up for an outage is back when it has caught up.
@@ -108,10 +103,10 @@ class Silent(Remembering):
         np.copyto(habit.opened, now, where=opened)
         habit.open ^= opened | closed
         found = [Finding("silent", "close", node, int(ended[node])) for node in np.flatnonzero(closed).tolist()]
-        for node in np.flatnonzero(opened).tolist():
+        nodes = np.flatnonzero(opened)
+        for node, expected in zip(nodes.tolist(), _bound(habit.pace[nodes]).tolist(), strict=True):
             time, since = int(now[node]), int(habit.quiet[node])
             seen, usual = float(time - since), float(max(habit.pace[node], 1))
-            expected = max(float(LEAST_S), TIMES * float(habit.pace[node]))
             text = f"nothing was heard of the node for {_told(seen)}"
             if lasts[node] and 2 * (time - int(word[node])) < expected:  # not just a last word
                 text = f"the node speaks, but what it measures with has told nothing for {_told(seen)}"
@@ -119,6 +114,12 @@ class Silent(Remembering):
             evidence = (Evidence("time since its last readings", seen, expected, "s", text),)
             found.append(Finding("silent", "open", node, time, summary=summary, evidence=evidence, since=since))
         return found
+
+
+def _bound(usual: Floats) -> Floats:
+    """Seconds that a node may say nothing, by the longest of its usual gaps."""
+    bound: Floats = np.maximum(LEAST_S, TIMES * usual)
+    return bound
 
 
 def _told(seconds: float) -> str:
