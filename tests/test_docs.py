@@ -227,7 +227,7 @@ def prose_blocks(page: Path) -> list[str]:
 
 
 DETECTION = DOCS / "detection.md"
-_SEVERITY_AT = {"Finding": 4, "turned": 99, "Flag": 1, "Momentary": 1}
+_SEVERITY_AT = {"Finding": 4, "turned": 99, "Flag": 1}
 """What is called with the kind of an incident first, and which argument is its severity; `warning` where it is not."""
 _COMPUTED = {
     "flags.py": set[str](),

@@ -30,9 +30,10 @@ class Flags(Memory):
 class Flag(NodeRule):
     """Opens with the flag; closes when it is cleared and the node has then spoken for `STAYS_S` without it."""
 
-    def __init__(self, kind: str, severity: Severity, seen: str, expected: str) -> None:
-        """`kind` is the flag's name too; `seen` and `expected` complete the summary."""
-        self.kind, self._severity = kind, severity
+    def __init__(self, kind: str, severity: Severity, seen: str, expected: str, *, passes: bool = False) -> None:
+        """`kind` is the flag's name too; `seen` and `expected` complete the summary. With `passes` nobody clears it, as
+        who tells it may be gone: it counts as cleared once it is told."""
+        self.kind, self._severity, self._passes = kind, severity, passes
         self._seen, self._expected = seen, expected
         self.flags = Flags.blank(0)
 
@@ -58,7 +59,7 @@ class Flag(NodeRule):
             if told[at] < 0.5:
                 flags.cleared[node] = time if flags.open[node] else 0
                 continue
-            flags.cleared[node] = self._cleared(time)
+            flags.cleared[node] = time if self._passes else 0
             if flags.open[node]:
                 continue
             flags.open[node] = True
@@ -67,23 +68,10 @@ class Flag(NodeRule):
             found.append(Finding(self.kind, "open", series, time, self._severity, summary, (evidence,), channel=""))
         return found
 
-    @staticmethod
-    def _cleared(time: int) -> int:
-        """Since when a flag that is told as on at a time counts as cleared; 0 for not yet."""
-        return 0
-
-
-class Momentary(Flag):
-    """One that nobody clears, for who tells it may be gone: it closes when the node has spoken for `STAYS_S` since."""
-
-    @staticmethod
-    def _cleared(time: int) -> int:
-        return time
-
 
 def power_fail() -> Flag:
     """By the supervisor of the node's supply (firmware/node/supply.py)."""
-    return Momentary("power_fail", "warning", "the node's supply is failing", "power without a break")
+    return Flag("power_fail", "warning", "the node's supply is failing", "power without a break", passes=True)
 
 
 def tamper() -> Flag:
