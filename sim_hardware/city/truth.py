@@ -140,8 +140,8 @@ def score(truths: Sequence[Truth], incidents: Iterable[Incident], until: int, ru
     delays: dict[int, int] = {}
     told: dict[int, list[tuple[int, str]]] = {}
     for index, (truth, its) in enumerate(zip(ordered, candidates, strict=True)):
-        for number in its:
-            told.setdefault(number, []).extend(truth.told_by(heard[number]))
+        for number, kinds_told in its.items():
+            told.setdefault(number, []).extend(kinds_told)
         times = {number: time for number in its if (time := truth.found_by(heard[number])) is not None}
         if times:
             own = next((number for number in times if number not in given), next(iter(times)))
@@ -190,14 +190,15 @@ def score(truths: Sequence[Truth], incidents: Iterable[Incident], until: int, ru
     )
 
 
-def _candidates(truths: Sequence[Truth], heard: Sequence[Incident]) -> list[list[int]]:
-    """The incidents that told of each truth, in order of time."""
+def _candidates(truths: Sequence[Truth], heard: Sequence[Incident]) -> list[dict[int, list[tuple[int, str]]]]:
+    """The incidents that told of each truth, in order of time, and as what each did: see `Truth.told_by`."""
     told = sorted((time, number) for number, each in enumerate(heard) for _, time in each.told)
     found = []
     for each in truths:
         begin = bisect_left(told, each.begin, key=itemgetter(0))
         near = told[begin : bisect_right(told, each.end + AFTERMATH_S, key=itemgetter(0))]
-        found.append([number for number in dict.fromkeys(n for _, n in near) if each.told_by(heard[number])])
+        its = {number: each.told_by(heard[number]) for _, number in near}
+        found.append({number: kinds for number, kinds in its.items() if kinds})
     return found
 
 
