@@ -84,8 +84,6 @@ class Fleet:
         self._pss: float | None = None
         self._risen = False
         """Whether all boards have come up once: until then each waits for the others."""
-        self._begun = False
-        """Whether the city's time has begun."""
 
     @contextlib.asynccontextmanager
     async def running(self, *others: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator["Fleet"]:
@@ -199,7 +197,7 @@ class Fleet:
         """
         if self._starter:
             self._starter.cancel()
-        self._begin()
+        self.pace.begin()
         self.supply.restore()
         self.pss_kib_per_node()
         deadline = time.monotonic() + seconds
@@ -292,13 +290,6 @@ class Fleet:
             self._write_ahead()
             await asyncio.sleep(pause)
 
-    def _begin(self) -> None:
-        """The city's time begins, with its boards: what they take to be started is minutes of a fast city, in which
-        nobody would measure anything. Of many the first do not wait for the last."""
-        if not self._begun:
-            self._begun = True
-            self.pace.begin()
-
     def _write_ahead(self) -> None:
         now = self.pace.now_us() // 1_000_000
         slowest = self._slots.slowest_us() // 1_000_000 or now
@@ -309,9 +300,11 @@ class Fleet:
             second, minute = self.city.next_minute, self.city.minute()
             self._feed.write(second, minute)
             self._mains.tell(second, minute[:, FAULTS])
+        # Time begins with the boards: what they take to be started is minutes of a fast city, in which nobody would
+        # measure anything. Of many the first do not wait for the last.
         if self.supply.begun - self.supply.awaited >= min(self.settings.nodes, _ORDERED):
-            self._begin()
-        self.pace.reach(self.city.next_minute if self._begun else self.settings.start + 1)
+            self.pace.begin()
+        self.pace.reach(self.city.next_minute if self.pace.begun else self.settings.start + 1)
 
 
 def settings(

@@ -26,6 +26,7 @@ class Pace:
         self.speed = speed
         self._end_us = _FOREVER_US
         self._frozen = False
+        self.begun = False
         # How often (ms) an idle board looks whether the end has come: ten thousand must not spend their time looking.
         self._recheck_ms = max(200, nodes // 3)
         # How long it sleeps at least: what comes due meanwhile is handled in one go, up to so much late.
@@ -43,9 +44,12 @@ class Pace:
         return min(now, self._end_us)
 
     def begin(self) -> None:
-        """Time begins to pass now: until here it was `start`. To be called before it has been let past that."""
-        self._mono_us = time.monotonic_ns() // 1000
-        self._write()
+        """Time begins to pass now: until here it was `start`. To be called before it has been let past that; once it
+        has begun, that changes nothing."""
+        if not self.begun:
+            self.begun = True
+            self._mono_us = time.monotonic_ns() // 1000
+            self._write()
 
     def reach(self, known: int) -> None:
         """The city is known up to this time (Unix seconds), without it: until there time may pass."""

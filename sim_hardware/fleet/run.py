@@ -48,9 +48,8 @@ async def run(
 
     try:
         async with injector.running():
-            before_run = (
-                fleet.pace.now_us() / 1e6 - fleet.settings.start
-            )  # the city has begun while boards were ordered
+            # The city has begun while boards were ordered.
+            before_run = fleet.pace.now_us() / 1e6 - fleet.settings.start
             began = loop.time()
             while not stop.signals and (not duration_s or elapsed < duration_s):
                 heard = await asyncio.to_thread(hear, True)

@@ -94,15 +94,20 @@ def fail():
     os.system("kill -9 $PPID")
 
 
+def is_there(path):
+    """Whether the host has the file of a flash."""
+    try:
+        return bool(os.stat(path))
+    except OSError:
+        return False
+
+
 def mount(path, blocks=_BLOCKS, cut_after=None, cut_erase=None, torn=False):
     """Put the flash in a file of the host under ROOT, and go there, as a board begins. It is formatted when it is new.
 
     Returns (the flash, whether it is new). Raises OSError when what is in it is no file system any more.
     """
-    try:
-        new = not os.stat(path)
-    except OSError:
-        new = True
+    new = not is_there(path)
     flash = Flash(path, blocks, torn=torn)
     if new:
         vfs.VfsLfs2.mkfs(flash, **_LITTLEFS)

@@ -187,23 +187,16 @@ def _insert_flash():
     It has its name once it is whole: that of a board which is killed before is made anew.
     """
     path = world.folder + "/flash.bin"
-    if _is_there(path):
+    if flash.is_there(path):
         flash.mount(path)
     else:
         fresh = path + ".new"
-        if _is_there(fresh):
+        if flash.is_there(fresh):
             os.remove(fresh)
         flash.mount(fresh)
         _copy(world.folder + "/insert", "")
         os.rename(fresh, path)
     _empty()
-
-
-def _is_there(path):
-    try:
-        return bool(os.stat(path))
-    except OSError:
-        return False
 
 
 def _copy(source, target):
