@@ -197,12 +197,17 @@ def test_a_series_takes_a_kilobyte_at_most() -> None:
     assert StationMemory.bytes_per_series() <= 1024
 
 
+def measured(path: Path, hours: int) -> np.ndarray:
+    """The first of a real city: [hours - 1, stations], NaN where there is none."""
+    with gzip.open(path, "rt") as lines:
+        rows = list(csv.reader(lines))[1:hours]
+    return np.array([[float(each) if each else np.nan for each in row[1:]] for row in rows])
+
+
 @pytest.mark.soak
 @pytest.mark.skipif(not REAL.exists(), reason=f"no data at {REAL}")
 def test_a_dead_station_of_a_real_city_is_found_in_a_day() -> None:
-    with gzip.open(REAL, "rt") as lines:
-        rows = list(csv.reader(lines))[1 : 121 * 24]
-    values = np.array([[float(each) if each else np.nan for each in row[1:]] for row in rows])
+    values = measured(REAL, 121 * 24)
     begin = 119 * 24
     values[begin:, 4] *= 0
     alarms = watch(values)
@@ -231,8 +236,6 @@ def test_what_all_stations_share_blames_none() -> None:
 @pytest.mark.skipif(not SO2.exists(), reason=f"no data at {SO2}")
 def test_coarse_readings_of_clean_air_are_not_stuck() -> None:
     """The second summer of a gas that rests at 2 µg/m³ for days."""
-    with gzip.open(SO2, "rt") as lines:
-        rows = list(csv.reader(lines))[1 : 560 * 24]
-    values = np.array([[float(each) if each else np.nan for each in row[1:]] for row in rows])
+    values = measured(SO2, 560 * 24)
     stuck = [hour for hour, _, kind in watch(values) if kind == Kind.STUCK]
     assert len(stuck) <= values.size / 730.5 * 0.1
