@@ -6,17 +6,19 @@
 ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := mosquitto influxdb influxdb-client victoria-metrics
+PACKAGES := mosquitto influxdb influxdb-client victoria-metrics libpangoft2-1.0-0 libharfbuzz-subset0
+# A browser, which only the tests need.
+BROWSER := chromium
 
 # What is compiled once is kept: a test run starts some hundred programs, which would all compile it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench soak deb packages clean
+.PHONY: demo test lint bench soak deb packages browser clean
 
 demo: .venv/ready packages
 	@$(BIN)/ganglion demo $(ARGS)
 
-test: .venv/ready packages lint
+test: .venv/ready packages browser lint
 	@$(BIN)/pytest -q -n 5 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/ready
@@ -24,10 +26,10 @@ lint: .venv/ready
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: .venv/ready packages
+bench: .venv/ready packages browser
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-soak: .venv/ready packages
+soak: .venv/ready packages browser
 	@$(BIN)/python -m tests.bench.soak $(ARGS)
 	@$(BIN)/python -m tests.bench.update_soak
 	@$(BIN)/python -m tests.bench.fuzz
@@ -50,6 +52,9 @@ deb: .venv/ready
 
 packages:
 	@.ci/packages $(PACKAGES)
+
+browser: packages
+	@.ci/packages $(BROWSER)
 
 clean:
 	rm -rf .venv ganglion-demo ganglion-fleet

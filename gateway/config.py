@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
 from msgspec import Meta, Struct
@@ -21,6 +22,7 @@ MIRROR: Final = "mirror."
 Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Api = Literal["auto", "v1", "v2"]
+Listen = Annotated[str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):[0-9]{1,5}$")]
 
 
 class Mqtt(Struct, frozen=True):
@@ -81,7 +83,7 @@ class Detect(Struct, frozen=True):
 class Http(Struct, frozen=True):
     """`[http]`: health and metrics."""
 
-    listen: Annotated[str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):[0-9]{1,5}$")] = "127.0.0.1:8080"
+    listen: Listen = "127.0.0.1:8080"
 
     @property
     def address(self) -> tuple[str, int]:
@@ -101,17 +103,44 @@ class Http(Struct, frozen=True):
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+class Console(Http, frozen=True):
+    """`[console]`: the operators' pages and the interfaces that only read. Without the table there are none."""
+
+    listen: Listen = "127.0.0.1:8090"
+    link: str = ""
+    """Its address as people reach it, for links in messages: `https://console.example`."""
+    read: Literal["anyone", "login"] = "anyone"
+    """Who may look: anyone who reaches the port, or who has logged in. To act always takes a login."""
+
+
+class Citizens(Http, frozen=True):
+    """`[citizens]`: the public's page and feeds. Without the table there are none."""
+
+    listen: Listen = "127.0.0.1:8091"
+    link: str = ""
+    """Its address as people reach it, for feeds and messages: `https://city.example`."""
+    title: str = "City news"
+    contact: str = ""
+    """Of who answers for it: `mailto:duty@city.example`. Web Push needs one."""
+
+
 class Config(Struct, frozen=True):
     """The whole file."""
 
     sites: Annotated[tuple[Annotated[str, Meta(pattern=rf"^{NAME}\Z")], ...], Meta(min_length=1)]
     data_dir: str
     """Absolute after `load`; relative in the file means relative to the file."""
+    timezone: str = "UTC"
+    """IANA name of where the sites are: for hours of rules, days of reports and times on pages."""
+    exercise: bool = False
+    """Whether everything told is marked as an exercise: for a simulated city."""
     mqtt: Mqtt = Mqtt()
     influx: Influx = Influx()
     journal: JournalSettings = JournalSettings()
     detect: Detect = Detect()
     http: Http = Http()
+    console: Console | None = None
+    citizens: Citizens | None = None
     mirror: tuple[Mirror, ...] = ()
     notify: tuple[dict[str, Any], ...] = ()
 
@@ -158,7 +187,7 @@ def _in_words(key: str, reason: str) -> str:
         return f"{key}{'.' if key else ''}{missing[1]}: is missing"
     if "matching regex" in reason:
         listen = 'is no address and port, such as "127.0.0.1:8080" or "[::1]:8080"'
-        reason = listen if key == "http.listen" else "is no name: that is 1 to 32 of a-z, 0-9 and -, first no -"
+        reason = listen if key.endswith(".listen") else "is no name: that is 1 to 32 of a-z, 0-9 and -, first no -"
     return f"{key or 'the file'}: {reason}"
 
 
@@ -177,7 +206,7 @@ def refuse_unknown(table: dict[str, Any], kind: type[Struct], prefix: str = "") 
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)[0]
             raise ConfigError(f"{prefix}{key}: there is no such key; the nearest is {prefix}{near}")
         of = fields[key]
-        if get_origin(of) is tuple:
+        if get_origin(of) is tuple or type(None) in get_args(of):
             of = get_args(of)[0]
         if isinstance(of, type) and issubclass(of, Struct):
             for each in value if isinstance(value, list) else [value]:
@@ -189,6 +218,11 @@ def _check(config: Config, environ: Mapping[str, str] | None) -> None:
     """What types alone cannot say."""
     if config.notify:
         raise ConfigError("notify: not available in this version; remove the [[notify]] tables")
+    try:
+        ZoneInfo(config.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        near = difflib.get_close_matches(config.timezone, available_timezones(), n=1, cutoff=0.0)[0]
+        raise ConfigError(f"timezone: there is no zone {config.timezone!r}; the nearest is {near}") from error
     if config.data_dir == "":
         raise ConfigError("data_dir: is empty; name the folder of the gateway's journal")
     mqtt = config.mqtt

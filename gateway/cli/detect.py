@@ -62,10 +62,6 @@ def detect(
     from gateway.evaluate.table import Columns, Table
     from gateway.lines import STDIN
 
-    if plot is not None:
-        from gateway.evaluate.plots import check_plots
-
-        check_plots()
     columns = Columns(time_column, value_column, series_column, wide, time_format, *limits(kind))
     live = str(file) == STDIN
     kept: list[Judged] = []

@@ -70,10 +70,6 @@ def evaluate(
     from gateway.evaluate.adapters import limits
     from gateway.evaluate.table import Columns
 
-    if plots is not None:
-        from gateway.evaluate.plots import check_plots
-
-        check_plots()
     columns = Columns(time_column, value_column, series_column, wide, time_format, *limits(kind))
     with _busy() as tick:
         parts, drawn = _evaluate(labelled, path, windows, kind, columns, tick)

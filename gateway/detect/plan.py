@@ -1,14 +1,20 @@
-"""Where nodes are, as far as rules need it: which counters follow each other, which meters belong together."""
+"""Where nodes are: which counters follow each other, which meters belong together, and what a map shows."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gateway.config import refuse_unknown
 from gateway.errors import ConfigError
+
+Latitude = Annotated[float, Meta(ge=-90, le=90)]
+Longitude = Annotated[float, Meta(ge=-180, le=180)]
+Point = tuple[Latitude, Longitude]
+"""Degrees, WGS 84."""
 
 
 class Street(Struct, frozen=True):
@@ -18,7 +24,7 @@ class Street(Struct, frozen=True):
     counters: tuple[str, ...]
     """Names of nodes, in the direction of travel."""
     site: str = ""
-    """May be left out where there is one only."""
+    """May be left out where there is one only. So in all tables."""
     metres: tuple[float, ...] = ()
     """Where each counter stands, m from the street's beginning; empty where it is not known."""
 
@@ -33,6 +39,20 @@ class Zone(Struct, frozen=True):
     full: bool = False
     """Every home of it has a meter among its nodes: what its inlets bring can be held against their sum."""
     site: str = ""
+    at: Point | None = None
+    """Its middle."""
+    radius_m: Annotated[float, Meta(ge=0)] = 0.0
+    """Of the circle around it that holds the zone; 0 where it is not known."""
+
+
+class Spot(Struct, frozen=True):
+    """`[[node]]`: where a node stands, for the eyes of operators alone."""
+
+    name: str
+    at: Point
+    label: str = ""
+    """What people call the place: `Mill Lane 3, basement`."""
+    site: str = ""
 
 
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +60,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
 
     street: tuple[Street, ...] = ()
     zone: tuple[Zone, ...] = ()
+    node: tuple[Spot, ...] = ()
 
 
 class GroupPlan(Struct, frozen=True):

@@ -1,5 +1,4 @@
-"""Series with their scores, alarms and labelled windows, as SVG. matplotlib is an extra: an installation that watches a
-street does not need it."""
+"""Series with their scores, alarms and labelled windows, as SVG."""
 
 import re
 from collections.abc import Sequence
@@ -25,17 +24,8 @@ class PlotError(GanglionError):
     """Nothing can be drawn."""
 
 
-def check_plots() -> None:
-    """Raises PlotError when matplotlib is not there."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise PlotError("drawing needs matplotlib: pip install 'ganglion[plots]'") from error
-
-
 def plot(drawn: Sequence[Drawn], path: Path) -> None:
     """Of each series two panels: values with windows (shaded) and alarms (lines); the score. Raises PlotError."""
-    check_plots()
     from matplotlib.figure import Figure
 
     drawn = drawn[:MOST]

@@ -17,7 +17,7 @@ import yaml
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.config import Config, Detect, Http, Influx, JournalSettings, Mqtt, load
+from gateway.config import Citizens, Config, Console, Detect, Http, Influx, JournalSettings, Mqtt, load
 from gateway.pki.authority import Authority
 from sim_hardware.servers import Mosquitto, free_port, wait_until
 from tests.test_docs import DOCS, blocks
@@ -34,13 +34,16 @@ def test_the_configuration_can_be_used_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "ganglion.toml"
     path.write_text(text)
     config = load(path)
-    assert config == Config(sites=("riverside",), data_dir="/var/lib/ganglion")
-    said = tomllib.loads(re.sub(r"^#(\w+ = |\[\[)", r"\1", text, flags=re.MULTILINE))
+    assert config == Config(sites=("riverside",), data_dir="/var/lib/ganglion", console=Console())
+    said = tomllib.loads(re.sub(r"^#(\w+ = |\[)", r"\1", text, flags=re.MULTILINE))
     assert said.pop("mirror") == [{"name": "archive", "url": "https://archive.example:8086"}]
     tables = {"mqtt": Mqtt(), "influx": Influx(), "journal": JournalSettings(), "detect": Detect(), "http": Http()}
+    tables |= {"console": Console(), "citizens": Citizens()}
     assert said == {
         "sites": ["riverside"],
         "data_dir": "/var/lib/ganglion",
+        "timezone": "UTC",
+        "exercise": False,
         **{name: msgspec.to_builtins(table) for name, table in tables.items()},
     }
     assert {*said, "mirror", "notify"} == {field.name for field in msgspec.structs.fields(Config)}

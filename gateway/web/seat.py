@@ -1,0 +1,111 @@
+"""What all pages and interfaces read from: the gateway's journal and the database, looked at from outside.
+
+A process of its own: it holds nothing that must not be lost, and a thousand people who look do not hold up a pack.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from gateway.config import Config
+from gateway.detect.plan import Plan
+from gateway.detect.plan import load as load_plan
+from gateway.errors import ConfigError
+from gateway.journal.store import Journal
+from gateway.query.client import Series, ask
+from gateway.records import Figures, Incident, NodeView
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+"""How often the journal is looked at."""
+SHARE: Final = 0.05
+"""Of this process's time that may go into looking: a large journal is looked at less often."""
+QUESTIONS: Final = 4
+"""At the database at once. Others wait."""
+ASK_SECONDS: Final = 30.0
+"""How long somebody who looks waits for the database."""
+
+T = TypeVar("T")
+
+
+class Snapshot(Struct, frozen=True):
+    """What the journal said at one moment."""
+
+    time: float
+    """Unix seconds."""
+    nodes: tuple[NodeView, ...] = ()
+    """By site and name."""
+    incidents: tuple[Incident, ...] = ()
+    """In the order of their last change."""
+    figures: Figures | None = None
+    """None before the first look."""
+
+
+class Seat:
+    """See `run`."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises ConfigError when the plan cannot be used."""
+        self.config = config
+        self.plan = load_plan(Path(config.detect.plan)) if config.detect.plan else Plan()
+        self.zone = ZoneInfo(config.timezone)
+        self.snapshot = Snapshot(0.0)
+        self.trouble: str | None = None
+        """Why the snapshot is old, in words; None while it is not."""
+        self._turned = asyncio.Event()
+        self._lookers = ThreadPoolExecutor(1, "look")
+        self._askers = ThreadPoolExecutor(QUESTIONS, "ask")
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            began = time.monotonic()
+            try:
+                self._turn(await self.look(_snapshot))
+                self.trouble = None
+            except ConfigError as error:
+                if self.trouble is None:
+                    log.warning("the journal cannot be read: %s", error)
+                self.trouble = str(error)
+            await asyncio.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / SHARE))
+
+    async def look(self, what: Callable[[Journal], T]) -> T:
+        """What `what` finds in the journal as it is now. Raises ConfigError when there is none."""
+
+        def read() -> T:
+            journal = Journal.open(Path(self.config.data_dir), self.config.journal.max_bytes, read_only=True)
+            try:
+                return what(journal)
+            finally:
+                journal.close()
+
+        return await asyncio.get_running_loop().run_in_executor(self._lookers, read)
+
+    async def newer(self, seen: Snapshot) -> Snapshot:
+        """The next snapshot after one that was seen."""
+        while self.snapshot is seen:
+            await self._turned.wait()
+        return self.snapshot
+
+    async def ask(self, statement: str) -> list[Series]:
+        """The database's answer to InfluxQL. Raises GanglionError as `query.client.ask` does."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._askers, ask, self.config.influx, statement, ASK_SECONDS)
+
+    def _turn(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        before, self._turned = self._turned, asyncio.Event()
+        before.set()
+
+
+def _snapshot(journal: Journal) -> Snapshot:
+    now = time.time()
+    return Snapshot(now, tuple(journal.nodes()), tuple(journal.incidents()), journal.figures(now))
