@@ -176,6 +176,8 @@ class Incident(Struct, frozen=True):
     acknowledged: Acknowledged | None = None
     was: tuple[Earlier, ...] = ()
     """What it was told as before, in order of time."""
+    drill: bool = False
+    """True when people have made it, to practise: whatever tells of it says so."""
 
     @property
     def told(self) -> tuple[tuple[str, int], ...]:

@@ -27,7 +27,7 @@ def positions(layout: Layout) -> Floats:
     A street is a line through its district's middle, each in a direction of its own. Who lives in a district is
     spread over it evenly (Vogel's spiral).
     """
-    middle: Floats = 1000.0 * np.array([(each.x_km, each.y_km) for each in layout.districts])
+    middle: Floats = np.array([(each.x_km, each.y_km) for each in layout.districts]) * 1000.0
     found: Floats = middle[layout.district_of()]
     for index, road in enumerate(layout.roads):
         own = np.flatnonzero(layout.street == index)
@@ -38,8 +38,8 @@ def positions(layout: Layout) -> Floats:
         for district in range(len(layout.districts)):
             own = layout.slots[kind][districts == district]
             number = np.arange(len(own))
-            away, turn = _DISTRICT_M * np.sqrt((number + 0.5) / max(1, len(own))), number * _GOLDEN
-            found[own] += (away * np.array([np.cos(turn), np.sin(turn)])).T
+            away, turns = _DISTRICT_M * np.sqrt((number + 0.5) / max(1, len(own))), number * _GOLDEN
+            found[own] += (away * np.array([np.cos(turns), np.sin(turns)])).T
     return found
 
 
