@@ -17,7 +17,7 @@ class QueryError(GanglionError):
 
 
 class Aggregate(StrEnum):
-    """InfluxQL functions of one field, of the same name there."""
+    """InfluxQL functions of one field, of the same name there; but for `p5` and the like, which are its percentiles."""
 
     MEAN = "mean"
     MAX = "max"
@@ -25,6 +25,13 @@ class Aggregate(StrEnum):
     SUM = "sum"
     COUNT = "count"
     MEDIAN = "median"
+    FIRST = "first"
+    LAST = "last"
+    SPREAD = "spread"
+    STDDEV = "stddev"
+    P5 = "p5"
+    P95 = "p95"
+    P99 = "p99"
 
 
 class By(StrEnum):
@@ -71,6 +78,8 @@ class Question(Struct, frozen=True, kw_only=True):
     end: str = ""
     every: str = ""
     """Length of the aggregate's intervals; without it, one for the whole time."""
+    offset: str = ""
+    """How far the intervals begin behind the whole multiples of their length since 1970."""
     aggregate: Aggregate | None = None
     """Without it and `every`, the readings themselves; with `every` alone, the mean."""
     rollup: Rollup | None = None
@@ -84,12 +93,13 @@ def statement(question: Question) -> str:
     field = quote_name(question.quantity)
     aggregate = question.aggregate or (Aggregate.MEAN if question.every else None)
     tags = [quote_name(tag) for tag in TAGS[question.by or (By.NODE if aggregate else By.CHANNEL)]]
-    every = f"time({seconds(question.every)}s)" if question.every else ""
+    late = f", {seconds(question.offset)}s" if question.offset else ""
+    every = f"time({seconds(question.every)}s{late})" if question.every else ""
     places = {"site": question.site, "node": question.node, "channel": question.channel}
     where = _times(question) + [f"{quote_name(tag)} = {quote_text(text)}" for tag, text in places.items() if text]
     source = quote_name(measurement(question.quantity, question.kind))
     parts = [
-        f"SELECT {f'{aggregate}({field})' if aggregate else field}",
+        f"SELECT {_selected(field, aggregate)}",
         f"FROM {f'{quote_name(question.rollup)}.' if question.rollup else ''}{source}",
         f"WHERE {' AND '.join(where)}",
         f"GROUP BY {', '.join(filter(None, [every, *tags]))}" if every or tags else "",
@@ -165,6 +175,13 @@ def quote_name(name: str) -> str:
 def quote_text(text: str) -> str:
     """A string of InfluxQL."""
     return "'" + _escape(text).replace("'", "\\'") + "'"
+
+
+def _selected(field: str, aggregate: Aggregate | None) -> str:
+    if aggregate is None:
+        return field
+    percentile = re.fullmatch(r"p(\d+)", aggregate)
+    return f"percentile({field}, {percentile[1]}) AS {aggregate}" if percentile else f"{aggregate}({field})"
 
 
 def _escape(text: str) -> str:
