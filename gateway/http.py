@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from gateway.config import MIRROR, Http
 from gateway.errors import ConfigError, GanglionError
@@ -148,16 +149,24 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves an application until it is cancelled."""
 
-    def __init__(self, settings: Http, app: Starlette) -> None:
-        """Binds at once, so that a taken port is a ConfigError here and not a surprise later."""
+    def __init__(self, settings: Http, app: ASGIApp, key: str = "http", *, live: bool = False) -> None:
+        """Binds at once, so that a taken port is a ConfigError here and not a surprise later.
+
+        `key` is the table of the settings; `live`: the application has web sockets, and a life of its own.
+        """
         host, port = settings.address
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._socket = socket.create_server((host, port), family=family)
         except (OSError, OverflowError) as error:
-            raise ConfigError(f"http.listen: {settings.listen} cannot be used: {error}; choose another") from error
+            raise ConfigError(f"{key}.listen: {settings.listen} cannot be used: {error}; choose another") from error
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="on" if live else "off",
+            ws="auto" if live else "none",
+            timeout_graceful_shutdown=1,
         )
         self._server = _Server(config)
 

@@ -30,6 +30,7 @@ from gateway.outlet import IncidentOutlet
 from gateway.steer.service import Steer
 from gateway.systemd import Notifier, Watchdog
 from gateway.update.service import Updates
+from gateway.web.child import ConsoleProcess
 
 log = logging.getLogger(__name__)
 
@@ -68,13 +69,13 @@ async def serve(path: Path) -> None:
     try:
         metrics = Metrics()
         token = tokens.issue(Path(config.data_dir))
-        gateway = await Gateway.build(config, journal, metrics, token)
+        gateway = await Gateway.build(path, config, journal, metrics, token)
         while (changed := await gateway.run(until())) is not None:
             try:
-                gateway = await Gateway.build(changed, journal, metrics, token)
+                gateway = await Gateway.build(path, changed, journal, metrics, token)
             except (ConfigError, JournalFull) as error:
                 log.error("the changed configuration is refused, the one before goes on: %s", error)
-                gateway = await Gateway.build(config, journal, metrics, token)
+                gateway = await Gateway.build(path, config, journal, metrics, token)
             else:
                 log.warning("the changed configuration of %s is taken", path)
                 config = changed
@@ -91,7 +92,7 @@ class Gateway:
     """The parts for one configuration. Built, then run once."""
 
     def __init__(
-        self, config: Config, journal: JournalAccess, metrics: Metrics, token: str, retired_sites: set[str]
+        self, path: Path, config: Config, journal: JournalAccess, metrics: Metrics, token: str, retired_sites: set[str]
     ) -> None:
         """Raises ConfigError, holding nothing, when a part cannot work with the configuration."""
         self._journal = journal
@@ -114,14 +115,16 @@ class Gateway:
             "database": self._database_trouble,
         }
         self._watchdog = Watchdog(Notifier(), journal, checks)
+        pages = config.console is not None or config.citizens is not None
+        self._console = [ConsoleProcess(path)] if pages else []
         self._http = HttpServer(config.http, make_app(journal, metrics, checks, make_routes(journal, token)))
 
     @classmethod
-    async def build(cls, config: Config, journal: JournalAccess, metrics: Metrics, token: str) -> "Gateway":
+    async def build(cls, path: Path, config: Config, journal: JournalAccess, metrics: Metrics, token: str) -> "Gateway":
         """Raises ConfigError like the constructor, and JournalFull when the disk has no room for another mirror."""
         await journal.call(Journal.bound, config.journal.max_bytes)
         heard = {view.site for view in await journal.call(Journal.nodes)}
-        gateway = cls(config, journal, metrics, token, heard - set(config.sites))
+        gateway = cls(path, config, journal, metrics, token, heard - set(config.sites))
         # Last, as a mirror that goes loses its place: not for a configuration that cannot be used.
         try:
             await journal.attempt(Journal.mirrors, [mirror.consumer for mirror in config.mirror])
@@ -156,6 +159,7 @@ class Gateway:
             self._hold,
             self._steer,
             self._updates,
+            *self._console,
             self._http,
             self._watchdog,
         )

@@ -21,6 +21,7 @@ def make_app() -> "typer.Typer":
     from gateway.cli import (
         airindex,
         backfill,
+        console,
         detect,
         doctor,
         evaluate,
@@ -36,6 +37,7 @@ def make_app() -> "typer.Typer":
         steer,
         tail,
         update,
+        users,
         views,
     )
 
@@ -47,6 +49,7 @@ def make_app() -> "typer.Typer":
     )
     for name, command in (
         ("gateway", run.gateway),
+        ("console", console.console),
         ("query", query.query),
         ("tail", tail.tail),
         ("nodes", views.nodes),
@@ -66,6 +69,7 @@ def make_app() -> "typer.Typer":
     app.add_typer(incidents.app, name="incidents")
     app.add_typer(letters.app, name="dead-letters")
     app.add_typer(update.app, name="update")
+    app.add_typer(users.app, name="users")
     app.add_typer(pki.app, name="pki")
     app.add_typer(influx.app, name="influx")
     for entry in entry_points(group=ENTRY_POINTS):

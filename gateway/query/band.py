@@ -92,11 +92,11 @@ def band(times: Floats, values: Floats, at: Floats, every: float, zone: ZoneInfo
 
 def _earlier(times: Floats, values: Floats, at: Floats, every: float, zone: ZoneInfo, step: int, most: int) -> Floats:
     """What the series was at the same wall clock 1 ... `most` steps before each time: (m, most, 2 * BESIDE + 1)."""
-    offset_at = _offsets(at, zone)
+    offset_at = offsets(at, zone)
     found = np.full((at.size, most, 2 * BESIDE + 1), np.nan)
     for number in range(most):
         then = at - (number + 1) * step
-        then += offset_at - _offsets(then, zone)
+        then += offset_at - offsets(then, zone)
         for place, beside in enumerate(range(-BESIDE, BESIDE + 1)):
             wanted = then + beside * every
             near = np.clip(np.searchsorted(times, wanted - every / 2), 0, times.size - 1)
@@ -105,7 +105,7 @@ def _earlier(times: Floats, values: Floats, at: Floats, every: float, zone: Zone
     return found
 
 
-def _offsets(times: Floats, zone: ZoneInfo) -> Floats:
+def offsets(times: Floats, zone: ZoneInfo) -> Floats:
     """Seconds that the wall clock is ahead of UTC, each hour looked up once."""
     hours, back = np.unique(times // 3600, return_inverse=True)
     ahead = [_ahead(float(hour) * 3600, zone) for hour in hours]

@@ -1,11 +1,12 @@
 """Packages on offer: files in `data_dir/updates`, named by the hash of their archive."""
 
+import contextlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
 from gateway.update.errors import UpdateError
-from gateway.update.package import Package
+from gateway.update.package import Manifest, Package
 
 FOLDER: Final = "updates"
 MOST_PACKAGES: Final = 16
@@ -32,6 +33,14 @@ class Store:
         except OSError as error:
             raise UpdateError(f"{self._folder} cannot be written: {error.strerror}") from error
         return forgotten
+
+    def manifests(self) -> list[Manifest]:
+        """Of the packages on offer, the newest first; one that is damaged is none."""
+        found = []
+        for path in self._folder.glob("*.update"):
+            with contextlib.suppress(UpdateError, OSError):
+                found.append((path.stat().st_mtime_ns, Package.load(path).manifest))
+        return [manifest for _, manifest in sorted(found, key=lambda each: each[0], reverse=True)]
 
     def archive(self, sha256: str) -> bytes | None:
         """Of the package with this hash; None when it is not on offer or is damaged."""

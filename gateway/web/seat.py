@@ -77,6 +77,11 @@ class Seat:
                 self.trouble = str(error)
             await asyncio.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / SHARE))
 
+    def close(self) -> None:
+        """Wait for nobody any more."""
+        for pool in (self._lookers, self._askers):
+            pool.shutdown(wait=False, cancel_futures=True)
+
     async def look(self, what: Callable[[Journal], T]) -> T:
         """What `what` finds in the journal as it is now. Raises ConfigError when there is none."""
 

@@ -34,11 +34,11 @@ def positions(layout: Layout) -> Floats:
         turn = index * _GOLDEN
         along = layout.metres[own, None] - road.length_m / 2
         found[layout.slots["traffic"][own]] += along * np.array([np.cos(turn), np.sin(turn)])
-    for kind, districts in (("water", layout.meters), ("air", layout.stations)):
+    for kind, districts, first in (("water", layout.meters, 0.0), ("air", layout.stations, np.pi / 3)):
         for district in range(len(layout.districts)):
             own = layout.slots[kind][districts == district]
             number = np.arange(len(own))
-            away, turns = _DISTRICT_M * np.sqrt((number + 0.5) / max(1, len(own))), number * _GOLDEN
+            away, turns = _DISTRICT_M * np.sqrt((number + 0.5) / max(1, len(own))), first + number * _GOLDEN
             found[own] += (away * np.array([np.cos(turns), np.sin(turns)])).T
     return found
 

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from gateway.errors import ConfigError
 from sim_hardware.folder import MARK, locked
-from sim_hardware.servers import HttpServer, InfluxDB, Mosquitto, Server, ServerError
+from sim_hardware.servers import HttpServer, InfluxDB, Mosquitto, Server, ServerError, free_port
 
 DATABASE = "ganglion"
 
@@ -35,12 +35,14 @@ class Gateway(HttpServer):
     def __init__(self, folder: Path, site: str, broker: Mosquitto, influx: InfluxDB) -> None:
         super().__init__(folder)
         self.config = self.folder / "ganglion.toml"
+        self.console_port = free_port()
         self._text = (
-            f'sites = ["{site}"]\ndata_dir = "gateway"\n\n'
+            f'sites = ["{site}"]\ndata_dir = "gateway"\nexercise = true\n\n'
             f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n\n'
             f'[influx]\nurl = "{influx.url}"\ndatabase = "{DATABASE}"\n\n'
             f'[http]\nlisten = "127.0.0.1:{self.port}"\n\n'
-            f'[detect]\nplan = "{PLAN}"\n'
+            f'[detect]\nplan = "{PLAN}"\n\n'
+            f'[console]\nlisten = "127.0.0.1:{self.console_port}"\n'
         )
 
     def command(self) -> list[str]:

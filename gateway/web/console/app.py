@@ -1,0 +1,34 @@
+"""The application of the operators' port: pages, interfaces that read, and who may do what."""
+
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from nicegui import core, ui
+
+from gateway.web.console import door, incidents, ledger, letters, nodes, overview, series
+from gateway.web.console.guard import Guard
+from gateway.web.console.shell import Console
+from gateway.web.seat import Seat
+
+STATIC: Final = Path(__file__).parent / "static"
+PAGES: Final = (overview, incidents, series, nodes, ledger, letters)
+"""Each has `register(console)`."""
+
+
+def make_app(seat: Seat) -> FastAPI:
+    """Once a process: NiceGUI has one set of pages."""
+    settings = seat.config.console
+    assert settings is not None
+    console = Console(seat)
+    app = FastAPI(title="Ganglion", openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    door.register(app, console)
+    for page in PAGES:
+        page.register(console)
+    ui.run_with(app, title="Ganglion", language="en-US", tailwind=False, show_welcome_message=False, dark=None,
+                reconnect_timeout=20.0, favicon=STATIC / "icon.svg")  # fmt: skip
+    core.sio.eio.cors_allowed_origins = None  # pages of other origins do not get a socket
+    app.add_middleware(Guard, console=console)
+    return app

@@ -1,0 +1,81 @@
+"""`/login` and `/logout`: plain forms, so that they work whatever else does not."""
+
+import asyncio
+import time
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from markupsafe import Markup
+
+from gateway.web.console.markup import html
+from gateway.web.console.shell import COOKIE, HEAD, Console
+from gateway.web.users import SESSION_SECONDS
+
+MOST_WAITING: Final = 8
+"""Attempts that wait for their turn. More are sent away."""
+FAILED_SECONDS: Final = 1.0
+"""After a wrong one all others wait: a password is not found by trying."""
+
+PAGE: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Log in · Ganglion</title>{head}</head><body><main id="content" class="door">
+<h1>Log in to act</h1><p role="alert">{words}</p>
+<form method="post" action="/login"><input type="hidden" name="to" value="{to}">
+<label>Name <input name="name" autocomplete="username" required autofocus value="{name}"></label>
+<label>Password <input name="password" type="password" autocomplete="current-password" required></label>
+<button>Log in</button></form>
+<p>An account is made on the gateway's machine: <code>ganglion users add NAME</code>. <a href="/">Only look</a></p>
+</main></body></html>"""
+
+
+def register(app: FastAPI, console: Console) -> None:
+    """The routes."""
+    turn, waiting = asyncio.Lock(), 0
+
+    @app.get("/login", include_in_schema=False)
+    async def ask(to: str = "/") -> HTMLResponse:
+        return _page("", to)
+
+    @app.post("/login", include_in_schema=False)
+    async def enter(
+        name: Annotated[str, Form(max_length=64)],
+        password: Annotated[str, Form(max_length=1000)],
+        to: Annotated[str, Form(max_length=500)] = "/",
+    ) -> Response:
+        nonlocal waiting
+        if waiting >= MOST_WAITING:
+            return _page("Too many try to log in at once: wait a moment.", to, name, 429)
+        waiting += 1
+        try:
+            async with turn:
+                token = await asyncio.to_thread(console.users.log_in, name, password, time.time())
+                if token is None:
+                    await asyncio.sleep(FAILED_SECONDS)
+        finally:
+            waiting -= 1
+        if token is None:
+            return _page("Name and password do not belong together.", to, name, 403)
+        answer = RedirectResponse(_within(to), 303)
+        secure = console.settings.link.startswith("https:")
+        answer.set_cookie(COOKIE, token, SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    @app.post("/logout", include_in_schema=False)
+    async def leave(request: Request) -> Response:
+        await asyncio.to_thread(console.users.log_out, request.cookies.get(COOKIE, ""))
+        answer = RedirectResponse("/", 303)
+        answer.delete_cookie(COOKIE)
+        return answer
+
+
+def _page(words: str, to: str, name: str = "", status: int = 200) -> HTMLResponse:
+    text = html(PAGE, head=Markup(HEAD), words=words, to=_within(to), name=name)
+    return HTMLResponse(str(text), status)
+
+
+def _within(to: str) -> str:
+    """A path of this console; anything else is its first page."""
+    parts = urlsplit(to)
+    return to if to.startswith("/") and not to.startswith(("//", "/\\")) and not parts.netloc else "/"

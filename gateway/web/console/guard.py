@@ -1,0 +1,91 @@
+"""What stands before everything on the operators' port: which host, which origin, who may look, which headers."""
+
+import ipaddress
+import socket
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.web.console.markup import url
+from gateway.web.console.shell import Console
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+OPEN: Final = ("/login", "/static/", "/_nicegui/", "/favicon.ico")
+"""What is seen before a login, where looking takes one."""
+# NiceGUI's pages start by a script within them, and its templates are compiled in the browser.
+POLICY: Final = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; object-src 'none'; base-uri 'self'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Guard:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, console: Console) -> None:
+        self._app = app
+        self._console = console
+        linked = urlsplit(console.settings.link).hostname
+        self._hosts = {"localhost", socket.gethostname().lower()} | ({linked.lower()} if linked else set())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        refused = await self._refusal(scope)
+        if refused is not None:
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+            else:
+                await refused(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+    async def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        # A page of the Internet may point a name of its own to this machine, and so read as if it were of our origin.
+        if not (host.lower() in self._hosts or _is_address(host)):
+            return PlainTextResponse(f"{host!r} is no name of this console: set console.link to it\n", 421)
+        if scope["type"] == "websocket" or scope["method"] not in SAFE:
+            origin = headers.get("origin")
+            if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+                return PlainTextResponse("asked by a page of another origin\n", 403)
+            if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+                return PlainTextResponse("asked by a page of another site\n", 403)
+        path: str = scope["path"]
+        if self._console.settings.read == "login" and not path.startswith(OPEN):
+            visitor = self._console.visitor(HTTPConnection(scope))
+            if await visitor.name() is None:
+                if path.startswith("/api/"):
+                    return PlainTextResponse("log in first\n", 401)
+                return RedirectResponse(url("/login", to=path), 303)
+        return None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

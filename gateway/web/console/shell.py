@@ -1,0 +1,185 @@
+"""What all pages share: the frame around them, who looks, and how they hear of news."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from markupsafe import Markup
+from nicegui import background_tasks, ui
+from nicegui.client import Client
+from starlette.requests import HTTPConnection
+
+from gateway.control.caller import Caller, ControlError
+from gateway.errors import GanglionError
+from gateway.web.console.map import Drawn, draw
+from gateway.web.console.markup import html, join
+from gateway.web.console.states import Key, states
+from gateway.web.seat import Seat, Snapshot
+from gateway.web.users import Users
+
+COOKIE: Final = "ganglion_session"
+PATIENCE_SECONDS: Final = 5.0
+"""How long somebody who acts waits for a gateway that does not answer."""
+PAGES: Final = (
+    ("/", "Map"),
+    ("/incidents", "Incidents"),
+    ("/series", "Series"),
+    ("/nodes", "Nodes"),
+    ("/ledger", "Ledger"),
+    ("/letters", "Dead letters"),
+)
+HEAD: Final = '<link rel="stylesheet" href="/static/style.css"><script src="/static/console.js" defer></script>'
+
+
+class Console:
+    """One a process."""
+
+    def __init__(self, seat: Seat) -> None:
+        settings = seat.config.console
+        assert settings is not None
+        self.seat = seat
+        self.settings = settings
+        self.users = Users(Path(seat.config.data_dir))
+        self._states: tuple[Snapshot, dict[Key, str]] | None = None
+        self._drawn: tuple[dict[Key, str], Drawn] | None = None
+
+    def visitor(self, connection: HTTPConnection) -> "Visitor":
+        return Visitor(self.users, connection.cookies.get(COOKIE, ""))
+
+    def states(self) -> dict[Key, str]:
+        """Of the present snapshot's nodes; made once for all who look."""
+        snapshot = self.seat.snapshot
+        if self._states is None or self._states[0] is not snapshot:
+            self._states = snapshot, states(snapshot.nodes, snapshot.incidents, snapshot.time)
+        return self._states[1]
+
+    def map(self) -> Drawn:
+        """Of the present snapshot; made once for all who look."""
+        now = self.states()
+        if self._drawn is None or self._drawn[0] != now:
+            self._drawn = now, draw(self.seat.plan, self.seat.snapshot.nodes, now)
+        return self._drawn[1]
+
+    def newest(self) -> float:
+        """The time that the sites' newest packs are of, Unix seconds: in a city that runs faster than life it is not
+        the clock's."""
+        snapshot = self.seat.snapshot
+        return min(max((view.time for view in snapshot.nodes), default=snapshot.time), snapshot.time)
+
+    async def act(self, path: str, body: bytes) -> bytes:
+        """Have the gateway do something. Raises GanglionError in words for the person who acts."""
+
+        def post() -> bytes:
+            return Caller(self.seat.config, lambda words: None, PATIENCE_SECONDS).post(path, body)
+
+        return await asyncio.to_thread(post)
+
+
+class Visitor:
+    """Who looks at one page. Whether they may act is looked up each time: a session ends, also by others."""
+
+    def __init__(self, users: Users, token: str) -> None:
+        self._users = users
+        self.token = token
+
+    async def name(self) -> str | None:
+        """Of the user who has logged in; None for anybody else."""
+        if not self.token:
+            return None
+        return await asyncio.to_thread(self._users.who, self.token, time.time())
+
+    async def must(self) -> str:
+        """The same. Raises ControlError for who may only look."""
+        name = await self.name()
+        if name is None:
+            raise ControlError("your session has ended: log in again")
+        return name
+
+
+@contextlib.asynccontextmanager
+async def page(console: Console, visitor: Visitor, title: str, at: str = ""):  # type: ignore[no-untyped-def]
+    """The frame; what is made in the block is its content. `at` is the path of the entry of the menu it belongs to."""
+    name = await visitor.name()
+    ui.page_title(f"{title} · Ganglion")
+    ui.add_head_html(HEAD)
+    ui.html(_header(at, name), sanitize=False, tag="header")
+    config = console.seat.config
+    if config.exercise:
+        ui.html("EXERCISE: this city is simulated, nothing here is real.", sanitize=False).classes("banner exercise")
+    trouble = ui.html("", sanitize=False).classes("banner trouble").props('role="status"')
+
+    def tell(snapshot: Snapshot) -> None:
+        words = console.seat.trouble or _trouble(console, snapshot)
+        trouble.set_content(str(html("{words}", words=words)) if words else "")
+        trouble.set_visibility(bool(words))
+
+    tell(console.seat.snapshot)
+    follow(console, tell)
+    with ui.element("main").props('id="content" tabindex="-1"'):
+        yield
+
+
+def follow(console: Console, tell: Callable[[Snapshot], None] | Callable[[Snapshot], Awaitable[None]]) -> None:
+    """Call `tell` with each new snapshot for as long as this page is open."""
+    client = ui.context.client
+
+    async def work() -> None:
+        seen = console.seat.snapshot
+        while not _gone(client):
+            seen = await console.seat.newer(seen)
+            if client.has_socket_connection:
+                with client:
+                    result = tell(seen)
+                    if result is not None:
+                        await result
+
+    task = background_tasks.create(work(), name="follow")
+    client.on_delete(task.cancel)
+
+
+def _gone(client: Client) -> bool:
+    return client.id not in Client.instances
+
+
+@contextlib.contextmanager
+def said() -> Iterator[None]:
+    """What goes wrong in the block is told to the person who acts."""
+    try:
+        yield
+    except GanglionError as error:
+        ui.notify(str(error), type="negative", multi_line=True, timeout=0, close_button="Close")
+
+
+def _header(at: str, name: str | None) -> str:
+    here = Markup(' aria-current="page"')
+    links = join(
+        html('<a href="{path}"{here}>{word}</a>', path=path, word=word, here=here if path == at else "")
+        for path, word in PAGES
+    )
+    if name is None:
+        who = html('<a class="who" href="/login" id="login">Log in</a>')
+    else:
+        who = html(
+            '<form class="who" method="post" action="/logout"><span>{name}</span> <button>Log out</button></form>',
+            name=name,
+        )
+    return str(
+        html(
+            '<a class="skip" href="#content">Skip to the content</a><a class="brand" href="/">Ganglion</a>'
+            '<nav aria-label="Pages">{links}</nav>{who}',
+            links=links,
+            who=who,
+        )
+    )
+
+
+def _trouble(console: Console, snapshot: Snapshot) -> str:
+    figures = snapshot.figures
+    if figures is None:
+        return "The journal has not been read yet."
+    if figures.bytes >= figures.max_bytes:
+        return "The journal is full: packs wait at the broker until the database takes some."
+    return ""
