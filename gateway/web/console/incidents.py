@@ -9,7 +9,7 @@ from nicegui import ui
 from starlette.requests import Request
 
 from gateway.control.acknowledge import Note
-from gateway.quantities import QUANTITIES
+from gateway.quantities import KINDS, QUANTITIES, measured_in
 from gateway.records import Incident
 from gateway.web.console import plot
 from gateway.web.console.markup import (
@@ -94,9 +94,11 @@ def quantity_of(incident: Incident, kind: str) -> str:
 async def _around(console: Console, incident: Incident) -> None:
     """The series of its node, from before it began."""
     kinds = {(view.site, view.node): view.kind for view in console.seat.snapshot.nodes}
-    kind = kinds.get((incident.site, incident.node), "")
-    quantity = quantity_of(incident, kind) if incident.node else ""
-    if not quantity:
+    quantity = quantity_of(incident, kinds.get((incident.site, incident.node), ""))
+    kind = kinds.get((incident.site, incident.node)) or next(
+        (kind for kind in KINDS if any(each.name == quantity for each in measured_in(kind))), ""
+    )
+    if not quantity or not kind:
         return
     begin = (incident.since or incident.opened) - BEFORE_SECONDS
     end = AFTER_SECONDS + max(incident.closed or 0, incident.updated, incident.opened)
@@ -106,7 +108,7 @@ async def _around(console: Console, incident: Incident) -> None:
             html(
                 '<h2>{quantity} of {node} around it</h2><p><a href="{more}">More of this series</a></p>',
                 quantity=quantity,
-                node=incident.node,
+                node=incident.node or f"all of {incident.site}",
                 more=url("/series", quantity=quantity, site=incident.site, node=incident.node, begin=begin, end=end),
             )
         ),

@@ -46,7 +46,7 @@ def register(console: Console) -> None:
 
 async def _acting(console: Console, visitor: Visitor, reason: str, show) -> None:  # type: ignore[no-untyped-def]
     with ui.row().classes("controls"):
-        number = ui.input("Number", placeholder="all").props('data-test="number" inputmode="numeric"')
+        number = ui.input("Number", placeholder="all").props('data-test="number" inputmode="numeric" stack-label')
 
         async def again() -> None:
             with said():

@@ -105,6 +105,7 @@ async def page(console: Console, visitor: Visitor, title: str, at: str = ""):  #
     name = await visitor.name()
     ui.page_title(f"{title} · Ganglion")
     ui.add_head_html(HEAD)
+    ui.colors(primary="#005a8f", positive="#00724f", negative="#b03a00", warning="#8a5800")
     ui.html(_header(at, name), sanitize=False, tag="header")
     config = console.seat.config
     if config.exercise:

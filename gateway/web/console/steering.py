@@ -63,7 +63,7 @@ async def _configuration(console: Console, place: ui.element, site: str, node: s
 
 async def _change(console: Console, visitor: Visitor, place: ui.element, site: str, node: str) -> None:
     with ui.row().classes("controls"):
-        given = ui.input("Want", placeholder="window_s=30").props('data-test="want"')
+        given = ui.input("Want", placeholder="window_s=30").props('data-test="want" stack-label')
 
         async def want() -> None:
             with said():
