@@ -1,5 +1,6 @@
 """One question, one answer, over HTTP (`/query`, the InfluxQL API of 1.x that 2.x and 3 keep)."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,10 @@ from gateway.query.influxql import TAGS, By, QueryError
 READ_SECONDS: Final = 120
 """A year of a city takes its time."""
 
+MOST_BYTES: Final = 2**28
+"""Of one answer: what is larger is asked for in parts."""
+CHUNK: Final = 2**16
+
 HINTS: Final = {
     401: "check influx.token_env and the token or user:password it names",
     403: "give the token or user the right to read the database",
@@ -21,6 +26,14 @@ HINTS: Final = {
 }
 
 _ORDER: Final = {tag: number for number, tag in enumerate(TAGS[By.CHANNEL])}
+
+
+class DatabaseError(QueryError):
+    """The database does not let itself be asked: it is for the operator of the gateway to mend, not for who asks."""
+
+
+class TooMuch(QueryError):
+    """An answer that is larger than allowed."""
 
 
 class Series(Struct, frozen=True):
@@ -45,10 +58,18 @@ class Answer(Struct, frozen=True):
     results: list[Result] = []
 
 
-def ask(settings: Influx, statement: str, patience: float = READ_SECONDS) -> list[Series]:
+def ask(
+    settings: Influx,
+    statement: str,
+    patience: float = READ_SECONDS,
+    *,
+    most_bytes: int = MOST_BYTES,
+    told: Callable[[int], None] = lambda _: None,
+) -> list[Series]:
     """Every series of every statement, times as RFC 3339. `patience` (s) is how long the server may be silent.
 
-    Raises QueryError for what the server refuses or cuts off, Passing when nobody answers, ConfigError when the
+    `told` hears how many bytes have come, again and again. Raises QueryError for what the server refuses or cuts off
+    (DatabaseError where it refuses us, TooMuch beyond `most_bytes`), Passing when nobody answers, ConfigError when the
     secret is not set.
     """
     url = settings.url.rstrip("/")
@@ -60,17 +81,29 @@ def ask(settings: Influx, statement: str, patience: float = READ_SECONDS) -> lis
                 fields={"db": settings.database, "q": statement},
                 headers={"Accept": "application/json", **authorization(secret(settings.token_env))},
                 timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=patience),
+                preload_content=False,
             )
+            data = bytearray()
+            for chunk in answer.stream(CHUNK):
+                data += chunk
+                told(len(data))
+                if len(data) > most_bytes:
+                    answer.close()
+                    raise TooMuch(
+                        f"the answer has more than {most_bytes:,} bytes: ask for less time, or for longer intervals"
+                    )
         except urllib3.exceptions.HTTPError as error:
             raise unreachable(url, error) from error
+    body = bytes(data)
     if answer.status != 200:
         hint = HINTS.get(answer.status, "check the statement")
-        words = server_words(answer.headers, answer.data)
-        raise QueryError(f"{url} refused {statement!r} with {answer.status}: {words}; to do: {hint}")
+        words = server_words(answer.headers, body)
+        kind = DatabaseError if answer.status != 400 else QueryError
+        raise kind(f"{url} refused {statement!r} with {answer.status}: {words}; to do: {hint}")
     try:
-        results = msgspec.json.decode(answer.data, type=Answer).results
+        results = msgspec.json.decode(body, type=Answer).results
     except msgspec.DecodeError as error:
-        raise QueryError(f"{url} does not answer as InfluxDB does ({error}): check influx.url") from error
+        raise DatabaseError(f"{url} does not answer as InfluxDB does ({error}): check influx.url") from error
     for result in results:
         if result.error:
             raise QueryError(f"{url} refused {statement!r}: {result.error}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gateway.query.fit import quantity as line_of
 from gateway.query.fit import round_length, span, suited
-from gateway.query.influxql import QueryError, Question, measurement, seconds
+from gateway.query.influxql import By, QueryError, Question, measurement, seconds
 
 COMPARED_POINTS: Final = 300
 """About so many intervals where a question names none: readings of two days never stand at the same seconds."""
@@ -30,22 +30,29 @@ def pair(question: Question, period: str, now: float) -> tuple[Question, Questio
     multiple of them.
     """
     before = seconds(period)
-    asked = fixed(question, now)
+    asked = fixed(question if question.aggregate else in_intervals(question, now), now)
     begin, end = int(asked.begin), int(asked.end)
     if begin < before:
         raise QueryError(f"compare: there is nothing {period} before 1970: give a beginning")
-    if not asked.every and not asked.aggregate:
-        kind = measurement(asked.quantity, asked.kind)
-        asked = structs.replace(
-            asked,
-            every=round_length((end - begin) / COMPARED_POINTS),
-            aggregate=suited(line_of(kind, asked.quantity)),
-        )
     offset = -before % seconds(asked.every) if asked.every else 0
     earlier = structs.replace(
         asked, begin=str(begin - before), end=str(end - before), offset=f"{offset}s" if offset else ""
     )
     return asked, earlier
+
+
+def in_intervals(question: Question, now: float) -> Question:
+    """With intervals, if it has none: about `COMPARED_POINTS`, of what suits the quantity. Raises QueryError."""
+    if question.every:
+        return question
+    begin, end = span(question, now)
+    kind = measurement(question.quantity, question.kind)
+    return structs.replace(
+        question,
+        every=round_length((end - begin) / COMPARED_POINTS),
+        aggregate=question.aggregate or suited(line_of(kind, question.quantity)),
+        by=question.by or (By.NODE if question.aggregate else By.CHANNEL),
+    )
 
 
 def align(times: NDArray[np.float64], period: str) -> NDArray[np.float64]:

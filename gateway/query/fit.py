@@ -23,7 +23,7 @@ DEFAULT_LAST: Final = "24h"
 PACE_SECONDS: Final = {"health": 600.0}
 """From one reading to the next where a node is left as it comes; other kinds report each `MINUTE`."""
 MINUTE: Final = 60.0
-ROUND: Final = ("1m", "5m", "10m", "15m", "30m", "1h", "2h", "3h", "6h", "12h", "1d", "1w")
+ROUND: Final = ("10s", "30s", "1m", "5m", "10m", "15m", "30m", "1h", "2h", "3h", "6h", "12h", "1d", "1w")
 """Lengths that people think in. Each longer one is a whole multiple of a roll-up that is shorter."""
 FINE: Final = 4
 """Intervals of a roll-up in one of the answer, where there is a choice: its newest is not there until it is over."""
@@ -96,8 +96,9 @@ def fit(
     source = f" from the roll-up of {spoken(thinned.rollup)}" if thinned.rollup else ""
     each = f" in each of {series:,} series" if series > 1 else ""
     what = f"{WORDS.get(aggregate, f'{aggregate} values')} of {spoken(every)}{source}"
+    cure = "for longer intervals" if question.every else "choose with every"
     return Fitted(
-        thinned, f"thinned: {what}, as {points:,} points would come{each}; ask for less time, or choose with every"
+        thinned, f"thinned: {what}, as about {points:,} points would come{each}; ask for less time, or {cure}"
     )
 
 

@@ -86,26 +86,44 @@ class Question(Struct, frozen=True, kw_only=True):
     """Ask this roll-up instead of the readings."""
     by: By | None = None
     """Without it, aggregates by node, readings by all that there is."""
+    limit: int = 0
+    """Rows of each series at most; 0 for all."""
 
 
 def statement(question: Question) -> str:
     """The SELECT that answers a question. Raises QueryError naming what to change."""
     field = quote_name(question.quantity)
-    aggregate = question.aggregate or (Aggregate.MEAN if question.every else None)
+    aggregate = aggregate_of(question)
     tags = [quote_name(tag) for tag in TAGS[question.by or (By.NODE if aggregate else By.CHANNEL)]]
     late = f", {seconds(question.offset)}s" if question.offset else ""
     every = f"time({seconds(question.every)}s{late})" if question.every else ""
-    places = {"site": question.site, "node": question.node, "channel": question.channel}
-    where = _times(question) + [f"{quote_name(tag)} = {quote_text(text)}" for tag, text in places.items() if text]
-    source = quote_name(measurement(question.quantity, question.kind))
+    where = _times(question) + at_places(question)
     parts = [
         f"SELECT {_selected(field, aggregate)}",
-        f"FROM {f'{quote_name(question.rollup)}.' if question.rollup else ''}{source}",
+        f"FROM {source_of(question)}",
         f"WHERE {' AND '.join(where)}",
         f"GROUP BY {', '.join(filter(None, [every, *tags]))}" if every or tags else "",
         "fill(none)" if every else "",
+        f"LIMIT {question.limit}" if question.limit else "",
     ]
     return " ".join(filter(None, parts))
+
+
+def aggregate_of(question: Question) -> Aggregate | None:
+    """What is asked for; None for the readings themselves."""
+    return question.aggregate or (Aggregate.MEAN if question.every else None)
+
+
+def at_places(question: Question) -> list[str]:
+    """Conditions of InfluxQL for the places that a question names."""
+    places = {"site": question.site, "node": question.node, "channel": question.channel}
+    return [f"{quote_name(tag)} = {quote_text(text)}" for tag, text in places.items() if text]
+
+
+def source_of(question: Question) -> str:
+    """What stands behind FROM. Raises QueryError."""
+    source = quote_name(measurement(question.quantity, question.kind))
+    return f"{quote_name(question.rollup)}.{source}" if question.rollup else source
 
 
 def only_reading(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from gateway.query.influxql import Question, measurement, quote_name, quote_text
+from gateway.query.influxql import Question, at_places, measurement, quote_name, source_of
 
 SHOWN: Final = 5
 """Names told of many."""
@@ -21,13 +21,18 @@ class Unknown(Struct, frozen=True):
     name: str
     near: tuple[str, ...] = ()
     """What it may have been meant to be, the likeliest first."""
-    known: int = 0
-    """How many there are."""
+    known: tuple[str, ...] = ()
+    """All that there are, in order of the alphabet."""
 
     def __str__(self) -> str:
         if self.near:
-            return f"there is no {self.place} {self.name!r}; the nearest are {', '.join(self.near)}"
-        return f"there is no {self.place} {self.name!r} in the database, and no other that measures this"
+            hint = f"the nearest: {', '.join(self.near)}"
+        elif self.known:
+            more = f" and {len(self.known) - SHOWN} more" if len(self.known) > SHOWN else ""
+            hint = f"known: {', '.join(self.known[:SHOWN])}{more}"
+        else:
+            hint = "nor any other that measures this"
+        return f"there is no {self.place} {self.name!r}; {hint}"
 
 
 def names_statement(question: Question, place: str) -> str:
@@ -35,22 +40,16 @@ def names_statement(question: Question, place: str) -> str:
 
     Raises QueryError.
     """
-    above = PLACES[: PLACES.index(place)]
-    given = [(tag, getattr(question, tag)) for tag in above if getattr(question, tag)]
-    where = " AND ".join(f"{quote_name(tag)} = {quote_text(text)}" for tag, text in given)
+    above = structs.replace(question, **dict.fromkeys(PLACES[PLACES.index(place) :], ""))
+    where = " AND ".join(at_places(above))
     source = quote_name(measurement(question.quantity, question.kind))
     return f"SHOW TAG VALUES FROM {source} WITH KEY = {quote_name(place)}" + (f" WHERE {where}" if where else "")
 
 
 def edge_statements(question: Question) -> tuple[str, str]:
     """The SELECTs of the first and of the last value that there is, whatever the time. Raises QueryError."""
-    given = [(tag, getattr(question, tag)) for tag in PLACES if getattr(question, tag)]
-    where = " AND ".join(f"{quote_name(tag)} = {quote_text(text)}" for tag, text in given)
-    field = quote_name(question.quantity)
-    source = quote_name(measurement(question.quantity, question.kind))
-    if question.rollup:
-        source = f"{quote_name(question.rollup)}.{source}"
-    end = f" FROM {source}" + (f" WHERE {where}" if where else "")
+    field, places = quote_name(question.quantity), " AND ".join(at_places(question))
+    end = f" FROM {source_of(question)}" + (f" WHERE {places}" if places else "")
     return f"SELECT first({field}){end}", f"SELECT last({field}){end}"
 
 
@@ -64,8 +63,8 @@ def missing(place: str, name: str, known: Iterable[str]) -> Unknown | None:
     names = sorted(set(known))
     if name in names:
         return None
-    near = difflib.get_close_matches(name, names, n=SHOWN, cutoff=0.4)
-    return Unknown(place, name, tuple(near or names[:SHOWN]), len(names))
+    near = difflib.get_close_matches(name, names, n=SHOWN, cutoff=0.5)
+    return Unknown(place, name, tuple(near), tuple(names))
 
 
 def nothing(question: Question, first: str, last: str) -> str:
@@ -74,8 +73,3 @@ def nothing(question: Question, first: str, last: str) -> str:
     if not first:
         return f"there is no {of} at all; the names are known for other quantities"
     return f"nothing in that time: {of} is there from {first} to {last}"
-
-
-def anywhere(question: Question) -> Question:
-    """The same without its places."""
-    return structs.replace(question, site="", node="", channel="")

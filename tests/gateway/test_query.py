@@ -118,8 +118,8 @@ def test_quotes_in_a_name_are_part_of_the_name(town: Path) -> None:
     """No word of a person becomes a word of the statement."""
     (row,) = found(town, "co2", "--node", ODD)
     assert row["node"] == ODD
-    assert found(town, "co2", "--node", "x' OR 'a' = 'a") == []
-    assert found(town, "co2", "--site", "\\' OR 1=1 --") == []
+    assert "there is no node" in error(town, "co2", "--node", "x' OR 'a' = 'a")
+    assert "there is no site" in error(town, "co2", "--site", "\\' OR 1=1 --")
 
 
 def test_nothing_found_is_told_apart_from_nothing_asked(town: Path) -> None:
@@ -128,6 +128,7 @@ def test_nothing_found_is_told_apart_from_nothing_asked(town: Path) -> None:
         result = run(town, "pm2_5", "--to", "2020-01-01", "--format", form)
         assert (result.exit_code, result.stdout) == (0, "")
         assert "nothing found by SELECT" in result.stderr
+        assert "pm2_5 is there from 2026-11-23T07:00:00Z to 2026-11-23T07:29:00Z" in result.stderr
 
 
 @pytest.mark.parametrize(

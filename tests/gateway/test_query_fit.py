@@ -42,7 +42,7 @@ def test_a_month_of_minutes_is_thinned_and_says_so() -> None:
     """By what suits the quantity, series kept apart as the readings would be."""
     found = fitted("pm2_5", "30d", most=5000)
     assert found.note == (
-        "thinned: means of 10 minutes, as 43,200 points would come; ask for less time, or choose with every"
+        "thinned: means of 10 minutes, as about 43,200 points would come; ask for less time, or choose with every"
     )
     assert found.question == Question(
         quantity="pm2_5", kind="air", last="30d", every="10m", aggregate=Aggregate.MEAN, by=By.CHANNEL
@@ -57,7 +57,7 @@ def test_a_year_of_seconds_is_thinned_and_says_so() -> None:
     """Whether seconds were counted, or asked for."""
     counted = fitted("pm2_5", "365d", pace=1.0)
     assert counted.question.every == "1h"
-    assert "as 31,536,000 points would come" in counted.note
+    assert "as about 31,536,000 points would come" in counted.note
     chosen = fitted("pm2_5", "365d", every="1s", pace=1.0)
     assert YEAR / seconds(chosen.question.every) <= MOST_CHOSEN
     assert "thinned" in chosen.note
@@ -86,8 +86,8 @@ def test_a_roll_up_is_asked_where_it_says_the_same() -> None:
 
 def test_round_lengths() -> None:
     """The next one up, in words that people use; whole weeks above."""
-    assert [round_length(each) for each in (1, 60, 61, 299, 7000, 90_000, 5_000_000)] == [
-        "1m", "1m", "5m", "5m", "2h", "1w", "9w",
+    assert [round_length(each) for each in (1, 59, 60, 61, 299, 7000, 90_000, 5_000_000)] == [
+        "10s", "1m", "1m", "5m", "5m", "2h", "1w", "9w",
     ]  # fmt: skip
     assert [spoken(each) for each in ("90s", "1m", "60m", "36h", "2w")] == [
         "90 seconds", "a minute", "an hour", "36 hours", "2 weeks",
@@ -199,8 +199,9 @@ def test_near_names() -> None:
     assert missing("node", "air-0001", ["air-0001"]) is None
     unknown = missing("node", "air-001", ["air-0001", "air-0002", "square"])
     assert unknown is not None
-    assert str(unknown) == "there is no node 'air-001'; the nearest are air-0001, air-0002"
-    assert "no other" in str(missing("site", "x", []))
+    assert str(unknown) == "there is no node 'air-001'; the nearest: air-0001, air-0002"
+    assert str(missing("site", "x", [])) == "there is no site 'x'; nor any other that measures this"
+    assert str(missing("site", "x", "abcdefg")).endswith("known: a, b, c, d, e and 2 more")
     assert "from 2026 to 2027" in nothing(question, "2026", "2027")
     assert "at all" in nothing(question, "", "")
 
