@@ -10,7 +10,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from gateway.cap.area import Area, areas_of, public_area
+from gateway.cap.area import Area, Places
 from gateway.cap.kinds import Kind, Severity, kind_of
 from gateway.cap.life import Moment, moments, public_moments, run_of
 from gateway.cap.message import CapError, Message, Status, render
@@ -23,7 +23,7 @@ def document(
     incident: Incident,
     *,
     sender: str,
-    plan: Plan,
+    plan: Plan | Places,
     zone: ZoneInfo,
     exercise: bool,
     link: str,
@@ -32,7 +32,7 @@ def document(
     test: bool = False,
 ) -> bytes:
     """The newest of `documents`."""
-    told = messages(incident, sender, plan, exercise, link, public=public, homes=homes, test=test)
+    told = messages(incident, sender, _places(plan), exercise, link, public=public, homes=homes, test=test)
     return render(told[-1], zone)
 
 
@@ -40,7 +40,7 @@ def documents(
     incident: Incident,
     *,
     sender: str,
-    plan: Plan,
+    plan: Plan | Places,
     zone: ZoneInfo,
     exercise: bool,
     link: str,
@@ -53,16 +53,16 @@ def documents(
     `sender` is of the whole world's, as `sender_of` gives; `zone` whose clock `sent` shows; `link` the whole address
     where people read more, or empty; `exercise` of the configuration: a drill is one besides. `public` documents have
     words for the public alone, name no node, and need `homes`: names of the site's water meters. Raises CapError for a
-    `public` one of what the public is not told (`life.run_of`, `area.public_area`).
+    `public` one of what the public is not told (`life.run_of`, `Places.public`).
     """
-    told = messages(incident, sender, plan, exercise, link, public=public, homes=homes, test=test)
+    told = messages(incident, sender, _places(plan), exercise, link, public=public, homes=homes, test=test)
     return [render(message, zone) for message in told]
 
 
 def messages(
     incident: Incident,
     sender: str,
-    plan: Plan,
+    places: Places,
     exercise: bool,
     link: str,
     *,
@@ -73,13 +73,13 @@ def messages(
     """The same as records."""
     status: Status = "Test" if test else "Exercise" if exercise or incident.drill else "Actual"
     if public:
-        return _for_public(incident, sender, plan, link, homes, status)
+        return _for_public(incident, sender, places, link, homes, status)
     found: list[Message] = []
-    places = areas_of(incident, plan)
+    areas = places.of(incident)
     onset = incident.since if incident.since is not None else incident.opened
     for moment in moments(incident):
         kind = kind_of(moment.kind)
-        where = ", ".join(area.name for area in places)
+        where = ", ".join(area.name for area in areas)
         name = f"{incident.id}.{moment.time}{'.end' if moment.over else ''}"
         found.append(
             Message(
@@ -103,7 +103,7 @@ def messages(
                 description=marked(moment.summary or kind.event, status),
                 instruction="" if moment.over else kind.instruction,
                 web=link,
-                areas=places,
+                areas=areas,
             )
         )
     return found
@@ -115,11 +115,11 @@ def public_id(kind: str, area: Area, since: int) -> str:
 
 
 def _for_public(
-    incident: Incident, sender: str, plan: Plan, link: str, homes: Collection[str], status: Status
+    incident: Incident, sender: str, places: Places, link: str, homes: Collection[str], status: Status
 ) -> list[Message]:
     run, place = run_of(incident), None
     if run is not None:
-        place = public_area(incident, run.kind, plan, homes)
+        place = places.public(incident, run.kind, homes)
     if run is None or place is None:
         raise CapError(
             f"{incident.id} is not for the public: it is held, unconfirmed, or would point to a home or node"
@@ -167,6 +167,10 @@ def sender_of(config: Config) -> str:
         if host := urlsplit(link).hostname:
             return host
     return f"{config.sites[0]}.ganglion.invalid"
+
+
+def _places(plan: Plan | Places) -> Places:
+    return plan if isinstance(plan, Places) else Places(plan)
 
 
 def marked(text: str, status: Status) -> str:

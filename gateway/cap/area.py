@@ -1,13 +1,13 @@
 """Areas by name: streets, zones and sites. What an operator is told of, and what of it the public is."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.cap.kinds import kind_of
-from gateway.detect.plan import Plan, Point, Zone
+from gateway.detect.plan import Plan, Point
 from gateway.records import Incident
 
 LEAST_HOMES: Final = 10
@@ -36,7 +36,7 @@ class Area(Struct, frozen=True):
 
     name: str
     slug: str
-    """Of its own among all areas of a plan: for addresses and identifiers."""
+    """Of its own among all areas: for addresses and identifiers."""
     sort: Literal["zone", "street", "site"]
     site: str
     """Empty where the plan does not say it: there is one only."""
@@ -47,81 +47,87 @@ class Area(Struct, frozen=True):
     radius_m: float = 0.0
     """0 where it is not known."""
 
-    def holds(self, site: str, node: str) -> bool:
-        return self.site in ("", site) and (node in self.nodes or node in self.inlet)
 
+class Places:
+    """The areas of a plan, and which of them a node is in."""
 
-def areas(plan: Plan, sites: Iterable[str]) -> tuple[Area, ...]:
-    """Zones, then streets, in the plan's order, then sites. A zone's circle is left out where it would show a node."""
-    taken: dict[str, int] = {}
+    def __init__(self, plan: Plan) -> None:
+        """Zones, then streets, in the plan's order."""
+        self._taken: dict[str, int] = {}
+        zones = [
+            Area(
+                named(zone.name, "zone"),
+                self._slug(zone.name, "zone"),
+                "zone",
+                zone.site,
+                frozenset(zone.nodes),
+                frozenset(zone.inlet),
+                zone.at,
+                zone.radius_m,
+            )
+            for zone in plan.zone
+        ]
+        streets = [
+            Area(
+                named(street.name, "street"),
+                self._slug(street.name, "street"),
+                "street",
+                street.site,
+                frozenset(street.counters),
+            )
+            for street in plan.street
+        ]
+        self.areas: tuple[Area, ...] = (*zones, *streets)
+        self._of: dict[str, list[Area]] = {}
+        for area in self.areas:
+            for node in area.nodes | area.inlet:
+                self._of.setdefault(node, []).append(area)
+        self._spots = {_coarse(spot.at) for spot in plan.node}
 
-    def slug(name: str, sort: str) -> str:
+    def of(self, incident: Incident, kind: str = "") -> tuple[Area, ...]:
+        """Streets of what is of traffic, else zones, else the whole site. Each once, that of its own node first.
+
+        `kind` is what it is taken for, if not for what it is.
+        """
+        sort = "street" if kind_of(kind or incident.kind).category in ("Transport", "Safety") else "zone"
+        found: dict[str, Area] = {}
+        for node in (incident.node, *incident.nodes) if incident.node else ():
+            holding = [area for area in self._of.get(node, ()) if area.site in ("", incident.site)]
+            for area in [area for area in holding if area.sort == sort][:1] or holding[:1]:
+                found[area.slug] = area
+        return tuple(found.values()) or (site_area(incident.site),)
+
+    def public(self, incident: Incident, kind: str, meters: Collection[str]) -> Area | None:
+        """The one area by which the public is told of an incident as a kind; None where that would point to a home.
+
+        `meters` are names of all water meters of the site. The circle is left out where it is small, or its middle is
+        a node's place.
+        """
+        public = kind_of(kind).public
+        if public is None:
+            return None
+        area = self.of(incident, kind)[0]
+        if public.of_homes and (area.sort != "zone" or homes_of(area, meters) < LEAST_HOMES):
+            return None
+        if area.at is None or area.radius_m < LEAST_RADIUS_M or _coarse(area.at) in self._spots:
+            return structs.replace(area, at=None, radius_m=0.0)
+        return area
+
+    def _slug(self, name: str, sort: str) -> str:
         # With the sort before it, what one sort is called changes nothing for another.
         whole = f"{sort}-{_NO_WORD.sub('-', name.casefold()).strip('-')}"
-        taken[whole] = taken.get(whole, 0) + 1
-        return whole if taken[whole] == 1 else slug(f"{name}-{taken[whole]}", sort)
-
-    found = [
-        Area(
-            named(zone.name, "zone"),
-            slug(zone.name, "zone"),
-            "zone",
-            zone.site,
-            frozenset(zone.nodes),
-            frozenset(zone.inlet),
-            zone.at,
-            zone.radius_m,
-        )
-        for zone in plan.zone
-    ]
-    found += [
-        Area(
-            named(street.name, "street"), slug(street.name, "street"), "street", street.site, frozenset(street.counters)
-        )
-        for street in plan.street
-    ]
-    found += [Area(site, slug(site, "site"), "site", site) for site in sites]
-    return tuple(found)
+        self._taken[whole] = number = self._taken.get(whole, 0) + 1
+        return whole if number == 1 else self._slug(f"{name}-{number}", sort)
 
 
-def areas_of(incident: Incident, plan: Plan, kind: str = "") -> tuple[Area, ...]:
-    """Of an incident: streets of what is of traffic, else zones, else its site. Each once, its own first."""
-    known = areas(plan, (incident.site,))
-    street_first = kind_of(kind or incident.kind).category in ("Transport", "Safety")
-    found: dict[str, Area] = {}
-    for node in (incident.node, *incident.nodes) if incident.node else ():
-        for area in _of_node(known, incident.site, node, "street" if street_first else "zone"):
-            found[area.slug] = area
-    return tuple(found.values()) or (known[-1],)
+def site_area(site: str) -> Area:
+    """The whole of a site."""
+    return Area(site, f"site-{site}", "site", site)
 
 
-def public_area(incident: Incident, kind: str, plan: Plan, homes: Collection[str]) -> Area | None:
-    """The one area by which the public is told of an incident as a kind; None where that would point to a home.
-
-    `homes` are names of all water meters of the site. The circle is left out where it is small, or its middle is a
-    node's place.
-    """
-    public = kind_of(kind).public
-    if public is None:
-        return None
-    area = areas_of(incident, plan, kind)[0]
-    if public.of_homes and (area.sort != "zone" or homes_of(area, homes) < LEAST_HOMES):
-        return None
-    spots = {_coarse(spot.at) for spot in plan.node}
-    if area.at is None or area.radius_m < LEAST_RADIUS_M or _coarse(area.at) in spots:
-        return Area(area.name, area.slug, area.sort, area.site, area.nodes, area.inlet)
-    return area
-
-
-def homes_of(area: Area | Zone, meters: Collection[str]) -> int:
+def homes_of(area: Area, meters: Collection[str]) -> int:
     """How many of the water meters `meters` are homes of an area: without its inlets."""
-    return len((set(area.nodes) - set(area.inlet)) & set(meters))
-
-
-def _of_node(known: tuple[Area, ...], site: str, node: str, sort: str) -> list[Area]:
-    """The first area of that sort that has the node, else the first of any."""
-    holding = [area for area in known if area.holds(site, node)]
-    return [area for area in holding if area.sort == sort][:1] or holding[:1]
+    return len((area.nodes - area.inlet) & set(meters))
 
 
 def _coarse(at: Point) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from gateway.cap import atom
 from gateway.cap.alert import messages, sender_of
 from gateway.cap.answer import answer
+from gateway.cap.area import Places
 from gateway.cap.message import MEDIA_TYPE, Message, render
 from gateway.records import Incident
 from gateway.web.seat import Seat, Snapshot
@@ -20,11 +21,11 @@ KEPT: Final = 7 * 86_400
 def make_router(seat: Seat) -> APIRouter:
     """`/cap/feed.atom` and `/cap/{incident}.xml`: what was told, open or closed within 7 days; nothing held back."""
     router = APIRouter(prefix="/cap", tags=["cap"])
-    sender, config = sender_of(seat.config), seat.config
+    sender, config, places = sender_of(seat.config), seat.config, Places(seat.plan)
     console = config.console.link.rstrip("/") if config.console else ""
 
     def told(incident: Incident) -> list[Message]:
-        return messages(incident, sender, seat.plan, config.exercise, console)
+        return messages(incident, sender, places, config.exercise, console)
 
     @router.get(
         "/feed.atom",

@@ -17,7 +17,7 @@ from lxml import etree
 
 from gateway.cap import atom
 from gateway.cap.alert import document, documents, messages, sender_of
-from gateway.cap.area import areas
+from gateway.cap.area import Places
 from gateway.cap.kinds import KINDS
 from gateway.cap.life import run_of
 from gateway.cap.message import CapError, moment
@@ -217,20 +217,19 @@ def test_who_sends() -> None:
 
 def test_areas_of_one_name_have_addresses_of_their_own() -> None:
     plan = Plan(zone=(Zone("A b"), Zone("a-b"), Zone("港区"), Zone("\x00")), street=(Street("a b", ()),))
-    found = areas(plan, ("riverside",))
+    found = Places(plan).areas
     assert [each.slug for each in found] == [
         "zone-a-b",
         "zone-a-b-2",
         "zone-港区",
         "zone-",
         "street-a-b",
-        "site-riverside",
     ]
     assert found[3].name == "unnamed zone"
 
 
 def test_a_feed_is_read_by_others() -> None:
-    told = messages(jam(confirmed=START + 420), "city.example", PLAN, False, "")
+    told = messages(jam(confirmed=START + 420), "city.example", Places(PLAN), False, "")
     entry = atom.Entry(
         name=f"city.example,{told[-1].incident}",
         title=told[-1].headline,
