@@ -1,5 +1,6 @@
 """Real servers for the tests, each on a port of its own below a temporary folder."""
 
+import shutil
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import urllib3
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser, sync_playwright
 
 from sim_hardware.servers import InfluxDB, Mosquitto, VictoriaMetrics
 
@@ -20,6 +22,18 @@ _databases = count(1)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of whole systems first: they wait most, and a run of several workers shall not end with waiting."""
     items.sort(key=lambda item: "tests/system/" not in item.nodeid)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, which finds nobody but this machine."""
+    path = shutil.which("chromium")
+    assert path, "needs chromium: `make test` installs it"
+    away = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", away])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -26,7 +26,10 @@ NOBODY = 9
 class GatewayProcess:
     """`ganglion gateway` below a folder. `start`, then `stop` (SIGTERM), `kill` (SIGKILL), and `start` again."""
 
-    def __init__(self, folder: Path, broker: Mosquitto, influx_url: str, database: str, **journal: int) -> None:
+    def __init__(
+        self, folder: Path, broker: Mosquitto, influx_url: str, database: str, more: str = "", **journal: int
+    ) -> None:
+        """`more` is further text of the configuration, after its tables."""
         self.folder = folder
         self.port = free_port()
         self.config = folder / "ganglion.toml"
@@ -36,6 +39,7 @@ class GatewayProcess:
             f'[influx]\nurl = "{influx_url}"\napi = "v1"\ndatabase = "{database}"\nflush_ms = 50\n'
             f'[http]\nlisten = "127.0.0.1:{self.port}"\n[journal]\n'
             + "".join(f"{key} = {value}\n" for key, value in journal.items())
+            + more
         )
         self.process: subprocess.Popen[bytes] | None = None
 

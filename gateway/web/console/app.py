@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from nicegui import core, ui
 
+from gateway.cap import web as cap
 from gateway.web.console import door, incidents, ledger, letters, nodes, overview, series
 from gateway.web.console.guard import Guard
 from gateway.web.console.shell import Console
@@ -25,6 +26,7 @@ def make_app(seat: Seat) -> FastAPI:
     app = FastAPI(title="Ganglion", openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     door.register(app, console)
+    app.include_router(cap.make_router(seat))
     for page in PAGES:
         page.register(console)
     ui.run_with(app, title="Ganglion", language="en-US", tailwind=False, show_welcome_message=False, dark=None,

@@ -36,7 +36,9 @@ BEFORE_SECONDS: Final = 6 * 3600
 AFTER_SECONDS: Final = 2 * 3600
 """What is shown of the series around an incident."""
 _USUAL: Final = {"traffic": "speed", "water": "flow", "air": "pm2_5"}
-_NAMES: Final = frozenset(each.name for each in QUANTITIES if not each.flag)
+_REGISTERS: Final = frozenset({"volume", "reverse_volume"})
+"""Of a water meter: they only grow, what somebody looks for is the flow."""
+_NAMES: Final = frozenset(each.name for each in QUANTITIES if not each.flag) - _REGISTERS
 
 
 def register(console: Console) -> None:

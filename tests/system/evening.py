@@ -1,0 +1,72 @@
+"""A day of a small city whose evening has something wrong, played into a gateway with a console in no time."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import urllib3
+
+from gateway.forward.senml import encode_pack
+from gateway.web.users import Users
+from sim_hardware.city.plan import write_plan
+from sim_hardware.city.scenario import Scenario, places
+from sim_hardware.city.tables import Planned
+from sim_hardware.servers import InfluxDB, Mosquitto, free_port, wait_until
+from tests.gateway.streets import lived
+from tests.system.gateway_process import SECONDS, GatewayProcess, Publisher
+
+LEAKING = "water-0004"
+NODES = 30
+MINUTES = 13 * 60 + 45
+"""From seven in the morning to a quarter to nine in the evening."""
+SCENARIO = Scenario(
+    "riverside",
+    incident=(
+        Planned("burst", "19:10", at=LEAKING),
+        Planned("crash", "20:05", at="traffic-0005"),
+    ),
+)
+USER, PASSWORD = "ada", "correct horse battery"
+
+
+class Evening:
+    """A gateway whose console knows that day."""
+
+    def __init__(self, gateway: GatewayProcess, broker: Mosquitto, base: str) -> None:
+        self.gateway, self.broker, self.base = gateway, broker, base
+
+    def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+        with urllib3.PoolManager(retries=False, timeout=SECONDS) as pool:
+            return pool.request("GET", f"{self.base}{path}", headers=headers, redirect=False)
+
+
+@contextmanager
+def evening(folder: Path, influx: InfluxDB, database: str, settings: str = "") -> Iterator[Evening]:
+    """`settings` are further lines of `[console]`."""
+    port = free_port()
+    more = f'[detect]\nplan = "plan.toml"\n[console]\nlisten = "127.0.0.1:{port}"\n{settings}'
+    packs, city = lived(MINUTES / 1440, NODES, scenario=SCENARIO)
+    with Mosquitto(folder / "broker") as broker:
+        gateway = GatewayProcess(folder / "gateway", broker, influx.url, database, more)
+        write_plan(gateway.folder / "plan.toml", city.layout)
+        with gateway:
+            Users(gateway.folder / "data").add(USER, PASSWORD, time.time())
+            with Publisher(broker) as publisher:
+                for place in places(NODES):
+                    birth = f'{{"online":true,"kind":"{place.kind}","board":"esp32-devkit","firmware":"0.2.0"}}'
+                    publisher.send([(f"ganglion/v1/riverside/{place.node}/status", birth.encode())])
+                publisher.send((f"ganglion/v1/riverside/{each.node}/telemetry", encode_pack(each)) for each in packs)
+                publisher.send([(f"ganglion/v1/riverside/{LEAKING}/telemetry", b"{")])
+            gateway.wait_for("the day", lambda count: count.received == len(packs) + 1 and not count.waiting, 120.0)
+            it = Evening(gateway, broker, f"http://127.0.0.1:{port}")
+            wait_until(lambda: LEAKING in str(gateway.cli_json("incidents", "--open")), SECONDS, "the leak")
+            wait_until(lambda: _ready(it), SECONDS, "the console")
+            yield it
+
+
+def _ready(it: Evening) -> bool:
+    try:
+        return it.get("/static/icon.svg").status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
