@@ -46,6 +46,9 @@ def demo(
     report: ReportFile = None,
     json: AsJson = False,
     data: DataFolder = Path("ganglion-demo"),
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the console in a browser, where there is a screen.")
+    ] = True,
     reopen: Annotated[
         bool, typer.Option("--reopen", help="Run nothing: start the database of the last demo again, to query it.")
     ] = False,
@@ -67,7 +70,7 @@ def demo(
             _reopen(console, data.resolve(), stop)
             return
 
-        from sim_hardware.demo.stack import PLAN, Breaker, running
+        from sim_hardware.demo.stack import PLAN, USER, Breaker, running
         from sim_hardware.demo.watch import Watch
         from sim_hardware.fleet.command import carry_out, draw_plan, prepare
         from sim_hardware.fleet.fleet import Broker
@@ -85,6 +88,10 @@ def demo(
                 draw_plan(order, folder / PLAN)
             with _waiting(console, "Starting broker, InfluxDB and gateway ..."):
                 parts = stack.enter_context(running(folder, order.scenario.site, where.port, stop.check))
+            gateway = parts.gateway
+            _tell(console, f"The console:  {gateway.console}  To act, log in as {USER} with {gateway.password}")
+            if browser:
+                _open(gateway.console)
             how = _how_to_query(parts.gateway.config, parts.influx.port)
             _tell(console, "While it runs, ask it what it stored:", *how)
             breaker = Breaker(parts.broker)
@@ -121,6 +128,14 @@ def _how_to_query(config: Path, port: int) -> tuple[str, str]:
         f"  {_program()} query pm2_5 --by site --every 10m --last 30d --config {_short(config)}",
         f"  influx -port {port} -database ganglion -execute '{_STATEMENT}'",
     )
+
+
+def _open(address: str) -> None:
+    """In the browser of whoever sits at this machine. One that draws in the terminal would take the demo's place."""
+    if sys.stdout.isatty() and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        import webbrowser
+
+        webbrowser.open(address)
 
 
 def _program() -> str:

@@ -1,7 +1,10 @@
 """The demo's own servers and gateway, started in order and ended in the other."""
 
 import contextlib
+import secrets
+import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
@@ -10,10 +13,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.errors import ConfigError
+from gateway.web.users import Users
 from sim_hardware.folder import MARK, locked
 from sim_hardware.servers import HttpServer, InfluxDB, Mosquitto, Server, ServerError, free_port
 
 DATABASE = "ganglion"
+USER: Final = "demo"
 
 
 class Mark(Struct, frozen=True):
@@ -36,6 +41,8 @@ class Gateway(HttpServer):
         super().__init__(folder)
         self.config = self.folder / "ganglion.toml"
         self.console_port = free_port()
+        self.password = secrets.token_hex(6)
+        """Of the user who may act: another one each time."""
         self._text = (
             f'sites = ["{site}"]\ndata_dir = "gateway"\nexercise = true\n\n'
             f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n\n'
@@ -45,8 +52,23 @@ class Gateway(HttpServer):
             f'[console]\nlisten = "127.0.0.1:{self.console_port}"\n'
         )
 
+    @property
+    def console(self) -> str:
+        """Where the operators' pages are."""
+        return f"http://127.0.0.1:{self.console_port}/"
+
+    def answers(self) -> bool:
+        """Also with its pages, which are a process of their own."""
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.console_port), timeout=1).close()
+            return super().answers()
+        return False
+
     def command(self) -> list[str]:
         self.config.write_text(self._text)
+        data = self.folder / "gateway"
+        data.mkdir(exist_ok=True)
+        Users(data).add(USER, self.password, time.time())
         # -P: its folder holds a `gateway` too, the journal's, which is not to be imported.
         return [sys.executable, "-P", "-m", "gateway.cli.main", "gateway", "--config", str(self.config)]
 
