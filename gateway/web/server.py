@@ -15,6 +15,8 @@ from gateway.web.seat import Seat
 
 NICE: Final = 10
 """Whoever looks never takes the processor from the gateway."""
+FIRST_TO_GO: Final = "500"
+"""Where memory is short, the kernel takes the pages before the gateway."""
 
 
 class Part(Protocol):
@@ -24,8 +26,7 @@ class Part(Protocol):
 
 async def serve(path: Path, *, until_eof: bool = False) -> None:
     """Until SIGTERM or SIGINT, or with `until_eof` until standard input ends. Raises ConfigError."""
-    with contextlib.suppress(OSError):
-        os.nice(NICE)
+    _stand_back()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -50,3 +51,11 @@ async def serve(path: Path, *, until_eof: bool = False) -> None:
                     task.cancel()
     finally:
         seat.close()
+
+
+def _stand_back() -> None:
+    """Behind the gateway, for processor and memory, where the machine lets us."""
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)

@@ -17,9 +17,9 @@ class CommandLine:
         self.file = folder / "ganglion.toml"
         self.file.write_text(f'sites = [{sites}]\ndata_dir = "data"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n')
 
-    def invoke(self, *arguments: str, **environment: str) -> Result:
+    def invoke(self, *arguments: str, typed: str = "", **environment: str) -> Result:
         environment |= {"GANGLION_CONFIG": str(self.file)}
-        return CliRunner().invoke(make_app(), arguments, env=environment)  # type: ignore[return-value]
+        return CliRunner().invoke(make_app(), arguments, input=typed, env=environment)  # type: ignore[return-value]
 
 
 def sentence(result: Result) -> str:
