@@ -24,7 +24,7 @@ SCENARIO = Scenario(
     "riverside",
     incident=(
         Planned("burst", "19:10", at=LEAKING),
-        Planned("crash", "20:05", at="traffic-0005"),
+        Planned("smoke", "19:40"),
     ),
 )
 USER, PASSWORD = "ada", "correct horse battery"
@@ -42,13 +42,14 @@ class Evening:
 
 
 @contextmanager
-def evening(folder: Path, influx: InfluxDB, database: str, settings: str = "") -> Iterator[Evening]:
-    """`settings` are further lines of `[console]`."""
+def evening(folder: Path, influx: InfluxDB, database: str, settings: str = "", first: str = "") -> Iterator[Evening]:
+    """`settings` are further lines of `[console]`, `first` of what stands before all tables."""
     port = free_port()
     more = f'[detect]\nplan = "plan.toml"\n[console]\nlisten = "127.0.0.1:{port}"\n{settings}'
     packs, city = lived(MINUTES / 1440, NODES, scenario=SCENARIO)
     with Mosquitto(folder / "broker") as broker:
         gateway = GatewayProcess(folder / "gateway", broker, influx.url, database, more)
+        gateway.write_config(first + gateway.config.read_text())
         write_plan(gateway.folder / "plan.toml", city.layout)
         with gateway:
             Users(gateway.folder / "data").add(USER, PASSWORD, time.time())

@@ -20,7 +20,7 @@ FAILED_SECONDS: Final = 1.0
 
 PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Log in · Ganglion</title>{head}</head><body><main id="content" class="door">
+<title>Log in · Ganglion</title>{head}</head><body><main id="content" class="content door">
 <h1>Log in to act</h1><p role="alert">{words}</p>
 <form method="post" action="/login"><input type="hidden" name="to" value="{to}">
 <label>Name <input name="name" autocomplete="username" required autofocus value="{name}"></label>

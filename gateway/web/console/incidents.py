@@ -175,6 +175,7 @@ def _row(console: Console, incident: Incident) -> tuple[object, ...]:
 def _story(console: Console, incident: Incident) -> str:
     zone = console.seat.zone
     spots = {each.name: each.label for each in console.seat.plan.node if each.site in ("", incident.site)}
+    zones = [each.name for each in console.seat.plan.zone if incident.node in (*each.nodes, *each.inlet)]
     lasted = (incident.closed or console.newest()) - (incident.since or incident.opened)
     taken = incident.acknowledged
     evidence = table(
@@ -200,6 +201,7 @@ def _story(console: Console, incident: Incident) -> str:
             facts=facts(
                 (
                     ("Where", spots.get(incident.node, "")),
+                    ("Zone", ", ".join(zones)),
                     ("Nodes", nodes or incident.site),
                     ("Began", moment(incident.since, zone) if incident.since else ""),
                     ("Noticed", moment(incident.opened, zone)),

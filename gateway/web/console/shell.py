@@ -119,7 +119,7 @@ async def page(console: Console, visitor: Visitor, title: str, at: str = ""):  #
 
     tell(console.seat.snapshot)
     follow(console, tell)
-    with ui.element("main").props('id="content" tabindex="-1"'):
+    with ui.element("div").classes("content").props('id="content" tabindex="-1"'):  # within NiceGUI's own <main>
         yield
 
 
