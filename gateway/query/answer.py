@@ -64,9 +64,15 @@ class Answered(Struct, frozen=True):
 
 
 def answering(
-    question: Question, *, now: float, most: int = MOST_POINTS, compare: str = "", band: bool = False
+    question: Question,
+    *,
+    now: float,
+    most: int = MOST_POINTS,
+    total: int = MOST_TOTAL,
+    compare: str = "",
+    band: bool = False,
 ) -> Asking[Answered]:
-    """`now` in Unix seconds, `most` points of a series, `compare` a period, `band` whether one is wanted.
+    """`now` in Unix seconds, `most` points of a series, `total` of all; `compare` is a period.
 
     Raises UnknownName when nothing was found because a name is wrong, and QueryError.
     """
@@ -76,11 +82,11 @@ def answering(
     if end <= begin:
         raise QueryError("the time ends before it begins: give an earlier from, or a later to")
     pace, number = (yield from _sampled(question, now)) if end - begin > SAMPLES[0] else (None, 1)
-    fitted = fit(question, now=now, most=most, pace=pace, series=number)
+    fitted = fit(question, now=now, most=most, total=total, pace=pace, series=number)
     if fitted.note or band:
         reach = max(seconds(compare) if compare else 0, bands.WEEKS * bands.WEEK if band else 0)
         since = yield from _rollups(question, begin - reach)
-        fitted = fit(question, now=now, most=most, pace=pace, series=number, rollups=since)
+        fitted = fit(question, now=now, most=most, total=total, pace=pace, series=number, rollups=since)
     if band:
         fitted = structs.replace(fitted, question=in_intervals(fitted.question, now))
     earlier: list[Series] = []
@@ -89,18 +95,16 @@ def answering(
         found = yield statement(asked)
         earlier = yield statement(before)
     else:
-        fitted, found = yield from _readings(fitted, now, most)
+        fitted, found = yield from _readings(fitted, now, most, total)
         asked = fitted.question
-    notes = [fitted.note]
-    if not found:
-        notes.append((yield from _why_nothing(asked)))
-    elif compare and not earlier:
+    notes = [fitted.note] if found else [(yield from _why_nothing(asked))]
+    if found and compare and not earlier:
         notes.append(f"there is nothing of {compare} before to compare with")
     history: list[Series] = []
     if band and found:
         # Before nobody was there to report the statement asks for nothing, so this is the most that can come.
         begin, end = span(bands.history(asked, now), now)
-        if len(found) * (end - begin) / seconds(asked.every) > MOST_TOTAL:
+        if len(found) * (end - begin) / seconds(asked.every) > total:
             notes.append(f"no expected band of {len(found):,} series at once: ask for fewer nodes, or longer intervals")
         else:
             history = yield bands.band_statement(asked, now)
@@ -139,7 +143,7 @@ async def answered_later(asking: Asking[T], ask: Callable[[str], Awaitable[list[
         return result
 
 
-def _readings(fitted: Fitted, now: float, most: int) -> Asking[tuple[Fitted, list[Series]]]:
+def _readings(fitted: Fitted, now: float, most: int, total: int) -> Asking[tuple[Fitted, list[Series]]]:
     """What was reckoned to fit. If it does not, it is thinned by what did come."""
     question = fitted.question
     if question.every or question.aggregate:
@@ -153,7 +157,7 @@ def _readings(fitted: Fitted, now: float, most: int) -> Asking[tuple[Fitted, lis
             first, last = (instant(row[0][:19]).timestamp() for row in (each.values[0], each.values[-1]))
             paces.append(max((last - first) / most, 0.001))
     # The pace of the part that came may be that of a burst: what it makes of the whole time is thin enough anyway.
-    thinner = fit(question, now=now, most=most, pace=min(paces), series=len(found))
+    thinner = fit(question, now=now, most=most, total=total, pace=min(paces), series=len(found))
     return thinner, (yield statement(thinner.question))
 
 

@@ -64,11 +64,12 @@ def fit(
     pace: float | None = None,
     series: int = 1,
     rollups: Mapping[Rollup, float] | None = None,
+    total: int = MOST_TOTAL,
 ) -> Fitted:
     """The question itself, or a thinner one: longer intervals, of the aggregate that suits the quantity.
 
     `now` in Unix seconds; `most` points for each series (`MOST_CHOSEN` if that is more and the question has an interval
-    already) and `MOST_TOTAL` for all; `pace` is the time between two readings of a series (s), `series` how many there
+    already) and `total` for all; `pace` is the time between two readings of a series (s), `series` how many there
     are; `rollups` tells since when (Unix seconds) each roll-up of the database holds this quantity. Raises QueryError.
     """
     kind = measurement(question.quantity, question.kind)
@@ -80,7 +81,7 @@ def fit(
         return Fitted(question)
     step = max(pace, seconds(question.every)) if question.every else pace
     points = int((end - begin) / step)
-    bound = min(max(most, MOST_CHOSEN) if question.every else most, MOST_TOTAL // max(1, series))
+    bound = min(max(most, MOST_CHOSEN) if question.every else most, total // max(1, series))
     if points <= max(1, bound):
         return Fitted(question)
     every = round_length((end - begin) / max(1, bound), floor=step)

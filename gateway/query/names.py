@@ -71,5 +71,5 @@ def nothing(question: Question, first: str, last: str) -> str:
     """A sentence on an empty answer of names that are there; times as the database writes them, empty for none."""
     of = " ".join([question.quantity, *(f"of {getattr(question, place)}" for place in asked_places(question))])
     if not first:
-        return f"there is no {of} at all; the names are known for other quantities"
+        return f"there is no {of} at all" + ("; other quantities are there" if asked_places(question) else "")
     return f"nothing in that time: {of} is there from {first} to {last}"

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
@@ -32,6 +33,8 @@ QUESTIONS: Final = 4
 """At the database at once. Others wait."""
 ASK_SECONDS: Final = 30.0
 """How long somebody who looks waits for the database."""
+ASK_BYTES: Final = 2**25
+"""Of one answer."""
 
 T = TypeVar("T")
 
@@ -103,7 +106,8 @@ class Seat:
     async def ask(self, statement: str) -> list[Series]:
         """The database's answer to InfluxQL. Raises GanglionError as `query.client.ask` does."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._askers, ask, self.config.influx, statement, ASK_SECONDS)
+        asking = partial(ask, self.config.influx, statement, ASK_SECONDS, most_bytes=ASK_BYTES)
+        return await loop.run_in_executor(self._askers, asking)
 
     def _turn(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot

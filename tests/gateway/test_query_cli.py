@@ -6,7 +6,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,60 +23,18 @@ from gateway.forward.influx_v1 import TargetV1
 from gateway.forward.lines import line
 from gateway.influx.plan import Wish
 from gateway.influx.setup_v1 import SetupV1
-from gateway.journal.store import Journal
 from gateway.query.answer import Answered, answered, answering
 from gateway.query.client import TooMuch, ask
 from gateway.query.fit import Fitted
 from gateway.query.influxql import By, Question, Rollup
-from gateway.records import Incident
 from sim_hardware.servers import InfluxDB
-
-HOUR = 3600
-DAY = 24 * HOUR
-NOW = int(time.time()) // DAY * DAY
-"""Midnight: the hours of the fifteen days before are whole."""
-DAYS = 15
-
-
-def level(second: float) -> float:
-    """Busy by day, by the hour; a little more each week."""
-    return 10.0 + 5.0 * (second // HOUR % 24) + (second - NOW + 3 * 7 * DAY) // (7 * DAY)
+from tests.gateway.filled import DAY, DAYS, HOUR, NOW, fill, level
 
 
 @pytest.fixture(scope="module")
 def city(influx: InfluxDB, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A configuration whose database holds fifteen days of two air nodes, every five minutes; with roll-ups."""
-    settings = Influx(influx.url, "v1", "fortnight")
-    TargetV1(settings).prepare()
-    lines = []
-    for second in range(NOW - DAYS * DAY, NOW, 300):
-        for node in ("air-0001", "air-0002"):
-            fields = {"pm2_5": level(second) + (node == "air-0002")}
-            lines.append(line("air", {"site": "riverside", "node": node}, fields, second))
-    for second in range(NOW - HOUR, NOW):
-        lines.append(line("health", {"site": "riverside", "node": "fast"}, {"rssi": -50.0}, second))
-    target = TargetV1(settings)
-    for at in range(0, len(lines), 5000):
-        target.write(lines[at : at + 5000])
-    for planned in SetupV1(settings).plan(Wish(0, backfill=True)):
-        planned.do()
-    folder = tmp_path_factory.mktemp("fortnight")
-    journal = Journal.open(folder / "data", 2**20)
-    opened, closed = NOW - 8 * HOUR, NOW - 6 * HOUR
-    journal.found(
-        1,
-        [
-            Incident("smoke", "air_episode", "riverside", "", "", "critical", opened, closed, "", nodes=("air-0001",)),
-            Incident("other", "jam", "riverside", "traffic-0001", "", "warning", opened, closed, ""),
-        ],
-    )
-    journal.close()
-    config = folder / "ganglion.toml"
-    config.write_text(
-        f'sites = ["riverside"]\ndata_dir = "data"\ntimezone = "Europe/Berlin"\n'
-        f'[influx]\nurl = "{influx.url}"\ndatabase = "fortnight"\n'
-    )
-    return config
+    """A configuration whose database holds fifteen days of two air nodes; see `filled`."""
+    return fill(influx.url, "fortnight", tmp_path_factory.mktemp("fortnight"))
 
 
 def run(config: Path, *arguments: str) -> Result:
@@ -158,10 +115,10 @@ def test_what_is_expected_stands_beside(city: Path) -> None:
     assert "low" not in rows(early)[0]
 
 
-def test_many_series_get_no_band_at_once(city: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_series_get_no_band_at_once(city: Path) -> None:
     """Rather than a question that takes minutes."""
-    monkeypatch.setattr("gateway.query.answer.MOST_TOTAL", 1000)
-    answer = told(city, Question(quantity="pm2_5", every="1h", begin=str(NOW - DAY), end=str(NOW)), band=True)
+    question = Question(quantity="pm2_5", every="1h", begin=str(NOW - DAY), end=str(NOW))
+    answer = told(city, question, band=True, total=1000)
     assert answer.notes == ("no expected band of 2 series at once: ask for fewer nodes, or longer intervals",)
 
 
