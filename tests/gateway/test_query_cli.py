@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from click.testing import Result
 from PIL import Image
 from pyarrow import parquet
 from typer.testing import CliRunner
 
 from gateway.cli.main import make_app
+from gateway.cli.query import Format
 from gateway.config import Influx
 from gateway.errors import GanglionError
 from gateway.forward.influx_v1 import TargetV1
@@ -25,10 +28,11 @@ from gateway.influx.plan import Wish
 from gateway.influx.setup_v1 import SetupV1
 from gateway.query.answer import Answered, answered, answering
 from gateway.query.client import TooMuch, ask
-from gateway.query.fit import Fitted
-from gateway.query.influxql import By, Question, Rollup
+from gateway.query.fit import MOST_POINTS, Fitted
+from gateway.query.influxql import Aggregate, By, Question, Rollup
 from sim_hardware.servers import InfluxDB
 from tests.gateway.filled import DAY, DAYS, HOUR, NOW, fill, level
+from tests.test_docs import DOCS
 
 
 @pytest.fixture(scope="module")
@@ -273,3 +277,16 @@ def test_what_fits_needs_no_word(city: Path) -> None:
     answer = told(city, Question(quantity="pm2_5", begin=str(NOW - DAY), end=str(NOW)))
     assert answer.notes == ()
     assert Fitted(answer.question) == Fitted(Question(quantity="pm2_5", begin=str(NOW - DAY), end=str(NOW)))
+
+
+def test_the_page_tells_every_option() -> None:
+    """And every value of those that have some; and the default number of points."""
+    page = (DOCS / "query.md").read_text()
+    program: Any = typer.main.get_command(make_app())
+    options = {each.opts[0] for each in program.commands["query"].params if each.param_type_name == "option"}
+    told = dict(re.findall(r"^\| `(--[\w-]+)` \| (.+) \|$", page, re.MULTILINE))
+    assert told.keys() == options - {"--help"}
+    values = {"--aggregate": Aggregate, "--by": By, "--rollup": Rollup, "--format": Format}
+    for name, choices in values.items():
+        assert set(re.findall(r"`(\w+)`", told[name].rpartition("|")[2])) == set(choices), name
+    assert f"{MOST_POINTS:,}".replace(",", " ") in told["--most"]

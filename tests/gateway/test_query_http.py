@@ -5,9 +5,11 @@ import contextlib
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -24,6 +26,7 @@ from gateway.web.careful import Refused, Turns
 from gateway.web.seat import Seat
 from sim_hardware.servers import InfluxDB, free_port
 from tests.gateway.filled import DAY, HOUR, NOW, fill, level
+from tests.test_docs import DOCS
 
 DAY_BEFORE = {"from": str(NOW - DAY), "to": str(NOW)}
 
@@ -278,3 +281,22 @@ async def test_the_document_is_right(city: Config) -> None:
 
 def check(body: Any, answer: dict[str, Any]) -> None:
     OAS31Validator(answer["content"]["application/json"]["schema"]).validate(body)
+
+
+async def test_the_page_is_as_the_document(city: Config) -> None:
+    """Every path is told; every example is answered; every status is one that there is."""
+    page = (DOCS / "query.md").read_text()
+    async with serving(city) as client:
+        document = (await client.get("/openapi.json")).json()
+        told = re.findall(r"^\| `(/api/v1/[^`]+)` \|", page, re.MULTILINE)
+        assert set(told) == set(document["paths"])
+        statuses = {code for each in document["paths"].values() for code in each["get"]["responses"] if code.isdigit()}
+        assert set(re.findall(r"^\| (\d{3}) \|", page, re.MULTILINE)) == statuses - {"200"} | {"401"}
+        examples = re.findall(r"'http://localhost:8090/api/v1(/[^']+)'", page)
+        assert len(examples) > 4
+        names = {"node": "air-0001", "quantity": "pm2_5", "kind": "air"}
+        for example in examples:
+            path, _, query = example.partition("?")
+            asked = {key: names.get(key, value) for key, value in parse_qsl(query)}
+            answer = await client.get(path, params=asked)
+            assert answer.status_code == 200, (example, answer.text)
