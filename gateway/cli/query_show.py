@@ -11,6 +11,7 @@ from msgspec import structs
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from gateway.cli.options import INTERRUPTED, interruptible
 from gateway.config import Config, Influx
 from gateway.errors import ConfigError
 from gateway.journal.store import Journal
@@ -146,6 +147,9 @@ def _progress() -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda number: progress.update(task, completed=number)
+    try:
+        with interruptible(), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("", total=None)
+            yield lambda number: progress.update(task, completed=number)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct, structs
@@ -82,11 +83,16 @@ def answering(
     if end <= begin:
         raise QueryError("the time ends before it begins: give an earlier from, or a later to")
     pace, number = (yield from _sampled(question, now)) if end - begin > SAMPLES[0] else (None, 1)
-    fitted = fit(question, now=now, most=most, total=total, pace=pace, series=number)
+    reckon = partial(fit, question, now=now, most=most, total=total, pace=pace, series=number)
+    fitted = reckon()
     if fitted.note or band:
-        reach = max(seconds(compare) if compare else 0, bands.WEEKS * bands.WEEK if band else 0)
-        since = yield from _rollups(question, begin - reach)
-        fitted = fit(question, now=now, most=most, total=total, pace=pace, series=number, rollups=since)
+        first = yield edge_statements(question)[0]
+        since = _second(first) if first else None
+        fitted = reckon(since=since)
+        if since is not None and (fitted.note or band):
+            reach = max(seconds(compare) if compare else 0, bands.WEEKS * bands.WEEK if band else 0)
+            rollups = yield from _rollups(question, max(begin - reach, since))
+            fitted = reckon(since=since, rollups=rollups)
     if band:
         fitted = structs.replace(fitted, question=in_intervals(fitted.question, now))
     earlier: list[Series] = []
@@ -197,13 +203,11 @@ def _rollups(question: Question, begin: float) -> Asking[dict[Rollup, float]]:
     except QueryError:
         return {}  # 3 Core has none, and not every server shows them
     names = {row[0] for each in policies for row in each.values}
-    first, _ = edge_statements(structs.replace(question, rollup=None))
-    heard = yield first
     found: dict[Rollup, float] = {}
     for each in Rollup:
-        if each in names and heard:
+        if each in names:
             summed = yield edge_statements(structs.replace(question, rollup=each))[0]
-            if summed and _second(summed) <= max(begin, _second(heard)) + seconds(each):
+            if summed and _second(summed) <= begin + seconds(each):
                 found[each] = 0.0
     return found
 

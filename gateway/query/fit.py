@@ -63,28 +63,31 @@ def fit(
     most: int = MOST_POINTS,
     pace: float | None = None,
     series: int = 1,
+    since: float | None = None,
     rollups: Mapping[Rollup, float] | None = None,
     total: int = MOST_TOTAL,
 ) -> Fitted:
     """The question itself, or a thinner one: longer intervals, of the aggregate that suits the quantity.
 
     `now` in Unix seconds; `most` points for each series (`MOST_CHOSEN` if that is more and the question has an interval
-    already) and `total` for all; `pace` is the time between two readings of a series (s), `series` how many there
-    are; `rollups` tells since when (Unix seconds) each roll-up of the database holds this quantity. Raises QueryError.
+    already) and `total` for all; `pace` is the time between two readings of a series (s), `series` how many there are,
+    `since` when there are any (Unix seconds); `rollups` tells since when each roll-up of the database holds this
+    quantity. Raises QueryError.
     """
     kind = measurement(question.quantity, question.kind)
     begin, end = span(question, now)
+    length = end - max(begin, since or begin)
     pace = pace or PACE_SECONDS.get(kind, MINUTE)
     if question.rollup:
         pace = max(pace, seconds(question.rollup))
     if question.aggregate and not question.every:
         return Fitted(question)
     step = max(pace, seconds(question.every)) if question.every else pace
-    points = int((end - begin) / step)
+    points = int(length / step)
     bound = min(max(most, MOST_CHOSEN) if question.every else most, total // max(1, series))
     if points <= max(1, bound):
         return Fitted(question)
-    every = round_length((end - begin) / max(1, bound), floor=step)
+    every = round_length(length / max(1, bound), floor=step)
     aggregate = question.aggregate or (Aggregate.MEAN if question.every else suited(quantity(kind, question.quantity)))
     thinned = structs.replace(
         question,

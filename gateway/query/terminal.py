@@ -15,6 +15,8 @@ LEAST: Final = (40, 10)
 MOST_CURVES: Final = 8
 """More are no longer told apart."""
 TICKS: Final = 5
+PLAIN: Final = str.maketrans("┌┐└┘├┤┬┴┼─│", "+++++++++-|")
+"""A frame of ASCII."""
 
 
 def plot(
@@ -46,5 +48,7 @@ def plot(
     if size is None:
         text = plotext.uncolorize(text)
     more = f"and {len(found) - len(shown)} more series, not drawn\n" if len(found) > len(shown) else ""
+    if not unicode:
+        text = text.translate(PLAIN).encode("ascii", "replace").decode()
     lines = [line.rstrip() for line in text.splitlines()]
     return "\n".join(lines).rstrip() + f"\n{unit + ', ' if unit else ''}times of {zone.key}\n{more}"

@@ -86,6 +86,13 @@ def test_intervals_are_of_the_mean_by_node_unless_told(town: Path) -> None:
         (("speed", "--by", "channel", "--aggregate", "count"), [{"channel": f"lane{n}", "count": 30} for n in (1, 2)]),
         (("volume", "--kind", "traffic", "--aggregate", "sum"), [{"node": "traffic-0001", "sum": 2 * 435 + 900}]),
         (("pm2_5", "--node", "air-0001", "--aggregate", "median"), [{"node": "air-0001", "median": 24.5}]),
+        (("pm2_5", "--node", "air-0001", "--aggregate", "first"), [{"first": 10}]),
+        (("pm2_5", "--node", "air-0001", "--aggregate", "last"), [{"last": 39}]),
+        (("pm2_5", "--node", "air-0001", "--aggregate", "spread"), [{"spread": 29}]),
+        (("pm2_5", "--node", "air-0001", "--aggregate", "stddev"), [{"stddev": 8.803408430829505}]),
+        (("pm2_5", "--node", "air-0001", "--aggregate", "p5"), [{"p5": 11}]),
+        (("pm2_5", "--node", "air-0001", "--aggregate", "p95"), [{"p95": 38}]),
+        (("pm2_5", "--node", "air-0001", "--aggregate", "p99"), [{"p99": 39}]),
     ],
 )
 def test_each_aggregate_and_grouping(town: Path, arguments: tuple[str, ...], expected: list[dict[str, Any]]) -> None:

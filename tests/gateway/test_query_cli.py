@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -28,8 +29,10 @@ from gateway.influx.plan import Wish
 from gateway.influx.setup_v1 import SetupV1
 from gateway.query.answer import Answered, answered, answering
 from gateway.query.client import TooMuch, ask
+from gateway.query.curves import Curve
 from gateway.query.fit import MOST_POINTS, Fitted
 from gateway.query.influxql import Aggregate, By, Question, Rollup
+from gateway.query.terminal import plot
 from sim_hardware.servers import InfluxDB
 from tests.gateway.filled import DAY, DAYS, HOUR, NOW, fill, level
 from tests.test_docs import DOCS
@@ -72,7 +75,7 @@ def test_seconds_are_counted(city: Path) -> None:
     """An hour of seconds does not fit into a thousand points, whatever nodes usually do."""
     question = Question(quantity="rssi", begin=str(NOW - 3 * HOUR), end=str(NOW))
     answer = told(city, question, most=1000)
-    assert answer.question.every == "30s"
+    assert answer.question.every == "10s", "there is but an hour of it"
     assert "in each" not in answer.notes[0]
     late = told(city, Question(quantity="rssi", begin=str(NOW - HOUR), end=str(NOW)), most=1000)
     assert (late.question.every, "thinned" in late.notes[0]) == ("10s", True), "it was asked, and was too much"
@@ -169,6 +172,21 @@ def _without_colours(text: str) -> str:
     import plotext
 
     return str(plotext.uncolorize(text))
+
+
+def test_a_terminal_without_unicode_gets_ascii() -> None:
+    """Curves of different marks in a frame of + - and |."""
+    times = np.array([0.0, 3600.0, 7200.0])
+    found = [Curve(name, {}, "mean", times, values) for name, values in (("a", times), ("ä", times[::-1]))]
+    text = plot(found, "l/h", "flow", ZoneInfo("UTC"), size=None, unicode=False)
+    assert text.isascii()
+    assert {"*", "+", "|", "-"} <= set(text)
+
+
+def test_a_recent_beginning_is_not_thinned_for_the_time_before_it(city: Path) -> None:
+    """A year is asked for, but there are fifteen days of it."""
+    answer = told(city, Question(quantity="pm2_5", begin=str(NOW - 365 * DAY), end=str(NOW)))
+    assert (answer.notes, answer.question.every) == ((), "")
 
 
 def test_the_picture_has_alarms_bands_and_the_period_before(city: Path, tmp_path: Path) -> None:

@@ -6,11 +6,24 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.quantities import QUANTITIES
 from gateway.query.band import DAY, WEEK, Band, NoBand, band, band_statement
 from gateway.query.compare import align, pair
-from gateway.query.fit import MOST_CHOSEN, MOST_POINTS, ROUND, Fitted, fit, round_length, span, spoken, suited
+from gateway.query.fit import (
+    MOST_CHOSEN,
+    MOST_POINTS,
+    MOST_TOTAL,
+    ROUND,
+    Fitted,
+    fit,
+    round_length,
+    span,
+    spoken,
+    suited,
+)
 from gateway.query.influxql import Aggregate, By, QueryError, Question, Rollup, seconds, statement
 from gateway.query.names import edge_statements, missing, names_statement, nothing
 
@@ -82,6 +95,29 @@ def test_a_roll_up_is_asked_where_it_says_the_same() -> None:
     assert fitted("pm2_5", "900d", every="1m", aggregate=Aggregate.MAX, rollups=since).question.rollup is None
     again = fitted("pm2_5", "365d", most=400, rollup=Rollup.QUARTER)
     assert (again.question.every, again.question.rollup) == ("1d", Rollup.QUARTER)
+
+
+@given(
+    length=st.integers(1, 3 * YEAR),
+    pace=st.floats(0.1, 7200),
+    most=st.integers(1, 20_000),
+    series=st.integers(1, 5000),
+    every=st.sampled_from(["", "1s", "1m", "1d"]),
+)
+def test_what_is_fitted_fits(length: int, pace: float, most: int, series: int, every: str) -> None:
+    """Whatever comes how often: never more than was allowed, each series at least one value; and what fitted stays."""
+    question = Question(quantity="pm2_5", begin=str(int(NOW) - length), end=str(int(NOW)), every=every)
+    found = fit(question, now=NOW, most=most, pace=pace, series=series)
+    step = max(pace, seconds(found.question.every)) if found.question.every else pace
+    allowed = min(max(most, MOST_CHOSEN) if every else most, MOST_TOTAL // series)
+    assert length / step < max(1, allowed) + 1
+    assert (found.note == "") == (found.question == question)
+
+
+def test_what_there_is_counts() -> None:
+    """A year is asked for, but there are three days of it."""
+    assert fitted("pm2_5", "365d", since=NOW - 3 * DAY).note == ""
+    assert fitted("pm2_5", "365d", since=NOW - 30 * DAY).question.every == "5m"
 
 
 def test_round_lengths() -> None:

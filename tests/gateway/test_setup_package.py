@@ -26,6 +26,8 @@ dpkg -i /ganglion.deb
 ganglion --help >/dev/null
 test "$(stat -c %U:%G:%a /etc/ganglion)" = root:ganglion:750
 test -e /lib/systemd/system/ganglion-gateway.service
+test -e /usr/share/ganglion/grafana/dashboards/city.json
+test -e /usr/share/ganglion/grafana/provisioning/datasources/ganglion.yaml
 sed -i 's/riverside/hill/; s/#port = 1883/port = 9/' /etc/ganglion/ganglion.toml
 install -d -o ganglion /var/lib/ganglion
 su -s /bin/sh ganglion -c 'timeout -s TERM 20 ganglion gateway --config /etc/ganglion/ganglion.toml' 2>/said &

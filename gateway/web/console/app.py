@@ -8,6 +8,7 @@ from fastapi.staticfiles import StaticFiles
 from nicegui import core, ui
 
 from gateway.cap import web as cap
+from gateway.web import api
 from gateway.web.console import door, incidents, ledger, letters, nodes, overview, series
 from gateway.web.console.guard import Guard
 from gateway.web.console.shell import Console
@@ -27,6 +28,7 @@ def make_app(seat: Seat) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     door.register(app, console)
     app.include_router(cap.make_router(seat))
+    app.include_router(api.make_router(seat))
     for page in PAGES:
         page.register(console)
     ui.run_with(app, title="Ganglion", language="en-US", tailwind=False, show_welcome_message=False, dark=None,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.web.console.markup import url
@@ -78,7 +78,7 @@ class Guard:
             visitor = self._console.visitor(HTTPConnection(scope))
             if await visitor.name() is None:
                 if path.startswith("/api/"):
-                    return PlainTextResponse("log in first\n", 401)
+                    return JSONResponse({"error": "log in first", "near": []}, 401)
                 return RedirectResponse(url("/login", to=path), 303)
         return None
 
