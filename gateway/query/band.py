@@ -1,9 +1,10 @@
 """What a series is expected to be: from the same times of the weeks before, or of the days. Pure.
 
 Weeks and days are those of the wall clock where the nodes are, so a change of the clocks moves no rush hour. A value
-is held against those of the same time of week in each of up to `WEEKS` weeks before, with one interval to either
-side; the band is between two of their quantiles. Where there are fewer than `LEAST_WEEKS` of such weeks, the same
-time of day over up to `DAYS` days takes their place. One odd week widens the band, it does not move the middle.
+is held against those of the same time of week in each of up to `WEEKS` weeks before, with one interval to either side
+where intervals are short; the band is between two of their quantiles. Where there are fewer than `LEAST_WEEKS` such
+weeks, the same time of day over up to `DAYS` days takes their place. One odd week widens the band, it does not move
+the middle.
 """
 
 from datetime import UTC, datetime
@@ -25,7 +26,8 @@ LOW: Final = 0.1
 HIGH: Final = 0.9
 """The quantiles that bound the band."""
 BESIDE: Final = 1
-"""Intervals to either side that count as the same time."""
+"""Intervals to either side that count as the same time, where they are of an hour at most."""
+HOUR: Final = 3600
 ENOUGH: Final = 0.5
 """Share of the times that must have a band for there to be one."""
 DAY: Final = 86_400
@@ -75,7 +77,9 @@ def band(times: Floats, values: Floats, at: Floats, every: float, zone: ZoneInfo
     order = np.argsort(times)
     times, values = times[order], values[order]
     for basis, step, most, least in (("week", WEEK, WEEKS, LEAST_WEEKS), ("day", DAY, DAYS, LEAST_DAYS)):
-        seen = _earlier(times, values, at, every, zone, step, most)  # (m, most, 2 * BESIDE + 1)
+        if every > step:
+            continue  # an interval of a week has no day before that is not itself
+        seen = _earlier(times, values, at, every, zone, step, most)  # (m, most, 1 or 2 * BESIDE + 1)
         periods = np.isfinite(seen).any(axis=2).sum(axis=1)
         enough = periods >= least
         if enough.mean() >= ENOUGH:
@@ -91,14 +95,15 @@ def band(times: Floats, values: Floats, at: Floats, every: float, zone: ZoneInfo
 
 
 def _earlier(times: Floats, values: Floats, at: Floats, every: float, zone: ZoneInfo, step: int, most: int) -> Floats:
-    """What the series was at the same wall clock 1 ... `most` steps before each time: (m, most, 2 * BESIDE + 1)."""
+    """What the series was at the same wall clock 1 ... `most` steps before each time, and beside: (m, most, ...)."""
+    beside = range(-BESIDE, BESIDE + 1) if every <= HOUR else range(1)
     offset_at = offsets(at, zone)
-    found = np.full((at.size, most, 2 * BESIDE + 1), np.nan)
+    found = np.full((at.size, most, len(beside)), np.nan)
     for number in range(most):
         then = at - (number + 1) * step
         then += offset_at - offsets(then, zone)
-        for place, beside in enumerate(range(-BESIDE, BESIDE + 1)):
-            wanted = then + beside * every
+        for place, away in enumerate(beside):
+            wanted = then + away * every
             near = np.clip(np.searchsorted(times, wanted - every / 2), 0, times.size - 1)
             hit = np.abs(times[near] - wanted) <= every / 2
             found[hit, number, place] = values[near[hit]]

@@ -217,6 +217,18 @@ def test_a_short_history_gives_days_and_a_shorter_one_none() -> None:
     assert isinstance(band(holes, np.full(holes.size, 7.0), at, 600.0, zone), NoBand), "never at this hour"
 
 
+@pytest.mark.parametrize("every", [DAY / 2, DAY, WEEK])
+def test_a_series_of_long_intervals_does_not_explain_itself(every: float) -> None:
+    """What is odd now is not expected, whatever the interval; a Sunday is not expected to be as a Monday."""
+    times = np.arange(0, NOW, every)[-60:]
+    values = np.where(times // DAY % 7 == 4, 100.0, 10.0) if every == DAY else np.full(times.size, 10.0)
+    odd = values.copy()
+    odd[-1] = 1000.0
+    found = band(times, odd, times[-8:], every, ZoneInfo("UTC"))
+    assert isinstance(found, Band)
+    assert (found.high == values[-8:]).all()
+
+
 def test_the_bands_statement_reaches_back_four_weeks() -> None:
     """And needs intervals."""
     text = band_statement(Question(quantity="pm2_5", node="air-0001", last="24h", every="1h"), NOW)
