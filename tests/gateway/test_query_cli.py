@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -29,10 +28,8 @@ from gateway.influx.plan import Wish
 from gateway.influx.setup_v1 import SetupV1
 from gateway.query.answer import Answered, answered, answering
 from gateway.query.client import TooMuch, ask
-from gateway.query.curves import Curve
 from gateway.query.fit import MOST_POINTS, Fitted
 from gateway.query.influxql import Aggregate, By, Question, Rollup
-from gateway.query.terminal import plot
 from sim_hardware.servers import InfluxDB
 from tests.gateway.filled import DAY, DAYS, HOUR, NOW, fill, level
 from tests.test_docs import DOCS
@@ -172,15 +169,6 @@ def _without_colours(text: str) -> str:
     import plotext
 
     return str(plotext.uncolorize(text))
-
-
-def test_a_terminal_without_unicode_gets_ascii() -> None:
-    """Curves of different marks in a frame of + - and |."""
-    times = np.array([0.0, 3600.0, 7200.0])
-    found = [Curve(name, {}, "mean", times, values) for name, values in (("a", times), ("ä", times[::-1]))]
-    text = plot(found, "l/h", "flow", ZoneInfo("UTC"), size=None, unicode=False)
-    assert text.isascii()
-    assert {"*", "+", "|", "-"} <= set(text)
 
 
 def test_a_recent_beginning_is_not_thinned_for_the_time_before_it(city: Path) -> None:

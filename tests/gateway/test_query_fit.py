@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.quantities import QUANTITIES
 from gateway.query.band import DAY, WEEK, Band, NoBand, band, band_statement
 from gateway.query.compare import align, pair
+from gateway.query.curves import Curve
 from gateway.query.fit import (
     MOST_CHOSEN,
     MOST_POINTS,
@@ -26,6 +27,7 @@ from gateway.query.fit import (
 )
 from gateway.query.influxql import Aggregate, By, QueryError, Question, Rollup, seconds, statement
 from gateway.query.names import edge_statements, missing, names_statement, nothing
+from gateway.query.terminal import plot
 
 NOW = 1_795_417_200.0
 """2026-11-23, a Monday, 07:00 UTC."""
@@ -256,3 +258,12 @@ def test_near_names() -> None:
 
 def test_the_default_is_a_week_of_minutes() -> None:
     assert WEEK / 60 == MOST_POINTS
+
+
+def test_a_terminal_without_unicode_gets_ascii() -> None:
+    """Curves of different marks in a frame of + - and |."""
+    times = np.array([0.0, 3600.0, 7200.0])
+    found = [Curve(name, {}, "mean", times, values) for name, values in (("a", times), ("ä", times[::-1]))]
+    text = plot(found, "l/h", "flow", ZoneInfo("UTC"), size=None, unicode=False)
+    assert text.isascii()
+    assert {"*", "+", "|", "-"} <= set(text)

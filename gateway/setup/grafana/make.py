@@ -19,21 +19,10 @@ FILLED: Final = "100 * ganglion_journal_bytes / ganglion_journal_max_bytes"
 Panel = dict[str, Any]
 
 UNITS: Final = {
-    "ug/m3": "conμgm3",
-    "ppm": "ppm",
-    "Cel": "celsius",
-    "%RH": "humidity",
-    "%": "percent",
-    "Pa": "pressurepa",
-    "km/h": "velocitykmh",
-    "l/h": "litreh",
-    "l": "litre",
-    "dBm": "dBm",
-    "B": "bytes",
-    "s": "s",
-    "count": "short",
+    "ug/m3": "conμgm3", "ppm": "ppm", "Cel": "celsius", "%RH": "humidity", "%": "percent", "Pa": "pressurepa",
+    "km/h": "velocitykmh", "l/h": "litreh", "l": "litre", "dBm": "dBm", "B": "bytes", "s": "s", "count": "short",
     "": "none",
-}
+}  # fmt: skip
 """Grafana's names of ours."""
 
 
@@ -75,7 +64,7 @@ def figure(title: str, expression: str, *, unit: str = "count", bad_from: float 
 
 
 def metric(expression: str, legend: str = "") -> Panel:
-    return {"datasource": PROMETHEUS, "refId": "A", "expr": expression, "legendFormat": legend or "__auto"}
+    return {"datasource": PROMETHEUS, "expr": expression, "legendFormat": legend or "__auto"}
 
 
 def ask(select: str, kind: str, by: str, *, places: str = "node", alias: str = "") -> Panel:
@@ -84,14 +73,8 @@ def ask(select: str, kind: str, by: str, *, places: str = "node", alias: str = "
     tags = ", ".join(f'"{tag}"' for tag in by.split())
     query = f'SELECT {select} FROM "{kind}" WHERE {" AND ".join(where)} GROUP BY time($__interval), {tags} fill(none)'
     names = "/".join(f"$tag_{tag}" for tag in by.split())
-    return {
-        "datasource": INFLUX,
-        "refId": "A",
-        "query": query,
-        "rawQuery": True,
-        "resultFormat": "time_series",
-        "alias": f"{alias} {names}".strip(),
-    }
+    alias = f"{alias} {names}".strip()
+    return {"datasource": INFLUX, "query": query, "rawQuery": True, "resultFormat": "time_series", "alias": alias}
 
 
 def incidents() -> Panel:
@@ -102,7 +85,7 @@ def incidents() -> Panel:
     return {
         "type": "table",
         "title": "Incidents, the newest first",
-        "targets": [{"datasource": INFLUX, "refId": "A", "query": query, "rawQuery": True, "resultFormat": "table"}],
+        "targets": [{"datasource": INFLUX, "query": query, "rawQuery": True, "resultFormat": "table"}],
         "fieldConfig": {"defaults": {}, "overrides": []},
         "options": {"showHeader": True},
         "gridPos": {"w": COLUMNS, "h": 9},
@@ -110,18 +93,9 @@ def incidents() -> Panel:
 
 
 def variable(name: str, query: str) -> Panel:
-    return {
-        "name": name,
-        "type": "query",
-        "datasource": INFLUX,
-        "query": query,
-        "refresh": 2,
-        "sort": 1,
-        "multi": True,
-        "includeAll": True,
-        "allValue": ".*",
-        "current": {"text": ["All"], "value": ["$__all"]},
-    }
+    """A choice above the panels: several, or all."""
+    several = {"multi": True, "includeAll": True, "allValue": ".*", "current": {"text": ["All"], "value": ["$__all"]}}
+    return {"name": name, "type": "query", "datasource": INFLUX, "query": query, "refresh": 2, "sort": 1, **several}
 
 
 def dashboard(name: str, title: str, kind: str, panels: list[Panel]) -> Panel:
@@ -310,11 +284,7 @@ def gateway() -> Panel:
 
 
 DASHBOARDS: Final[dict[str, Callable[[], Panel]]] = {
-    "city": city,
-    "traffic": traffic,
-    "water": water,
-    "air": air,
-    "gateway": gateway,
+    each.__name__: each for each in (city, traffic, water, air, gateway)
 }
 
 
