@@ -8,9 +8,12 @@ import urllib3
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from gateway.forward.senml import encode_pack
+from gateway.web.console.plot import POINTS as PLOT_POINTS
 from gateway.web.users import Users
 from sim_hardware.servers import InfluxDB
-from tests.system.evening import LEAKING, PASSWORD, USER, Evening, evening
+from tests.gateway.streets import pack
+from tests.system.evening import LEAKING, MINUTES, PASSWORD, USER, Evening, evening
 from tests.system.gateway_process import SECONDS, Publisher
 
 MILLIS = SECONDS * 1000
@@ -102,7 +105,15 @@ def test_a_stranger_finds_the_leak_and_its_evening(page: Page, city: Evening, br
 
 def test_a_series_is_shown_compared_and_zoomed(page: Page, city: Evening) -> None:
     """What is looked at closely is asked for anew, in finer steps."""
-    page.goto(f"/series?quantity=flow&node={LEAKING}&last=7d")
+    count = 2 * PLOT_POINTS
+    packs = (pack("air-0099", MINUTES - n / 4, {"pm2_5": 10.0 + n % 5}) for n in range(count, 0, -1))
+    with Publisher(city.broker) as publisher:
+        publisher.send(("ganglion/v1/riverside/air-0099/telemetry", encode_pack(each)) for each in packs)
+    city.gateway.wait_for("more packs", lambda ledger: ledger.received > count and not ledger.waiting)
+    page.goto("/nodes/riverside/air-0099")
+    expect(page.locator("h1")).to_contain_text("air-0099", timeout=MILLIS)
+    page.goto("/series?quantity=pm2_5&node=air-0099&last=7d")
+    expect(page.locator(".note").first).to_contain_text("thinned: means of")
     found = chart(page)
     before = page.evaluate(POINTS)
     box = found.bounding_box()
@@ -111,6 +122,8 @@ def test_a_series_is_shown_compared_and_zoomed(page: Page, city: Evening) -> Non
     for _ in range(6):
         page.mouse.wheel(0, -400)
     page.wait_for_function(f"({POINTS}) > {before}", timeout=MILLIS)
+    page.goto(f"/series?quantity=flow&node={LEAKING}&last=24h")
+    chart(page)
     page.get_by_label("Compare with").select_option("1d")
     page.get_by_role("button", name="Show").click()
     chart(page)
