@@ -124,6 +124,17 @@ class Citizens(Http, frozen=True):
     """Of who answers for it: `mailto:duty@city.example`. Web Push needs one."""
 
 
+class North(Struct, frozen=True):
+    """`[north]`: what other systems of the city are told. What they ask for is at the console's address."""
+
+    home_assistant: bool = False
+    """Whether nodes are announced to Home Assistant, at the broker."""
+    home_assistant_prefix: Annotated[str, Meta(pattern=r"^[^/+#\s\0]+(/[^/+#\s\0]+)*\Z")] = "homeassistant"
+    """The topic below which it listens for announcements."""
+    home_assistant_meters: bool = False
+    """Whether the water meters of homes are announced too."""
+
+
 class Config(Struct, frozen=True):
     """The whole file."""
 
@@ -141,6 +152,7 @@ class Config(Struct, frozen=True):
     http: Http = Http()
     console: Console | None = None
     citizens: Citizens | None = None
+    north: North = North()
     mirror: tuple[Mirror, ...] = ()
     notify: tuple[dict[str, Any], ...] = ()
 
@@ -187,7 +199,9 @@ def _in_words(key: str, reason: str) -> str:
         return f"{key}{'.' if key else ''}{missing[1]}: is missing"
     if "matching regex" in reason:
         listen = 'is no address and port, such as "127.0.0.1:8080" or "[::1]:8080"'
-        reason = listen if key.endswith(".listen") else "is no name: that is 1 to 32 of a-z, 0-9 and -, first no -"
+        topic = "is no topic: write levels between /, without +, # and spaces, such as homeassistant"
+        name = "is no name: that is 1 to 32 of a-z, 0-9 and -, first no -"
+        reason = {"listen": listen, "home_assistant_prefix": topic}.get(key.rpartition(".")[2], name)
     return f"{key or 'the file'}: {reason}"
 
 

@@ -26,6 +26,7 @@ from gateway.ingest.pipeline import Pipeline
 from gateway.ingest.receiver import Receiver
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
+from gateway.north.home_assistant import HomeAssistant
 from gateway.outlet import IncidentOutlet
 from gateway.steer.service import Steer
 from gateway.systemd import Notifier, Watchdog
@@ -109,6 +110,7 @@ class Gateway:
         self._hold = Hold(config.mqtt, config.sites, journal)
         self._steer = Steer(config.mqtt, config.sites, journal)
         self._updates = Updates(config.mqtt, config.sites, Path(config.data_dir))
+        self._home_assistant = HomeAssistant(config, plan, journal)
         checks = {
             "broker": self._broker_trouble,
             "journal": lambda: journal_trouble(journal),
@@ -159,6 +161,7 @@ class Gateway:
             self._hold,
             self._steer,
             self._updates,
+            self._home_assistant,
             *self._console,
             self._http,
             self._watchdog,
