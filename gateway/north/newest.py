@@ -42,6 +42,7 @@ class Place(NamedTuple):
 
 Newest = Mapping[Place, Mapping[str, Value]]
 """By series, by quantity."""
+NOTHING: Final[Newest] = {}
 
 
 class Used(NamedTuple):
@@ -60,7 +61,7 @@ class World(NamedTuple):
 
     plan: Plan
     nodes: Sequence[NodeView] = ()
-    newest: Newest = {}
+    newest: Newest = NOTHING
     incidents: Sequence[Incident] = ()
     used: Sequence[Used] = ()
     exercise: bool = False
@@ -87,11 +88,13 @@ class Looker:
 
     async def _ask(self) -> World:
         seat, snapshot = self._seat, self._seat.snapshot
-        nodes = shown(seat.plan, snapshot.nodes)
+        heard = [view for view in snapshot.nodes if view.site in seat.config.sites]
+        nodes = shown(seat.plan, heard)
         statement = newest_statement(nodes)
         series = await seat.ask(statement) if statement else []
-        await self._sum_up(snapshot.nodes)
-        incidents = told(snapshot.incidents, snapshot.nodes, nodes)
+        await self._sum_up(heard)
+        own = (incident for incident in snapshot.incidents if incident.site in seat.config.sites)
+        incidents = told(own, heard, nodes)
         return World(seat.plan, nodes, newest(series, nodes), incidents, self._used, seat.config.exercise)
 
     async def _sum_up(self, nodes: Sequence[NodeView]) -> None:

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any, Final, NamedTuple
 
 from gateway.north.newest import HOUR, Place, Used, Value, World
-from gateway.north.shown import spots
+from gateway.north.shown import Key, spots
 from gateway.records import Incident, NodeView
 
 CONTEXT: Final = "https://smartdatamodels.org/context.jsonld"
@@ -90,16 +90,23 @@ Entity = dict[str, Any]
 def entities(world: World) -> list[Entity]:
     """All there are, by type and id, without a context."""
     places = {site: spots(world.plan, site) for site in {view.site for view in world.nodes}}
+    series: dict[Key, dict[Place, Mapping[str, Value]]] = {}
+    for place, values in world.newest.items():
+        series.setdefault((place.site, place.node), {})[place] = values
     found: list[Entity] = []
     for view in world.nodes:
-        own = {place: values for place, values in world.newest.items() if place[1:3] == (view.site, view.node)}
+        own = series.get((view.site, view.node), {})
         at = places[view.site].get(view.node)
         where = {} if at is None else {"location": point(*at)}
         health = own.pop(Place("health", view.site, view.node, ""), {})
         found.append(_device(view, health) | where)
         found += [each | where for each in _observed(view, own)]
     found += [_zone(each, world) for each in world.used]
-    found += [_alert(each, places, world) for each in world.incidents]
+    kinds = {(view.site, view.node): view.kind for view in world.nodes}
+    for incident in world.incidents:
+        at = places.get(incident.site, {}).get(incident.node)
+        kind = kinds.get((incident.site, incident.node), "")
+        found.append(_alert(incident, kind, world.exercise) | ({} if at is None else {"location": point(*at)}))
     if world.exercise:
         found = [entity | {"exercise": prop(True)} for entity in found]
     return sorted(found, key=lambda entity: (entity["type"], entity["id"]))
@@ -242,12 +249,10 @@ def _zone(each: Used, world: World) -> Entity:
     return entity if middle is None else entity | {"location": point(*middle)}
 
 
-def _alert(incident: Incident, places: Mapping[str, Mapping[str, tuple[float, float]]], world: World) -> Entity:
-    kinds = {(view.site, view.node): view.kind for view in world.nodes}
-    kind = kinds.get((incident.site, incident.node), "")
+def _alert(incident: Incident, kind: str, exercise: bool) -> Entity:
     security = incident.kind in ("tamper", "power_fail")
     source = urn("Device", incident.site, incident.node) if incident.node else urn("Site", incident.site)
-    practice = incident.drill or world.exercise
+    practice = incident.drill or exercise
     entity = _entity("Alert", incident.id) | {
         "category": prop("security" if security else "traffic" if kind == "traffic" else "environment"),
         "subCategory": prop(SUBCATEGORIES.get(incident.kind, incident.kind)),
@@ -262,5 +267,4 @@ def _alert(incident: Incident, places: Mapping[str, Mapping[str, tuple[float, fl
         entity["validTo"] = moment(iso(incident.closed))
     if practice:
         entity["exercise"] = prop(True)
-    at = places.get(incident.site, {}).get(incident.node)
-    return entity if at is None else entity | {"location": point(*at)}
+    return entity

@@ -155,7 +155,7 @@ def test_an_announcement_can_be_read_again() -> None:
 def test_a_prefix_that_is_no_topic_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "ganglion.toml"
     file.write_text('sites = ["riverside"]\ndata_dir = "data"\n[north]\nhome_assistant_prefix = "home/+"\n')
-    with pytest.raises(ConfigError, match="north.home_assistant_prefix: is no topic"):
+    with pytest.raises(ConfigError, match=r"north\.home_assistant_prefix: is no topic"):
         load(file)
 
 
