@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from gateway.detect.plan import Plan
 from gateway.north.shown import HOMES, Key, homes_of, shown, told
@@ -21,6 +21,8 @@ KEEP_SECONDS: Final = 5.0
 HOUR: Final = 3600
 LATE_SECONDS: Final = 600
 """How long packs of an hour that is over are waited for before it is summed up."""
+
+T = TypeVar("T")
 
 
 class Value(NamedTuple):
@@ -77,14 +79,28 @@ class Looker:
         self._until = 0.0
         self._hour = 0
         self._used: Sequence[Used] = ()
+        self._made: dict[Callable[[World], Any], Any] = {}
 
     async def look(self) -> World:
         """Raises GanglionError as `Seat.ask` does."""
         async with self._lock:
-            if time.monotonic() >= self._until:
-                self._world = await self._ask()
-                self._until = time.monotonic() + KEEP_SECONDS
-            return self._world
+            return await self._fresh()
+
+    async def made(self, make: Callable[[World], T]) -> T:
+        """What `make`, a function of a module, makes of the world; once of each, beside the loop: of a large city it
+        takes a while. Raises as `look` does."""
+        async with self._lock:
+            world = await self._fresh()
+            if make not in self._made:
+                self._made[make] = await asyncio.to_thread(make, world)
+            found: T = self._made[make]
+            return found
+
+    async def _fresh(self) -> World:
+        if time.monotonic() >= self._until:
+            self._world, self._made = await self._ask(), {}
+            self._until = time.monotonic() + KEEP_SECONDS
+        return self._world
 
     async def _ask(self) -> World:
         seat, snapshot = self._seat, self._seat.snapshot

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.params import Depends
 
 from gateway.north.answers import JSON, Problem, encoded, route
-from gateway.north.newest import Looker, World
+from gateway.north.newest import Looker
 from gateway.north.ngsi_ld import CONTEXT, CORE_CONTEXT, SUBJECTS, Entity, entities, simplified
 
 ROOT: Final = "/ngsi-ld/v1"
@@ -35,15 +35,6 @@ Options = Annotated[str, Query(description="`normalized`, or `keyValues` for val
 
 
 def ngsi_router(looker: Looker, dependencies: Sequence[Depends] = ()) -> APIRouter:
-    made: tuple[World, list[Entity]] | None = None
-
-    async def all_of_them() -> list[Entity]:
-        nonlocal made
-        world = await looker.look()
-        if made is None or made[0] is not world:
-            made = world, entities(world)
-        return made[1]
-
     router = APIRouter(
         prefix=ROOT,
         tags=["NGSI-LD"],
@@ -65,7 +56,7 @@ def ngsi_router(looker: Looker, dependencies: Sequence[Depends] = ()) -> APIRout
         _supported(request, ("type", "id", "attrs", "limit", "offset", "count", "options"))
         if not (type or id or attrs):
             raise Problem(400, "Too wide a question", f"name a type, an id or attrs; types are {', '.join(SUBJECTS)}")
-        found = _chosen(await all_of_them(), type, id, attrs)
+        found = _chosen(await looker.made(entities), type, id, attrs)
         more = {"NGSILD-Results-Count": str(len(found))} if count else {}
         pages = []
         if offset + limit < len(found):
@@ -82,7 +73,7 @@ def ngsi_router(looker: Looker, dependencies: Sequence[Depends] = ()) -> APIRout
     @router.get("/entities/{id}", summary="One entity")
     async def one(request: Request, id: str, attrs: Attrs = "", options: Options = "normalized") -> Response:
         _supported(request, ("attrs", "options"))
-        for entity in await all_of_them():
+        for entity in await looker.made(entities):
             if entity["id"] == id:
                 return _answer(request, _formed(entity, options, attrs))
         raise Problem(404, "No such entity", f"there is no entity {id!r}; ask {ROOT}/entities?type=Device for some")
@@ -90,7 +81,7 @@ def ngsi_router(looker: Looker, dependencies: Sequence[Depends] = ()) -> APIRout
     @router.get("/types", summary="Types there are entities of")
     async def types(request: Request) -> Response:
         _supported(request, ())
-        found = sorted({entity["type"] for entity in await all_of_them()})
+        found = sorted({entity["type"] for entity in await looker.made(entities)})
         return _answer(request, {"id": "urn:ngsi-ld:EntityTypeList:all", "type": "EntityTypeList", "typeList": found})
 
     return router

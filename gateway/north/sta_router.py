@@ -12,7 +12,7 @@ from fastapi.responses import PlainTextResponse
 from starlette.datastructures import URL
 
 from gateway.north.answers import JSON, Problem, encoded, route
-from gateway.north.newest import Looker, World
+from gateway.north.newest import Looker
 from gateway.north.ngsi_ld import iso
 from gateway.north.sta_query import MOST, Options, Segment, observations_statements, parse_options, parse_path
 from gateway.north.things import QUANTITIES, RELATIONS, Catalogue, Entity, thing_id
@@ -44,14 +44,6 @@ def sta_router(seat: Seat, looker: Looker, dependencies: Sequence[Depends] = ())
     router = APIRouter(
         prefix=ROOT, tags=["SensorThings"], dependencies=list(dependencies), route_class=route(_problem, JSON)
     )
-    made: tuple[World, Catalogue] | None = None
-
-    async def catalogue() -> Catalogue:
-        nonlocal made
-        world = await looker.look()
-        if made is None or made[0] is not world:
-            made = world, Catalogue(world)
-        return made[1]
 
     @router.get("", summary="The sets there are", include_in_schema=False)
     @router.get("/", summary="The sets there are")
@@ -68,7 +60,7 @@ def sta_router(seat: Seat, looker: Looker, dependencies: Sequence[Depends] = ())
         f"{MOST} entities at once; @iot.nextLink leads on.",
     )
     async def read(request: Request, path: str) -> Response:
-        return await Reader(seat, await catalogue(), request).answer(parse_path(path))
+        return await Reader(seat, await looker.made(Catalogue), request).answer(parse_path(path))
 
     return router
 
