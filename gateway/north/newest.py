@@ -19,8 +19,9 @@ POINTS: Final = 4
 KEEP_SECONDS: Final = 5.0
 """How long an answer is good for whoever asks next."""
 HOUR: Final = 3600
-LATE_SECONDS: Final = 600
-"""How long packs of an hour that is over are waited for before it is summed up."""
+LATE_SECONDS: Final = 1200
+"""How long packs of an hour that is over are waited for before it is summed up: by the newest of all clocks, which may
+be 600 s ahead."""
 
 T = TypeVar("T")
 

@@ -56,5 +56,5 @@ def test_the_sets_options_and_units_of_sensorthings_are_told() -> None:
 
 def test_the_bounds_are_told() -> None:
     text = PAGE.read_text()
-    assert (HOMES, KEEP_SECONDS, LATE_SECONDS) == (10, 5.0, 600)
-    assert all(words in text for words in ("ten homes or more", "kept for five seconds", "over for ten minutes"))
+    assert (HOMES, KEEP_SECONDS, LATE_SECONDS) == (10, 5.0, 1200)
+    assert all(words in text for words in ("ten homes or more", "kept for five seconds", "over for twenty minutes"))
