@@ -153,7 +153,7 @@ def test_a_page_can_be_used_by_everybody(page: Page, path: str) -> None:
     broken = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found.response["violations"]]
     assert broken == []
     page.set_viewport_size({"width": 390, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.wait_for_function("document.documentElement.scrollWidth <= 390")
 
 
 def test_by_keyboard_alone(page: Page) -> None:

@@ -86,6 +86,11 @@ def test_where_looking_takes_a_login(tmp_path: Path, broker: Mosquitto, influx: 
             assert answer is not None
             assert answer.status in (303, 401), path
             assert "riverside" not in answer.data.decode()
+        token = (gateway.folder / "data" / "control.token").read_text().strip()
+        for given, status in ((token, 200), (token[:-1], 401)):
+            answer = pages.get("/api/v1/quantities", Authorization=f"Bearer {given}")
+            assert answer is not None
+            assert answer.status == status
         with urllib3.PoolManager(retries=False) as pool:
             answer = pool.request(
                 "POST",

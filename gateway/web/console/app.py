@@ -8,6 +8,7 @@ from fastapi.staticfiles import StaticFiles
 from nicegui import core, ui
 
 from gateway.cap import web as cap
+from gateway.north import router as north
 from gateway.web import api
 from gateway.web.console import door, incidents, ledger, letters, nodes, overview, series
 from gateway.web.console.guard import Guard
@@ -28,6 +29,7 @@ def make_app(seat: Seat) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     door.register(app, console)
     app.include_router(cap.make_router(seat))
+    app.include_router(north.make_router(seat))
     app.include_router(api.make_router(seat))
     for page in PAGES:
         page.register(console)

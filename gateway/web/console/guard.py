@@ -1,7 +1,10 @@
 """What stands before everything on the operators' port: which host, which origin, who may look, which headers."""
 
+import asyncio
+import contextlib
 import ipaddress
 import socket
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,12 +13,16 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.control import token as tokens
+from gateway.errors import ConfigError
 from gateway.web.console.markup import url
 from gateway.web.console.shell import Console
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN: Final = ("/login", "/static/", "/_nicegui/", "/favicon.ico")
 """What is seen before a login, where looking takes one."""
+PROGRAMS: Final = ("/api/", "/cap/", "/ngsi-ld/", "/sensorthings/")
+"""Who asks there is told that a login is missing, instead of shown a form."""
 # NiceGUI's pages start by a script within them, and its templates are compiled in the browser.
 POLICY: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -67,20 +74,32 @@ class Guard:
         # A page of the Internet may point a name of its own to this machine, and so read as if it were of our origin.
         if not (host.lower() in self._hosts or _is_address(host)):
             return PlainTextResponse(f"{host!r} is no name of this console: set console.link to it\n", 421)
-        if scope["type"] == "websocket" or scope["method"] not in SAFE:
-            origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-                return PlainTextResponse("asked by a page of another origin\n", 403)
-            if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-                return PlainTextResponse("asked by a page of another site\n", 403)
+        if (scope["type"] == "websocket" or scope["method"] not in SAFE) and _is_foreign(headers):
+            return PlainTextResponse("asked by a page of another site\n", 403)
         path: str = scope["path"]
-        if self._console.settings.read == "login" and not path.startswith(OPEN):
-            visitor = self._console.visitor(HTTPConnection(scope))
-            if await visitor.name() is None:
-                if path.startswith("/api/"):
-                    return JSONResponse({"error": "log in first", "near": []}, 401)
-                return RedirectResponse(url("/login", to=path), 303)
-        return None
+        if self._console.settings.read == "anyone" or path.startswith(OPEN) or await self._may_look(scope, headers):
+            return None
+        if path.startswith(PROGRAMS):
+            words = f"log in, or send the token that is in {tokens.TOKEN_FILE} in the gateway's data_dir"
+            return JSONResponse({"error": words, "near": []}, 401, {"WWW-Authenticate": "Bearer"})
+        return RedirectResponse(url("/login", to=path), 303)
+
+    async def _may_look(self, scope: Scope, headers: Headers) -> bool:
+        """Who has logged in; and a program of whoever may read `data_dir`, as at the gateway's own interface."""
+        given = headers.get("authorization", "")
+        if given:
+            folder = Path(self._console.seat.config.data_dir)
+            with contextlib.suppress(ConfigError):  # there is no gateway, so no token
+                return tokens.allows(await asyncio.to_thread(tokens.token, folder), given)
+        return await self._console.visitor(HTTPConnection(scope)).name() is not None
+
+
+def _is_foreign(headers: Headers) -> bool:
+    """Whether a page of another origin asks; a program says nothing of that."""
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        return True
+    return headers.get("sec-fetch-site") in ("cross-site", "same-site")
 
 
 def _is_address(host: str) -> bool:
