@@ -64,6 +64,16 @@ def after(db: sqlite3.Connection, number: int, limit: int, reason: str = "") -> 
     )
 
 
+def tally(db: sqlite3.Connection, begin: float, end: float) -> dict[str, int]:
+    """Of those received in [begin, end), how many there are of each reason."""
+    return dict(
+        db.execute(
+            "SELECT reason, count(*) FROM dead_letters WHERE received >= ? AND received < ? GROUP BY reason",
+            (begin, end),
+        )
+    )
+
+
 def _letters(rows: Iterable[tuple[int, str, bytes, str, str, float]]) -> Letters:
     return [(row[0], DeadLetter(*row[1:])) for row in rows]
 

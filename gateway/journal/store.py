@@ -454,6 +454,10 @@ class Journal:
         """Those after a number, oldest first; of one reason, or of all."""
         return letters.after(self._db, number, limit, reason)
 
+    def dead_letters_of(self, begin: float, end: float) -> dict[str, int]:
+        """How many are kept of those that came in [begin, end), Unix seconds at the gateway, by reason."""
+        return letters.tally(self._db, begin, end)
+
     def prove_writable(self) -> None:
         """Write and sync something. Raises JournalFull or sqlite3.Error when that fails."""
         with self._transaction():
