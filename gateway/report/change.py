@@ -27,7 +27,7 @@ def change_of(now: float, before: float, compared: float, least: float) -> Chang
         why = (
             "nothing came in both weeks at the same hours"
             if compared == 0
-            else (f"only {compared:.0%} of the hours are known in both weeks")
+            else (f"only {100 * compared:.0f} % of the hours are known in both weeks")
         )
         return Change(now, before, compared, None, why)
     if before < least:

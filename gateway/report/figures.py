@@ -132,7 +132,7 @@ def placer(plan: Plan, site: str, meters: Sequence[str] | set[str]) -> Place:
     """Names as a report shows them: a home's meter is told by its zone alone, as a report is handed on."""
     zones = [zone for zone in plan.zone if zone.site in ("", site)]
     inlets = {name for zone in zones for name in zone.inlet}
-    zone_of = {name: zone.name for zone in zones for name in zone.nodes}
+    zone_of = {name: zone.name for zone in reversed(zones) for name in zone.nodes}  # the first counts
 
     def place(node: str) -> str:
         if node not in meters or node in inlets:

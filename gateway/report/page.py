@@ -15,9 +15,10 @@ from gateway.report.quality import Named
 from gateway.report.summary import count, lasting
 from gateway.report.weeks import NAMES, Span
 
-FLOWS: Final = 12
-STRIPS: Final = 14
-CASES: Final = 25
+FLOWS: Final = 10
+STRIPS: Final = 12
+CASES: Final = 15
+DRILLS: Final = 5
 """Rows of a table. What is beyond is counted below it, and whole in the JSON."""
 SHADES: Final = ("#ffffd4", "#fee391", "#fec44f", "#fe9929", "#d95f0e", "#993404")
 """From the best class to the worst: lighter to darker, so that no eye needs the hues."""
@@ -74,7 +75,7 @@ def _view(week: Week, span: Span) -> dict[str, Any]:
         "air": air,
         "strips": _first(_strips(air) if air else (), STRIPS),
         "cases": _first(week.incidents.cases, CASES),
-        "drills": _first(week.incidents.drills, CASES),
+        "drills": _first(week.incidents.drills, DRILLS),
         "quality": week.quality,
     }
 
@@ -92,7 +93,7 @@ def _strips(air: Air) -> Sequence[Strip]:
 def _change(change: Change | None) -> str:
     if change is None:
         return "–"
-    return "too little to compare" if change.share is None else f"{100 * change.share:+.0f} %"
+    return "too little to compare" if change.share is None else f"{round(100 * change.share):+d} %".replace("+0", "0")
 
 
 def _named(named: Sequence[Named], unit: str = "") -> str:

@@ -27,7 +27,7 @@ _SETTINGS: Final[Any] = {
     "svg.hashsalt": "week",
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
-    "font.size": 8,
+    "font.size": 7,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
@@ -57,7 +57,7 @@ def traffic_plot(flows: Sequence[Flow], span: Span) -> Drawing:
         panel.tick_params(axis="x", which="minor", length=0)
         panel.set_xlim(0, span.hours)
         panel.set_ylim(bottom=0)
-        panel.set_ylabel("vehicles an hour")
+        panel.set_ylabel("vehicles/h")
 
     said = [f"{flow.name}: {flow.vehicles:,.0f} vehicles, {in_words(flow.change)}" for flow in flows]
     return Drawing(_panels(flows, draw), "Line chart of vehicles in each hour of the week. " + "; ".join(said) + ".")
@@ -84,7 +84,7 @@ def water_plot(zones: Sequence[ZoneWater], span: Span) -> Drawing:
             panel.text(float(at), 0, "no data", ha="center", va="bottom", color=GREY)
         panel.set_xticks(place, labels=[_day(span, int(day)) for day in place])
         panel.set_xlim(-0.6, len(place) - 0.4)
-        panel.set_ylabel("m³ a day")
+        panel.set_ylabel("m³/day")
 
     said = [
         ", ".join(
@@ -104,21 +104,25 @@ def _day(span: Span, day: int) -> str:
 
 
 def _panels(each: Sequence[Any], draw: Any) -> str:
+    """A panel for each, two beside each other."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    columns = min(2, len(each))
+    rows = -(-len(each) // columns)
     with mpl.rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDE, 0.35 + 1.25 * len(each)), layout="constrained")
-        panels = figure.subplots(len(each), 1, squeeze=False)[:, 0]
-        for one, panel in zip(each, panels, strict=True):
+        figure = Figure(figsize=(_WIDE, 0.3 + (1.3 if columns > 1 else 1.6) * rows), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for one, panel in zip(each, panels, strict=False):
             draw(one, panel)
-            panel.set_title(one.name, loc="left", fontsize=9)
+            panel.set_title(one.name, loc="left")
             panel.yaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
             panel.grid(axis="y", linewidth=0.3, alpha=0.6)
             panel.set_axisbelow(True)
+        for panel in panels[len(each) :]:
+            panel.set_axis_off()
         most = max(panels, key=lambda panel: len(panel.get_legend_handles_labels()[1]))
-        handles, labels = most.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
+        figure.legend(*most.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 FEW: Final = 10
 """Incidents a week below which numbers are said and no shares: our choice."""
+STEADY: Final = 0.05
+"""Change of a zone's water below which no zone is named: our choice."""
 WHOLE: Final = 0.98
 """Share of the expected windows from which nothing more is said."""
 
@@ -61,16 +63,20 @@ def _water(week: "Week") -> Iterator[str]:
         return
     shown = [zone for zone in week.water.zones if not zone.withheld]
     lost = [(zone.loss.litres, zone) for zone in shown if zone.loss is not None]
-    for zone in shown[:3]:
-        if zone.change is not None and zone.change.share is not None:
-            yield f"{zone.name} drew {in_words(zone.change)} in water."
+    changed = [(abs(zone.change.share), zone) for zone in shown if zone.change and zone.change.share is not None]
+    if changed:
+        most, zone = max(changed, key=lambda each: each[0])
+        if most < STEADY:
+            yield f"Water was within {100 * STEADY:.0f} % of the week before in each of {count(len(changed), 'zone')}."
+        elif zone.change is not None:
+            yield f"Water changed most in {zone.name}: it was {in_words(zone.change)}."
     if lost:
         litres, zone = max(lost, key=lambda each: each[0])
         if litres <= 0 or zone.loss_share is None:
             yield "In no zone did more water come in than the meters passed on."
         else:
             yield (
-                f"Of the water that came into {zone.name}, {litres / 1000:,.1f} m³ ({zone.loss_share:.0%}) "
+                f"Of the water that came into {zone.name}, {litres / 1000:,.1f} m³ ({100 * zone.loss_share:.0f} %) "
                 "passed no meter."
             )
     elif not shown:
@@ -86,10 +92,10 @@ def _air(week: "Week") -> Iterator[str]:
     if air.nothing or not known:
         yield air.nothing or "No station had enough hours of a day for an air quality index."
         return
-    best = f"The air was {air.classes[0].lower()} on {air.station_days[0]} of {count(known, 'station-day')}"
+    best = f"The air was {air.classes[0].lower()} on {air.station_days[0]:,} of {count(known, 'station-day')}"
     ago = sum(air.before)
     yield (
-        f"{best} (week before: {air.before[0]} of {ago})."
+        f"{best} (week before: {air.before[0]:,} of {ago:,})."
         if ago
         else f"{best}; of the week before too little is known."
     )
@@ -105,7 +111,7 @@ def _incidents(week: "Week") -> str:
         words = f"{told}, after {before} in the week before"
         why = "; so few say nothing of a trend" if 0 < now + before < 2 * FEW else ""
     else:
-        words, why = f"{told}, after {before} in the week before ({now / before - 1:+.0%})", ""
+        words, why = f"{told}, after {before} in the week before ({100 * (now / before - 1):+.0f} %)", ""
     still = sum(case.closed is None for case in week.incidents.cases)
     return f"{words}{why}{f'; {still} still open' if still else ''}."
 
@@ -113,10 +119,12 @@ def _incidents(week: "Week") -> str:
 def _quality(week: "Week", span: Span) -> Iterator[str]:
     poor = [each for each in week.quality.kinds if each.share < WHOLE]
     if poor:
-        said = ", ".join(f"{each.share:.0%} of {each.kind}" for each in poor)
+        said = ", ".join(f"{100 * each.share:.0f} % of {each.kind}" for each in poor)
         yield f"Of the data that was expected, there is only {said}."
     elif week.quality.kinds:
-        yield f"At least {min(each.share for each in week.quality.kinds):.1%} of the expected data of each kind came."
+        least = min(each.share for each in week.quality.kinds)
+        most = f"At least {100 * least:.1f} % of the expected data of each kind came."
+        yield most if least < 1 else "All expected data came."
     if week.quality.site is not None:
         begin = span.moment(week.quality.site.begin)
         yield f"Nothing at all came for {count(week.quality.site.hours, 'hour')} from {begin}."

@@ -18,6 +18,10 @@ LEAST_VEHICLES: Final = 100
 """In the week before, for a change to be said: our choice. Chance alone moves a count of 100 by 10."""
 
 
+DIVIDING: Final = 6
+"""Windows: up to so many in an hour divide it, at 10, 12, 15, 20, 30 and 60 minutes."""
+
+
 class Flow(Struct, frozen=True, kw_only=True):
     """A street of the plan, or a counter of none."""
 
@@ -42,7 +46,7 @@ class Flow(Struct, frozen=True, kw_only=True):
 
 class Traffic(Struct, frozen=True):
     flows: tuple[Flow, ...]
-    """Most vehicles first."""
+    """Streets, then counters of none; most vehicles first."""
     counters: int
     change: Change
     """Of all counters: sums over the hours that a counter knows in both weeks."""
@@ -68,8 +72,13 @@ def traffic_of(measured: Hourly, plan: Plan, site: str, span: Span) -> Traffic |
     for name, own in streets:
         at = [rows[each] for each in own]
         flows.append(_flow(name, own, now[at], before[at], _speed(measured, at), span))
-    flows.sort(key=lambda flow: (-flow.vehicles, flow.name))
+    in_plan = len([1 for name, own in streets if own[0] in named])
+    flows = [*sorted(flows[:in_plan], key=_most_first), *sorted(flows[in_plan:], key=_most_first)]
     return Traffic(tuple(flows), len(nodes), _change(now, before))
+
+
+def _most_first(flow: Flow) -> tuple[float, str]:
+    return -flow.vehicles, flow.name
 
 
 def _flow(name: str, own: Sequence[str], now: Floats, before: Floats, speed: float | None, span: Span) -> Flow:
@@ -118,7 +127,9 @@ def _vehicles(measured: Hourly) -> tuple[Floats, Floats]:
 
 def _whole(vehicles: Floats, windows: Floats, known: Bools, usual: Floats) -> Floats:
     """An hour that lacks windows is taken to have had as many vehicles in them as in the others."""
-    lacks = known & (windows < usual[:, None] - 1)  # a window more or less is of those that do not divide an hour
+    # Of shorter windows, which may not divide an hour, one more or less is no loss.
+    least = usual - (usual > DIVIDING)
+    lacks = known & (windows < least[:, None])
     return np.where(known, np.where(lacks, vehicles * usual[:, None] / np.maximum(windows, 1), vehicles), np.nan)
 
 

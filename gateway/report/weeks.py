@@ -14,6 +14,9 @@ HOUR: Final = 3600
 DAYS: Final = 7
 NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
+YEARS: Final = range(1971, 2262)
+"""That InfluxDB can tell: it counts nanoseconds since 1970."""
+
 HourOfWeek = tuple[int, int, int, int]
 """Day from Monday (0), hour, minute, and 1 where a clock that was put back shows it a second time."""
 
@@ -32,9 +35,9 @@ class IsoWeek(Struct, frozen=True, order=True):
     def parse(cls, text: str) -> Self:
         """From `2026-W47`. Raises ReportError."""
         match = re.fullmatch(r"([0-9]{4})-W([0-9]{2})", text)
+        week = cls(int(match[1]), int(match[2])) if match else cls(0, 0)
         try:
-            week = cls(int(match[1]), int(match[2])) if match else None
-            if week is not None and week.monday and week.before.monday:
+            if week.year in YEARS and week.monday:
                 return week
         except ValueError:
             pass
