@@ -3,7 +3,10 @@
 import base64
 import io
 import re
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -185,9 +188,20 @@ def test_pdf(page: str) -> None:
 
 def test_pdf_without_its_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where Debian's packages are missing, in which case the library cannot be imported."""
-    monkeypatch.setitem(__import__("sys").modules, "weasyprint", None)
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
     with pytest.raises(ReportError) as refused:
         pdf_of("<p>")
     assert pdf.CURE in str(refused.value)
     assert "libpangoft2-1.0-0 and libharfbuzz-subset0" in pdf.CURE
     assert "ganglion[pdf]" in pdf.CURE
+
+
+@pytest.mark.soak
+def test_the_pictures_of_the_documentation_are_drawn(tmp_path: Path) -> None:
+    """As they are on its page, to the byte."""
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, root / "docs/week.py", tmp_path], check=True, cwd=root, timeout=100)
+    drawn = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert drawn == {
+        name: (root / "docs/images" / name).read_bytes() for name in ("report-traffic.svg", "report-water.svg")
+    }
