@@ -25,6 +25,7 @@ PAGES = (
     "/nodes",
     f"/nodes/riverside/{LEAKING}",
     f"/series?quantity=flow&node={LEAKING}&last=24h&compare=1d&expected=1",
+    "/weeks",
     "/ledger",
     "/letters",
     "/login",
@@ -179,6 +180,14 @@ def test_dead_letters_are_taken_in_again(page: Page) -> None:
     log_in(page)
     page.get_by_role("button", name="Take in again").click()
     expect(page.get_by_text("0 taken in, 1 still refused")).to_be_visible()
+
+
+def test_a_week_is_a_page(page: Page) -> None:
+    """From the list to the report, which needs nothing from elsewhere."""
+    page.goto("/weeks")
+    page.get_by_role("link", name="html").first.click()
+    expect(page.locator("h1")).to_contain_text("2026-W48", timeout=MILLIS)
+    expect(page.locator("body")).to_contain_text("burst")
 
 
 def test_who_may_act(page: Page, city: Evening) -> None:

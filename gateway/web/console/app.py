@@ -9,14 +9,15 @@ from nicegui import core, ui
 
 from gateway.cap import web as cap
 from gateway.north import router as north
+from gateway.report import router as reports
 from gateway.web import api
-from gateway.web.console import door, incidents, ledger, letters, nodes, overview, series
+from gateway.web.console import door, incidents, ledger, letters, nodes, overview, series, weeks
 from gateway.web.console.guard import Guard
 from gateway.web.console.shell import Console
 from gateway.web.seat import Seat
 
 STATIC: Final = Path(__file__).parent / "static"
-PAGES: Final = (overview, incidents, series, nodes, ledger, letters)
+PAGES: Final = (overview, incidents, series, nodes, ledger, letters, weeks)
 """Each has `register(console)`."""
 
 
@@ -30,6 +31,7 @@ def make_app(seat: Seat) -> FastAPI:
     door.register(app, console)
     app.include_router(cap.make_router(seat))
     app.include_router(north.make_router(seat))
+    app.include_router(reports.make_router(seat))
     app.include_router(api.make_router(seat))
     for page in PAGES:
         page.register(console)

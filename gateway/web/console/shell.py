@@ -28,6 +28,7 @@ PAGES: Final = (
     ("/incidents", "Incidents"),
     ("/series", "Series"),
     ("/nodes", "Nodes"),
+    ("/weeks", "Reports"),
     ("/ledger", "Ledger"),
     ("/letters", "Dead letters"),
 )
