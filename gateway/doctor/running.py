@@ -62,7 +62,7 @@ def http(context: Context) -> Iterator[Said]:
     """The address of health and metrics."""
     settings = context.config.http
     host, port = settings.address
-    if _everybody(host):
+    if everybody(host):
         yield warning(
             f"http.listen {settings.listen} is open to everybody who reaches this machine, without a password",
             "listen at 127.0.0.1, or keep others out with a firewall",
@@ -76,7 +76,7 @@ def http(context: Context) -> Iterator[Said]:
             f"a gateway answers at {settings.listen} that does not hold {context.folder}",
             "give each gateway an http.listen of its own; if it runs in a container, run doctor in there",
         )
-    elif answer is not None or _listens(settings.here):
+    elif answer is not None or listens(settings.here):
         yield fault(
             f"{settings.listen} is taken by another program, so the gateway cannot start",
             f"stop it (`ss -ltnp sport = :{port}` shows which), or choose another http.listen",
@@ -128,7 +128,8 @@ def _watch(context: Context) -> list[dict[str, str]]:
     return found
 
 
-def _everybody(host: str) -> bool:
+def everybody(host: str) -> bool:
+    """Whether an address means every one of this machine."""
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
@@ -144,7 +145,8 @@ def _get(context: Context, path: str) -> urllib3.BaseHTTPResponse | None:
         return None
 
 
-def _listens(address: tuple[str, int]) -> bool:
+def listens(address: tuple[str, int]) -> bool:
+    """Whether anybody takes connections there."""
     try:
         socket.create_connection(address, SECONDS).close()
     except OSError:

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.doctor import broker, clocks, database, installation, journal, nodes, running
+from gateway.doctor import broker, clocks, database, installation, journal, nodes, pages, running
 from gateway.doctor.context import Context
 from gateway.doctor.finding import Finding, NotAsked, Said, fault, parted
 from gateway.errors import GanglionError
@@ -39,6 +39,7 @@ CHECKS: Final = (
     Check("data_dir", installation.data_dir, ("configuration",)),
     Check("gateway", running.gateway, ("configuration",)),
     Check("http", running.http, ("configuration",), network=True, seconds=5.0),
+    Check("pages", pages.pages, ("configuration",), network=True, seconds=5.0),
     Check("readiness", running.readiness, ("http",), network=True, seconds=6.0),
     Check("journal", journal.journal, ("configuration",), seconds=5.0, cure=JOURNAL_CURE),
     Check("ledger", journal.ledger, ("journal",)),

@@ -87,7 +87,9 @@ class Users:
             db.execute("DELETE FROM sessions WHERE name = ?", (name,))
 
     def all(self) -> list[User]:
-        """By name."""
+        """By name. Looks only: makes no file."""
+        if not self._path.exists():
+            return []
         with self._open() as db:
             return [User(*row) for row in db.execute("SELECT name, made FROM users ORDER BY name")]
 

@@ -24,7 +24,7 @@ from gateway.doctor.journal import CURES
 from gateway.doctor.table import CHECKS, Check, examine
 from gateway.ingest.decode import REASONS
 from gateway.records import DeadLetter, Status
-from sim_hardware.servers import InfluxDB, Mosquitto, wait_until
+from sim_hardware.servers import InfluxDB, Mosquitto, free_port, wait_until
 from tests.gateway.conftest import make_pack, payload_of
 from tests.gateway.faulty import Installation
 from tests.system.gateway_process import NOBODY, SECONDS, GatewayProcess, Publisher
@@ -415,3 +415,18 @@ def test_the_table_of_checks() -> None:
     assert len(set(names)) == len(names)
     for number, check in enumerate(CHECKS):
         assert set(check.needs) <= set(names[:number]), check.name
+
+
+def test_the_pages(tmp_path: Path) -> None:
+    """Who may see them, whether they are there, and that nobody may act yet; nothing is made by looking."""
+    port = free_port()
+    own = Installation(tmp_path, console={"listen": f"0.0.0.0:{port}"})
+    (tmp_path / "data").mkdir(exist_ok=True)
+    said = [line for line in cli(own.file, "--json").stdout.splitlines() if json.loads(line)["check"] == "pages"]
+    words = " ".join(json.loads(line)["seen"] for line in said)
+    assert "is free" in words
+    assert "also of single homes" in words
+    assert "there is no [citizens]" in words
+    with socket.create_server(("127.0.0.1", port)):
+        assert f"console answers at 0.0.0.0:{port}" in cli(own.file, "--json").stdout
+    assert not list(tmp_path.rglob("users.sqlite3"))

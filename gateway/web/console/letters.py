@@ -1,6 +1,7 @@
 """`/letters`: packs that were refused, with their bytes and reason; and to take them in again."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -44,7 +45,7 @@ def register(console: Console) -> None:
             await show()
 
 
-async def _acting(console: Console, visitor: Visitor, reason: str, show) -> None:  # type: ignore[no-untyped-def]
+async def _acting(console: Console, visitor: Visitor, reason: str, show: Callable[[], Awaitable[None]]) -> None:
     with ui.row().classes("controls"):
         number = ui.input("Number", placeholder="all").props('data-test="number" inputmode="numeric" stack-label')
 

@@ -1,6 +1,7 @@
 """A chart on a page: asks for what it shows, draws it, and asks anew for what is looked at closely."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from msgspec import Struct, structs
@@ -74,7 +75,9 @@ async def gather(console: Console, what: What) -> Drawn:
     return await asyncio.to_thread(drawn, answer, seat.snapshot, seat.zone, what.compare)
 
 
-def _closer(console: Console, what: What, found: Drawn, chart: ui.echart):  # type: ignore[no-untyped-def]
+def _closer(
+    console: Console, what: What, found: Drawn, chart: ui.echart
+) -> Callable[[GenericEventArguments], Awaitable[None]]:
     """Hears which part of the axis is seen, in percent."""
     zone = console.seat.zone
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -101,7 +101,7 @@ class Visitor:
 
 
 @contextlib.asynccontextmanager
-async def page(console: Console, visitor: Visitor, title: str, at: str = ""):  # type: ignore[no-untyped-def]
+async def page(console: Console, visitor: Visitor, title: str, at: str = "") -> AsyncIterator[None]:
     """The frame; what is made in the block is its content. `at` is the path of the entry of the menu it belongs to."""
     name = await visitor.name()
     ui.page_title(f"{title} · Ganglion")
