@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.airquality.tables import Region
 from gateway.errors import ConfigError
 
 NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
@@ -122,6 +123,8 @@ class Citizens(Http, frozen=True):
     title: str = "City news"
     contact: str = ""
     """Of who answers for it: `mailto:duty@city.example`. Web Push needs one."""
+    air_index: Region = "europe"
+    """Whose air quality index is shown."""
 
 
 class North(Struct, frozen=True):

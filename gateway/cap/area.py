@@ -47,6 +47,9 @@ class Area(Struct, frozen=True):
     radius_m: float = 0.0
     """0 where it is not known."""
 
+    def holds(self, site: str, node: str) -> bool:
+        return self.site in ("", site) and (node in self.nodes or node in self.inlet)
+
 
 class Places:
     """The areas of a plan, and which of them a node is in."""
@@ -92,7 +95,7 @@ class Places:
         sort = "street" if kind_of(kind or incident.kind).category in ("Transport", "Safety") else "zone"
         found: dict[str, Area] = {}
         for node in (incident.node, *incident.nodes) if incident.node else ():
-            holding = [area for area in self._of.get(node, ()) if area.site in ("", incident.site)]
+            holding = [area for area in self._of.get(node, ()) if area.holds(incident.site, node)]
             for area in [area for area in holding if area.sort == sort][:1] or holding[:1]:
                 found[area.slug] = area
         return tuple(found.values()) or (site_area(incident.site),)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gateway.cap import atom
 from gateway.cap.alert import messages, sender_of
-from gateway.cap.answer import answer
+from gateway.cap.answer import Answers
 from gateway.cap.area import Places
 from gateway.cap.message import MEDIA_TYPE, Message, render
 from gateway.records import Incident
@@ -21,6 +21,7 @@ KEPT: Final = 7 * 86_400
 def make_router(seat: Seat) -> APIRouter:
     """`/cap/feed.atom` and `/cap/{incident}.xml`: what was told, open or closed within 7 days; nothing held back."""
     router = APIRouter(prefix="/cap", tags=["cap"])
+    answers = Answers(shared=False)
     sender, config, places = sender_of(seat.config), seat.config, Places(seat.plan)
     console = config.console.link.rstrip("/") if config.console else ""
 
@@ -37,9 +38,8 @@ def make_router(seat: Seat) -> APIRouter:
         base = console or str(request.base_url).rstrip("/")
         entries = [_entry(incident, told(incident), sender, base) for incident in current(seat.snapshot)]
         title = f"Incidents of {', '.join(config.sites)}{' (EXERCISE)' if config.exercise else ''}"
-        changed = max((each.updated for each in entries), default=0)
-        body = atom.feed(title, f"{base}/cap/feed.atom", f"{base}/", sender, entries, changed)
-        return answer(request, body, atom.FEED_TYPE, changed, shared=False)
+        body = atom.feed(title, f"{base}/cap/feed.atom", f"{base}/", sender, entries, 0)
+        return answers.give(request, body, atom.FEED_TYPE)
 
     @router.get(
         "/{incident}.xml",
@@ -57,7 +57,7 @@ def make_router(seat: Seat) -> APIRouter:
         for each in current(seat.snapshot):
             if each.id == incident:
                 newest = told(each)[-1]
-                return answer(request, render(newest, seat.zone), MEDIA_TYPE, newest.sent, shared=False)
+                return answers.give(request, render(newest, seat.zone), MEDIA_TYPE)
         raise HTTPException(404, f"no incident {incident!r} is told of: it never was, is held, or ended a week ago")
 
     return router

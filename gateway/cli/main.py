@@ -30,6 +30,7 @@ def make_app() -> "typer.Typer":
         influx,
         intake,
         letters,
+        notice,
         pki,
         power,
         query,
@@ -70,6 +71,7 @@ def make_app() -> "typer.Typer":
         app.command(name)(command)
     app.add_typer(incidents.app, name="incidents")
     app.add_typer(letters.app, name="dead-letters")
+    app.add_typer(notice.app, name="notice")
     app.add_typer(update.app, name="update")
     app.add_typer(users.app, name="users")
     app.add_typer(pki.app, name="pki")
