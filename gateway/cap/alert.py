@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.cap.area import Area, Places
 from gateway.cap.kinds import Kind, Severity, kind_of
-from gateway.cap.life import Moment, moments, public_moments, run_of
+from gateway.cap.life import Moment, Run, moments, public_moments, run_of
 from gateway.cap.message import CapError, Message, Status, render
 from gateway.config import Config
 from gateway.detect.plan import Plan
@@ -109,23 +109,22 @@ def messages(
     return found
 
 
-def public_id(kind: str, area: Area, since: int) -> str:
+def public_id(run: Run, area: Area) -> str:
     """What the public knows an incident by: nothing of it can be turned back into a node."""
-    return f"{kind}.{area.slug}.{since}"
+    return f"{run.kinds[0]}.{area.slug}.{run.since}"
 
 
 def _for_public(
     incident: Incident, sender: str, places: Places, link: str, homes: Collection[str], status: Status
 ) -> list[Message]:
-    run, place = run_of(incident), None
-    if run is not None:
-        place = places.public(incident, run.kind, homes)
+    run = run_of(incident)
+    place = None if run is None else places.public(incident, run.kinds, homes)
     if run is None or place is None:
         raise CapError(
             f"{incident.id} is not for the public: it is held, unconfirmed, or would point to a home or node"
         )
     found: list[Message] = []
-    name = public_id(run.kind, place, run.since)
+    name = public_id(run, place)
     for moment in public_moments(incident, run):
         kind = kind_of(moment.kind)
         words = kind.public

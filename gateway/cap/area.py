@@ -1,7 +1,7 @@
 """Areas by name: streets, zones and sites. What an operator is told of, and what of it the public is."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct, structs
@@ -100,17 +100,19 @@ class Places:
                 found[area.slug] = area
         return tuple(found.values()) or (site_area(incident.site),)
 
-    def public(self, incident: Incident, kind: str, meters: Collection[str]) -> Area | None:
-        """The one area by which the public is told of an incident as a kind; None where that would point to a home.
+    def public(self, incident: Incident, kinds: Sequence[str], meters: Collection[str]) -> Area | None:
+        """The one area by which the public is told of an incident as these kinds; None where that would point to a
+        home.
 
         `meters` are names of all water meters of the site. The circle is left out where it is small, or its middle is
         a node's place.
         """
-        public = kind_of(kind).public
-        if public is None:
+        public = [kind_of(kind).public for kind in kinds]
+        area = self.of(incident, kinds[0])[0]
+        if None in public:
             return None
-        area = self.of(incident, kind)[0]
-        if public.of_homes and (area.sort != "zone" or homes_of(area, meters) < LEAST_HOMES):
+        of_homes = any(each is not None and each.of_homes for each in public)
+        if of_homes and (area.sort != "zone" or homes_of(area, meters) < LEAST_HOMES):
             return None
         if area.at is None or area.radius_m < LEAST_RADIUS_M or _coarse(area.at) in self._spots:
             return structs.replace(area, at=None, radius_m=0.0)

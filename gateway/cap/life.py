@@ -20,8 +20,8 @@ class Moment(Struct, frozen=True):
 class Run(Struct, frozen=True):
     """The last time without a pause in which an incident was of kinds that the public is told."""
 
-    kind: str
-    """The first of them."""
+    kinds: tuple[str, ...]
+    """In order of time."""
     since: int
     """Unix seconds when it was told as that."""
     told: int
@@ -62,7 +62,7 @@ def run_of(incident: Incident) -> Run | None:
     first = last
     while first > 0 and _public(told[first - 1][0]) is not None:
         first -= 1
-    kind, since = told[first]
+    since = told[first][1]
     until = told[last + 1][1] if last + 1 < len(told) else incident.closed
     public = _public(told[last][0])
     if public is not None and public.at_once:
@@ -73,7 +73,7 @@ def run_of(incident: Incident) -> Run | None:
         begin = max(since, incident.confirmed)
     if until is not None and until <= begin:
         return None
-    return Run(kind, since, begin, until)
+    return Run(tuple(kind for kind, _ in told[first : last + 1]), since, begin, until)
 
 
 def kind_at(incident: Incident, time: int) -> str:

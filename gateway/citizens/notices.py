@@ -117,16 +117,16 @@ def _of(
     if run is None or (run.until is not None and run.until < now - KEPT):
         return None
     homes: Collection[str] = meters.get(incident.site, ())
-    area = places.public(incident, run.kind, homes)
+    area = places.public(incident, run.kinds, homes)
     if area is None:
         return None
     documents = messages(incident, sender, places, exercise, link, public=True, homes=homes)
     newest = documents[-1]
-    last = next(kind for kind, _ in reversed(incident.told) if kind_of(kind).public is not None)
+    last = run.kinds[-1]
     public = kind_of(last).public
     assert public is not None  # it has just been looked for
     return Notice(
-        id=public_id(run.kind, area, run.since),
+        id=public_id(run, area),
         topic=public.topic,
         area=area,
         headline=marked(public.headline, newest.status),

@@ -152,9 +152,11 @@ class Pump:
                 await asyncio.Event().wait()
             identity = await self._on_disk(lambda: Identity(Path(self._seat.config.data_dir), self._contact))
             async with Sender(identity, private=self._private) as sender, asyncio.TaskGroup() as group:
-                seen = self._seat.snapshot
+                seen = Snapshot(0.0)
                 while True:
                     seen = await self._seat.newer(seen)
+                    if not seen.time:  # nobody has looked yet: nothing is known, which is not to know of nothing
+                        continue
                     try:
                         await self._look(seen, sender, group)
                     except sqlite3.Error as error:

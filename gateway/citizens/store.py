@@ -80,6 +80,8 @@ class Store:
             self.path.chmod(PRIVATE)
             self._db = sqlite3.connect(self.path, WAIT_SECONDS, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
+            # What a power cut takes of the last told is told twice; `unsubscribe` sees to the disk itself.
+            self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA foreign_keys = ON")
             self._db.execute("PRAGMA secure_delete = ON")
             self._db.executescript(_SCHEMA)

@@ -162,7 +162,7 @@ def test_what_the_public_waits_for() -> None:
     leak = jam(kind="leak", confirmed=START + 9, was=(*burst.was, Earlier("burst", START + 900, "300 l in one draw.")))
     run = run_of(leak)
     assert run is not None
-    assert (run.kind, run.since, run.until) == ("burst", START + 500, START + 900)
+    assert (run.kinds, run.since, run.until) == (("burst",), START + 500, START + 900)
 
 
 @settings(max_examples=150, deadline=None)
