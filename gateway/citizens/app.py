@@ -20,7 +20,7 @@ from gateway.cap.alert import sender_of
 from gateway.cap.answer import Answers
 from gateway.cap.area import Places
 from gateway.cap.message import MEDIA_TYPE, render
-from gateway.citizens.figures import Figures, look
+from gateway.citizens.figures import Figures, air_now, water_yesterday
 from gateway.citizens.notices import Notice, notices
 from gateway.citizens.page import Page
 from gateway.citizens.store import Store
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 FIGURES_SECONDS: Final = 300.0
 """For which figures are shown before they are asked for again."""
+WATER_SECONDS: Final = 1800.0
+"""The same for water, which is of a day that is over: packs that come late still change it."""
 FIRST_SECONDS: Final = 2.0
 """How long the first reader waits for them."""
 STATIC: Final = {"page.css": "text/css", "push.js": "text/javascript", "sw.js": "text/javascript"}
@@ -85,7 +87,7 @@ class Desk:
         self._page = Page()
         self._told: tuple[Snapshot | None, int, tuple[Notice, ...]] = (None, 0, ())
         self._figures = Figures()
-        self._asked = float("-inf")
+        self._asked = self._asked_water = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
     def told(self) -> tuple[Notice, ...]:
@@ -162,14 +164,19 @@ class Desk:
         return self._figures
 
     async def _ask(self) -> None:
-        seen = self.seat.snapshot
+        seen, zone, ask = self.seat.snapshot, self.seat.zone, self.seat.ask
         zones = [each for each in self.places.areas if each.sort == "zone"]
+        now = asyncio.get_running_loop().time()
         try:
-            self._figures = await look(
-                self.seat.ask, zones, seen.incidents, seen.time, self.settings.air_index, self.seat.zone
-            )
+            air, water = {}, self._figures.water
+            if zones:
+                air = await air_now(ask, zones, seen.incidents, seen.time, self.settings.air_index, zone)
+                if now >= self._asked_water + WATER_SECONDS:
+                    water = await water_yesterday(ask, zones, seen.time, zone)
+                    self._asked_water = now
+            self._figures = Figures(air, water)
         except GanglionError as error:
-            self._figures = Figures()  # rather nothing than what is old
+            self._figures, self._asked_water = Figures(), float("-inf")  # rather nothing than what is old
             log.warning("the public page has no figures: %s", error)
         finally:
             self._asking = None

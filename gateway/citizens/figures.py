@@ -5,9 +5,9 @@ a sum over homes, and there only where it tells nothing of one: at least `LEAST_
 more than half, and none is in a zone that was shown before (two sums of almost the same homes tell the difference).
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -61,21 +61,24 @@ class Figures(Struct, frozen=True):
     water: dict[str, Water] = {}
 
 
-async def look(
-    ask: Ask, zones: Sequence[Area], open_incidents: Iterable[Incident], now: float, region: Region, zone: ZoneInfo
-) -> Figures:
-    """As of `now` (Unix seconds). Raises GanglionError as `ask` does."""
-    if not zones:
-        return Figures()
-    faulty = {(each.site, each.node) for each in open_incidents if each.kind in FAULTS and each.closed is None}
-    hour = int(now) // HOUR
-    day = datetime.fromtimestamp(now, zone).date() - timedelta(days=1)
-    begin, end = (
-        int(datetime.combine(each, datetime.min.time(), zone).timestamp()) for each in (day, day + timedelta(1))
-    )
-    air = await ask(air_statement(hour * HOUR))
-    water = await ask(water_statement(begin, end))
-    return Figures(air_bands(air, zones, faulty, hour * HOUR, region, zone), water_sums(water, zones, day))
+async def air_now(
+    ask: Ask, zones: Sequence[Area], incidents: Iterable[Incident], now: float, region: Region, zone: ZoneInfo
+) -> dict[str, AirBand]:
+    """By slug, of the whole hours before `now` (Unix seconds). Raises GanglionError as `ask` does."""
+    faulty = {(each.site, each.node) for each in incidents if each.kind in FAULTS and each.closed is None}
+    until = int(now) // HOUR * HOUR
+    return air_bands(await ask(air_statement(until)), zones, faulty, until, region, zone)
+
+
+async def water_yesterday(ask: Ask, zones: Sequence[Area], now: float, zone: ZoneInfo) -> dict[str, Water]:
+    """By slug, of the day before that of `now` (Unix seconds), from midnight to midnight by the clock of `zone`.
+
+    Raises GanglionError as `ask` does.
+    """
+    today = datetime.fromtimestamp(now, zone).date()
+    day = today - timedelta(days=1)
+    begin, end = (int(datetime.combine(each, time.min, zone).timestamp()) for each in (day, today))
+    return water_sums(await ask(water_statement(begin, end)), zones, day)
 
 
 def air_statement(until: int) -> str:
@@ -88,14 +91,9 @@ def air_statement(until: int) -> str:
 
 
 def water_statement(begin: int, end: int) -> str:
-    """Of each meter, by how much its register has grown from `begin` to `end` (Unix seconds); one that fell, which was
-    exchanged, has lost that hour."""
-    grown = (
-        'SELECT non_negative_difference(last("volume")) AS "grown" FROM "water" '
-        f"WHERE time > {begin - HOUR}s AND time <= {end}s "
-        'GROUP BY time(1h, 1s), "site", "node" fill(none)'
-    )
-    return f'SELECT sum("grown") AS "litres", count("grown") AS "hours" FROM ({grown}) GROUP BY "site", "node"'
+    """Of each meter, its register from `begin` to `end` (Unix seconds)."""
+    values = ", ".join(f'{each}("volume") AS "{each}"' for each in ("first", "last", "min", "max", "count"))
+    return f'SELECT {values} FROM "water" WHERE time >= {begin}s AND time <= {end}s GROUP BY "site", "node"'
 
 
 def air_bands(
@@ -158,9 +156,10 @@ def water_sums(series: Iterable[Series], zones: Sequence[Area], day: date) -> di
     used: dict[tuple[str, str], float] = {}
     for each in series:
         for values in each.values:
-            row: Mapping[str, Any] = dict(zip(each.columns, values, strict=True))
-            if row.get("litres") is not None and row.get("hours"):
-                used[each.tags.get("site", ""), each.tags.get("node", "")] = float(row["litres"])
+            row = dict(zip(each.columns, values, strict=True))
+            # One whose register fell was exchanged, or is wrong: what its home used is not known.
+            if row["count"] >= 2 and row["first"] == row["min"] and row["last"] == row["max"]:
+                used[each.tags.get("site", ""), each.tags.get("node", "")] = row["last"] - row["first"]
     found: dict[str, Water] = {}
     shown: set[tuple[str, str]] = set()
     for area in zones:

@@ -191,7 +191,7 @@ class Store:
     def end_works(self, number: int, now: int) -> bool:
         """They are over now; those that had not begun are gone. Whether there are any of that number."""
         with self._write() as db:
-            if db.execute("DELETE FROM works WHERE number = ? AND begin >= ?", (number, now)).rowcount:
+            if db.execute("DELETE FROM works WHERE number = ? AND begin > ?", (number, now)).rowcount:
                 return True
             return db.execute("UPDATE works SET end = min(end, ?) WHERE number = ?", (now, number)).rowcount > 0
 

@@ -51,11 +51,10 @@ def view_of(told: Any, figures: Figures, plan: Plan = PLAN, **changes: Any) -> V
     )
 
 
-def grown(litres: dict[str, float]) -> list[Series]:
+def grown(litres: dict[str, float], begin: float = 1e5) -> list[Series]:
+    columns = ["time", "first", "last", "min", "max", "count"]
     return [
-        Series(
-            ["time", "litres", "hours"], "water", {"site": "riverside", "node": node}, [["1970-01-01T00:00:00Z", n, 24]]
-        )
+        Series(columns, "water", {"site": "riverside", "node": node}, [["", begin, begin + n, begin, begin + n, 24]])
         for node, n in litres.items()
     ]
 
