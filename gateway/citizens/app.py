@@ -86,6 +86,7 @@ class Desk:
         self._sender = sender_of(seat.config)
         self._page = Page()
         self._told: tuple[Snapshot | None, int, tuple[Notice, ...]] = (None, 0, ())
+        self._written: tuple[tuple[Notice, ...], Figures, bool, float, bytes] | None = None
         self._figures = Figures()
         self._asked = self._asked_water = float("-inf")
         self._asking: asyncio.Task[None] | None = None
@@ -113,19 +114,26 @@ class Desk:
 
     async def page(self, request: Request) -> Response:
         """The page for people."""
-        told, now = self.told(), self.seat.snapshot.time
+        figures = await self._known()
+        told, now, trouble = self.told(), self.seat.snapshot.time, self.seat.trouble is not None
+        # The same to all who look between two snapshots.
+        if self._written is None or self._written[:4] != (told, figures, trouble, now):
+            self._written = (told, figures, trouble, now, self._write(told, figures, now, trouble=trouble))
+        return self._answers.give(request, self._written[4], "text/html")
+
+    def _write(self, told: Sequence[Notice], figures: Figures, now: float, *, trouble: bool) -> bytes:
         shown = view(
             title=self.settings.title,
             contact=self.settings.contact,
             told=told,
             areas=areas_shown(self.places, self.seat.config.sites, [each for each in told if not each.over]),
-            figures=await self._known(),
+            figures=figures,
             now=now,
             zone=self.seat.zone,
             exercise=self.seat.config.exercise,
-            trouble=self.seat.trouble is not None,
+            trouble=trouble,
         )
-        return self._answers.give(request, self._page.write(shown), "text/html")
+        return self._page.write(shown)
 
     async def feed(self, request: Request) -> Response:
         """All notices, or those of an area, as Atom."""

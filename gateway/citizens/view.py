@@ -16,6 +16,9 @@ NOTICE: Final = ("notice", "▲", "Notice")
 WARNING: Final = ("warning", "◆", "Warning")
 """(class, shape, word): no state is told by its colour alone."""
 
+ALL: Final = "This is an exercise: nothing on this page is real."
+SOME: Final = "There is an exercise: what is marked so on this page is not real."
+
 
 class Item(Struct, frozen=True):
     """A notice, in words."""
@@ -47,7 +50,8 @@ class View(Struct, frozen=True):
     """The page."""
 
     title: str
-    exercise: bool
+    exercise: str
+    """What the banner says; empty where nothing is an exercise."""
     as_of: str
     """Empty where nothing is known yet."""
     trouble: bool
@@ -87,7 +91,7 @@ def view(
     to_come = [each for each in current if each.since > now]
     return View(
         title=title,
-        exercise=exercise or any(each.newest.status == "Exercise" for each in current),
+        exercise=ALL if exercise else SOME if any(each.newest.status == "Exercise" for each in current) else "",
         as_of=_moment(now, zone) if now else "",
         trouble=trouble,
         now=tuple(_item(each, now, zone) for each in sorted(begun, key=lambda each: (not each.serious, -each.since))),

@@ -148,7 +148,8 @@ def test_an_exercise_says_so_everywhere(exercise: bool, drill: bool) -> None:
     told = told_of(incident("jam", "traffic-0001", drill=drill), exercise=exercise)
     html = PAGE.write(view_of(told, Figures(), exercise=exercise)).decode()
     marked = exercise or drill
-    assert ("This is an exercise" in html) == marked
+    assert ("is an exercise" in html) == marked
+    assert ("nothing on this page is real" in html) == exercise
     assert ("<title>EXERCISE: City news</title>" in html) == marked
     assert all((b"EXERCISE" in word.payload) == marked for word in words(told))
     assert ('<h3><span class="sign" aria-hidden="true">▲</span> EXERCISE: Traffic jam' in html) == marked

@@ -60,6 +60,7 @@
     return "You will be told no more. What we kept is deleted.";
   }));
 
+  document.getElementById("needs").hidden = true;
   box.hidden = false;
   current().then(show, () => show(null));
 })();
