@@ -21,7 +21,7 @@ from gateway.cap.answer import Answers
 from gateway.cap.area import Places
 from gateway.cap.message import MEDIA_TYPE, render
 from gateway.citizens.figures import Figures, air_now, water_yesterday
-from gateway.citizens.notices import Notice, notices
+from gateway.citizens.notices import Board, Notice
 from gateway.citizens.page import Page
 from gateway.citizens.store import Store
 from gateway.citizens.view import areas_shown, view
@@ -84,6 +84,7 @@ class Desk:
         self._answers = Answers(shared=True)
         self._link = settings.link.rstrip("/")
         self._sender = sender_of(seat.config)
+        self._board = Board(self.places, self._sender, self._link, exercise=seat.config.exercise)
         self._page = Page()
         self._told: tuple[Snapshot | None, int, tuple[Notice, ...]] = (None, 0, ())
         self._written: tuple[tuple[Notice, ...], Figures, bool, float, bytes] | None = None
@@ -95,16 +96,7 @@ class Desk:
         """Notices of the newest snapshot."""
         seen, changes = self.seat.snapshot, self._reading.changes()
         if self._told[0] is not seen or self._told[1] != changes:
-            found = notices(
-                seen.incidents,
-                self._reading.works(),
-                seen.nodes,
-                self.places,
-                self._sender,
-                self._link,
-                seen.time,
-                exercise=self.seat.config.exercise,
-            )
+            found = self._board.notices(seen.incidents, self._reading.works(), seen.nodes, seen.time)
             self._told = (seen, changes, found)
         return self._told[2]
 

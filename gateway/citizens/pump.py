@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +22,7 @@ from msgspec import Struct
 from gateway.backoff import backoff
 from gateway.cap.alert import sender_of
 from gateway.cap.area import Places
-from gateway.citizens.notices import WORKS, Notice, notices
+from gateway.citizens.notices import WORKS, Board, Notice
 from gateway.citizens.push import LANES, Identity, Sender, Sent
 from gateway.citizens.store import Store, Subscription
 from gateway.web.seat import Seat, Snapshot
@@ -110,10 +109,11 @@ def due(
         by_area.setdefault(word.notice.area.slug, []).append(word)
     found: dict[str, list[Job]] = {}
     for each in subscriptions:
+        host = each.endpoint.split("/", 3)[2]
         for word in spoken if each.area == "" else by_area.get(each.area, ()):
             begun = (each.number, word.key.removesuffix(OVER)) in told
             if (each.number, word.key) not in told and (begun or not word.over):
-                found.setdefault(urlsplit(each.endpoint).netloc, []).append(Job(each, word))
+                found.setdefault(host, []).append(Job(each, word))
     return found
 
 
@@ -127,10 +127,9 @@ class Pump:
         self._pause = pause
         config = seat.config
         self._contact = config.citizens.contact if config.citizens else ""
-        self._link = config.citizens.link if config.citizens else ""
         self._store = Store(Path(config.data_dir))
-        self._places = Places(seat.plan)
-        self._sender_name = sender_of(config)
+        link = config.citizens.link if config.citizens else ""
+        self._board = Board(Places(seat.plan), sender_of(config), link, exercise=config.exercise)
         self._services: dict[str, Service] = {}
         self._waits: dict[tuple[int, str], tuple[int, float]] = {}
         """Failures of one push, and when it is tried again (monotonic seconds)."""
@@ -168,18 +167,7 @@ class Pump:
     async def _look(self, seen: Snapshot, sender: Sender, group: asyncio.TaskGroup) -> None:
         """Start what is to be sent, if something has changed since the last time or a wait is over."""
         works = await self._on_disk(self._store.works)
-        spoken = words(
-            notices(
-                seen.incidents,
-                works,
-                seen.nodes,
-                self._places,
-                self._sender_name,
-                self._link,
-                seen.time,
-                exercise=self._seat.config.exercise,
-            )
-        )
+        spoken = words(self._board.notices(seen.incidents, works, seen.nodes, seen.time))
         ended = [host for host, task in self._busy.items() if task.done()]
         for host in ended:
             del self._busy[host]

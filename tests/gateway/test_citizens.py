@@ -14,7 +14,7 @@ from gateway.cap.area import Places
 from gateway.cap.kinds import KINDS
 from gateway.cap.message import render
 from gateway.citizens.figures import Figures, Water, air_bands, water_sums
-from gateway.citizens.notices import KEPT, Notice, Works, notices
+from gateway.citizens.notices import KEPT, Board, Notice, Works
 from gateway.citizens.page import Page
 from gateway.citizens.pump import words
 from gateway.citizens.view import View, areas_shown, view
@@ -32,9 +32,8 @@ DAY = date(2026, 11, 22)
 
 
 def told_of(*found: Incident, works: tuple[Works, ...] = (), now: float = NOW, exercise: bool = False) -> list[Notice]:
-    return list(
-        notices(found, works, NODES, Places(PLAN), "city.example", "https://city.example", now, exercise=exercise)
-    )
+    board = Board(Places(PLAN), "city.example", "https://city.example", exercise=exercise)
+    return list(board.notices(found, works, NODES, now))
 
 
 def view_of(told: Any, figures: Figures, plan: Plan = PLAN, **changes: Any) -> View:
@@ -108,6 +107,17 @@ def test_a_notice_ends_and_leaves_after_a_week() -> None:
     assert (notice.over, notice.until) == (True, START + 1800)
     assert [each.type for each in notice.documents] == ["Alert", "Update"]
     assert told_of(jam, now=START + 1800 + KEPT + 1) == []
+
+
+def test_a_notice_follows_its_incident_and_the_homes_of_its_zone() -> None:
+    board = Board(Places(PLAN), "city.example", "", exercise=False)
+    burst = incident("burst", HARBOUR[0])
+    assert len(board.notices([burst], (), NODES, NOW)) == 1
+    assert board.notices([burst], (), NODES[:12], NOW) == ()
+    assert len(board.notices([burst], (), NODES, NOW)) == 1
+    over = msgspec.structs.replace(burst, closed=NOW)
+    assert [each.over for each in board.notices([over], (), NODES, NOW)] == [True]
+    assert board.notices([over], (), NODES, NOW + KEPT + 1) == ()
 
 
 def test_two_that_look_the_same_are_one() -> None:
@@ -233,7 +243,9 @@ def test_nothing_that_is_public_points_to_a_home_or_a_node(
     a sum or a burst."""
     places = Places(plan)
     nodes = [NodeView(site="riverside", node=name, kind=name.partition("-")[0]) for name in ANY_NODES]
-    told = notices(found, (), nodes, places, "city.example", "https://city.example", NOW, exercise=exercise)
+    board = Board(places, "city.example", "https://city.example", exercise=exercise)
+    told = board.notices(found, (), nodes, NOW)
+    assert board.notices(found, (), nodes, NOW) == told
     zones = [area for area in places.areas if area.sort == "zone"]
     sums = water_sums(grown(litres), zones, DAY)
     shown = view_of(told, Figures(water=sums), plan, exercise=exercise)

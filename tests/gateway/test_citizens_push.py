@@ -14,7 +14,7 @@ import pytest
 from py_vapid import Vapid02
 
 from gateway.cap.area import Places
-from gateway.citizens.notices import notices
+from gateway.citizens.notices import Board
 from gateway.citizens.pump import Pump, Word, due, known_keys, words
 from gateway.citizens.push import Identity, Keys, PushError, Sender, Sent, Wish, check, judge
 from gateway.citizens.store import FAILING_DAYS, FILE, Store, Subscription
@@ -50,9 +50,8 @@ def subscribe(store: Store, endpoint: str, area: str = "", known: tuple[str, ...
 
 
 def told_now(*found: object) -> list[Word]:
-    return words(
-        notices(found, (), NODES, Places(PLAN), "city.example", "", NOW, exercise=False)  # type: ignore[arg-type]
-    )
+    board = Board(Places(PLAN), "city.example", "", exercise=False)
+    return words(board.notices(found, (), NODES, NOW))  # type: ignore[arg-type]
 
 
 @pytest.fixture
