@@ -22,7 +22,7 @@ from gateway.cap.kinds import KINDS
 from gateway.cap.life import run_of
 from gateway.cap.message import CapError, moment
 from gateway.config import Citizens, Config, Console
-from gateway.detect.plan import Plan, Street, Zone
+from gateway.detect.plan import Plan, Spot, Street, Zone
 from gateway.records import Earlier, Incident
 from tests.gateway.drawn import LABELS, NODES, START, WATER, incidents, plans
 
@@ -135,6 +135,21 @@ def test_the_public_gets_words_of_its_own() -> None:
     assert (told["scope"], told["sent"]) == ("Public", "2026-11-23T11:47:00+01:00")
     assert told["identifier"] == "jam.street-market-street.1795430400.1795430820"
     assert "61 %" not in told["description"]
+
+
+@pytest.mark.parametrize(
+    ("radius_m", "spot", "shown"),
+    [(1500, (47.6, 8.25), True), (1500, (47.500004, 8.249996), False), (99, (47.6, 8.25), False)],
+    ids=["wide", "around a node", "small"],
+)
+def test_a_circle_that_would_show_a_node_is_not_for_the_public(
+    radius_m: float, spot: tuple[float, float], shown: bool
+) -> None:
+    zone = msgspec.structs.replace(PLAN.zone[0], radius_m=radius_m)
+    plan = Plan(zone=(zone,), node=(Spot("water-0007", spot),))
+    burst = jam(kind="main_burst", node="water-0001", confirmed=START + 9)
+    assert ("circle" in read(document(burst, **{**ASK, "plan": plan}, public=True))) == shown
+    assert "circle" in read(document(burst, **{**ASK, "plan": plan}))
 
 
 def test_a_burst_is_told_as_the_zones_or_not_at_all() -> None:
