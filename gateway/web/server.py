@@ -42,6 +42,11 @@ async def serve(path: Path, *, until_eof: bool = False) -> None:
         from gateway.web.console.app import make_app
 
         parts.append(HttpServer(config.console, make_app(seat), "console", live=True))
+    if config.citizens is not None:
+        from gateway.citizens.app import make_app as make_public
+        from gateway.citizens.pump import Pump
+
+        parts += [HttpServer(config.citizens, make_public(seat), "citizens"), Pump(seat)]
     try:
         with ungrouped():
             async with asyncio.TaskGroup() as group:

@@ -196,7 +196,7 @@ def test_any_incident_gives_valid_documents(incident: Incident, plan: Plan, exer
     assert (read(told[-1])["urgency"] == "Past") == (incident.closed is not None)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(incidents(), plans())
 def test_no_public_document_names_a_node(incident: Incident, plan: Plan) -> None:
     try:

@@ -1,5 +1,8 @@
 """The public's port, as a browser and a feed reader see it, over a real database."""
 
+import contextlib
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +12,7 @@ from urllib.parse import urlsplit
 import atoma
 import msgspec
 import pytest
+import urllib3
 from lxml import etree
 
 from gateway.citizens import wishes
@@ -17,8 +21,9 @@ from gateway.citizens.store import Full, Store
 from gateway.config import Config
 from gateway.detect.plan import Plan, Zone
 from gateway.errors import ConfigError
+from gateway.journal.store import Journal
 from gateway.web.seat import Seat, Snapshot
-from sim_hardware.servers import InfluxDB, wait_until
+from sim_hardware.servers import InfluxDB, free_port, wait_until
 from tests.gateway.citizens_work import HARBOUR, HILL, NOW, incident, seat_of, turn
 from tests.gateway.commandline import CommandLine, sentence
 from tests.gateway.databases import write
@@ -263,3 +268,33 @@ def test_works_are_announced_by_a_command(tmp_path: Path) -> None:
     assert "ISO 8601" in sentence(cli.invoke("notice", "add", "--area", "Harbour", "--to", "soon", "x"))
     assert "one line" in sentence(cli.invoke("notice", "add", "--area", "Harbour", "--to", ends, " "))
     assert "no notice 9" in sentence(cli.invoke("notice", "end", "9"))
+
+
+def test_the_process_of_the_pages_serves_it(tmp_path: Path) -> None:
+    """Over a journal, from the start to an orderly end."""
+    journal = Journal.open(tmp_path / "data", 2**20)
+    journal.report([incident("jam", "traffic-0001", opened=int(time.time()) - 1000)])
+    journal.close()
+    port = free_port()
+    file = tmp_path / "ganglion.toml"
+    file.write_text(
+        f'sites = ["riverside"]\ndata_dir = "data"\n[citizens]\nlisten = "127.0.0.1:{port}"\n'
+        'contact = "mailto:duty@city.example"\n'
+    )
+    command = [sys.executable, "-m", "gateway.cli.main", "console", "--config", str(file)]
+    with (
+        subprocess.Popen(command, cwd=Path(__file__).parents[2]) as process,
+        urllib3.PoolManager(retries=False) as http,
+    ):
+
+        def told() -> bool:
+            assert process.poll() is None
+            with contextlib.suppress(urllib3.exceptions.HTTPError):
+                return b"Traffic jam: riverside" in http.request("GET", f"http://127.0.0.1:{port}/").data
+            return False
+
+        try:
+            wait_until(told, 30, "the page")
+        finally:
+            process.terminate()
+        assert process.wait(10) == 0
