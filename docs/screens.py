@@ -12,7 +12,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from gateway.citizens.app import make_app
 from sim_hardware.servers import InfluxDB
+from tests.gateway.citizens_work import rich, with_figures
+from tests.gateway.served import served
 from tests.system.evening import LEAKING, PASSWORD, USER, evening
 
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 780}
@@ -26,6 +29,7 @@ def main(folder: Path) -> None:
         with evening(Path(name), influx, "screens", "", "exercise = true\n") as city, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             look(browser, city.base, folder)
+            public(browser, Path(name) / "public", folder)
             browser.close()
 
 
@@ -48,6 +52,15 @@ def look(browser: Browser, base: str, folder: Path) -> None:
     page.set_viewport_size(PHONE)
     page.goto("/")
     shoot(page, ".incidents", folder / "console-phone.png")
+
+
+def public(browser: Browser, data: Path, folder: Path) -> None:
+    """The citizens' page, with one of everything that it can show."""
+    data.mkdir()
+    with served(with_figures(make_app(rich(data, link="")))) as site:
+        page = browser.new_page(viewport={"width": 900, "height": 600})
+        page.goto(site.url)
+        shoot(page, "#push:not([hidden])", folder / "citizens.png", whole=True)
 
 
 def shoot(page: Page, there: str, path: Path, *, whole: bool = False) -> None:

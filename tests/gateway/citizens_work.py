@@ -1,10 +1,12 @@
 """A city for the tests of what citizens see: a plan, its nodes, incidents, and a seat over them."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from gateway.citizens.figures import AirBand, Figures, Water
 from gateway.config import Citizens, Config, Influx
 from gateway.detect.plan import Plan, Spot, Street, Zone
 from gateway.records import Incident, NodeView
@@ -69,3 +71,26 @@ def seat_of(folder: Path, influx: str = "http://127.0.0.1:9", plan: Plan = PLAN,
 def turn(seat: Seat, *found: Incident, time: float = NOW) -> None:
     """The seat has looked again, in its own loop's thread."""
     seat._turn(snapshot(*found, time=time))
+
+
+def rich(folder: Path, **settings: Any) -> Seat:
+    """Everything that the page can show."""
+    seat = seat_of(folder, **settings)
+    seat.snapshot = snapshot(
+        incident("jam", "traffic-0001"),
+        incident("main_burst", "water-0001", severity="critical"),
+        incident("air_episode", "air-0003", drill=True),
+    )
+    return seat
+
+
+def with_figures(app: Any) -> Any:
+    """As if the database had answered."""
+    desk = app.state.desk
+    desk._figures = Figures(
+        {"zone-harbour": AirBand("European Air Quality Index", 2, "Fair", 2, 6, NOW, 2)},
+        {"zone-harbour": Water(date(2026, 11, 22), 2880, 12)},
+    )
+    desk._asked = float("inf")
+    desk.store.announce("zone-hill", "A new main in Quay Street.", NOW + 7200, NOW + 14400, NOW)
+    return app

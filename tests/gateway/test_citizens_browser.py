@@ -1,7 +1,6 @@
 """The public's page in a browser: readable by all, with and without JavaScript, and the way to Web Push."""
 
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from gateway.citizens.app import make_app
-from gateway.citizens.figures import AirBand, Figures, Water
 from gateway.citizens.store import Store
-from gateway.web.seat import Seat
-from tests.gateway.browser import chromium, violations
-from tests.gateway.citizens_work import NOW, incident, seat_of, snapshot
+from tests.gateway.browser import violations
+from tests.gateway.citizens_work import rich, with_figures
 from tests.gateway.pushing import Browser as Keys
 from tests.gateway.served import Served, served
 
@@ -31,35 +28,6 @@ PushManager.prototype.subscribe = async function (options) {
 PushManager.prototype.getSubscription = async () => window.subscription || null;
 """
 """The push service of the browser's maker is not reached here: what it would answer."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-def rich(folder: Path, **settings: Any) -> Seat:
-    """Everything that the page can show."""
-    seat = seat_of(folder, **settings)
-    seat.snapshot = snapshot(
-        incident("jam", "traffic-0001"),
-        incident("main_burst", "water-0001", severity="critical"),
-        incident("air_episode", "air-0003", drill=True),
-    )
-    return seat
-
-
-def with_figures(app: Any) -> Any:
-    """As if the database had answered."""
-    desk = app.state.desk
-    desk._figures = Figures(
-        {"zone-harbour": AirBand("European Air Quality Index", 2, "Fair", 2, 6, NOW, 2)},
-        {"zone-harbour": Water(date(2026, 11, 22), 2880, 12)},
-    )
-    desk._asked = float("inf")
-    desk.store.announce("zone-hill", "A new main in Quay Street.", NOW + 7200, NOW + 14400, NOW)
-    return app
 
 
 @pytest.fixture
