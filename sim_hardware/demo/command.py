@@ -90,6 +90,7 @@ def demo(
                 parts = stack.enter_context(running(folder, order.scenario.site, where.port, stop.check))
             gateway = parts.gateway
             _tell(console, f"The console:  {gateway.console}  To act, log in as {USER} with {gateway.password}")
+            _tell(console, f"What citizens see:  {gateway.citizens}")
             if browser:
                 _open(gateway.console)
             how = _how_to_query(parts.gateway.config, parts.influx.port)

@@ -40,7 +40,7 @@ class Gateway(HttpServer):
     def __init__(self, folder: Path, site: str, broker: Mosquitto, influx: InfluxDB) -> None:
         super().__init__(folder)
         self.config = self.folder / "ganglion.toml"
-        self.console_port = free_port()
+        self.console_port, self.citizens_port = free_port(), free_port()
         self.password = secrets.token_hex(6)
         """Of the user who may act: another one each time."""
         self._text = (
@@ -49,7 +49,8 @@ class Gateway(HttpServer):
             f'[influx]\nurl = "{influx.url}"\ndatabase = "{DATABASE}"\n\n'
             f'[http]\nlisten = "127.0.0.1:{self.port}"\n\n'
             f'[detect]\nplan = "{PLAN}"\n\n'
-            f'[console]\nlisten = "127.0.0.1:{self.console_port}"\n'
+            f'[console]\nlisten = "127.0.0.1:{self.console_port}"\n\n'
+            f'[citizens]\nlisten = "127.0.0.1:{self.citizens_port}"\ncontact = "mailto:demo@example.org"\n'
         )
 
     @property
@@ -57,10 +58,16 @@ class Gateway(HttpServer):
         """Where the operators' pages are."""
         return f"http://127.0.0.1:{self.console_port}/"
 
+    @property
+    def citizens(self) -> str:
+        """Where the public's page is."""
+        return f"http://127.0.0.1:{self.citizens_port}/"
+
     def answers(self) -> bool:
         """Also with its pages, which are a process of their own."""
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.console_port), timeout=1).close()
+            for port in (self.console_port, self.citizens_port):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return super().answers()
         return False
 
