@@ -107,7 +107,7 @@ class Desk:
     async def page(self, request: Request) -> Response:
         """The page for people."""
         figures = await self._known()
-        told, now, trouble = self.told(), self.seat.snapshot.time, self.seat.trouble is not None
+        told, now, trouble = self.told(), self.seat.present(), self.seat.trouble is not None
         # The same to all who look between two snapshots.
         if self._written is None or self._written[:4] != (told, figures, trouble, now):
             self._written = (told, figures, trouble, now, self._write(told, figures, now, trouble=trouble))
@@ -164,15 +164,15 @@ class Desk:
         return self._figures
 
     async def _ask(self) -> None:
-        seen, zone, ask = self.seat.snapshot, self.seat.zone, self.seat.ask
+        seen, zone, ask, present = self.seat.snapshot, self.seat.zone, self.seat.ask, self.seat.present()
         zones = [each for each in self.places.areas if each.sort == "zone"]
         now = asyncio.get_running_loop().time()
         try:
             air, water = {}, self._figures.water
             if zones:
-                air = await air_now(ask, zones, seen.incidents, seen.time, self.settings.air_index, zone)
+                air = await air_now(ask, zones, seen.incidents, present, self.settings.air_index, zone)
                 if now >= self._asked_water + WATER_SECONDS:
-                    water = await water_yesterday(ask, zones, seen.time, zone)
+                    water = await water_yesterday(ask, zones, present, zone)
                     self._asked_water = now
             self._figures = Figures(air, water)
         except GanglionError as error:

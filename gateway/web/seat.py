@@ -97,6 +97,15 @@ class Seat:
 
         return await asyncio.get_running_loop().run_in_executor(self._lookers, read)
 
+    def newest(self) -> float:
+        """The time that the sites' newest packs are of, Unix seconds; in the future is none."""
+        snapshot = self.snapshot
+        return min(max((view.time for view in snapshot.nodes), default=snapshot.time), snapshot.time)
+
+    def present(self) -> float:
+        """The time that is now in the city, Unix seconds: a simulated one runs faster than the clock."""
+        return self.newest() if self.config.exercise else self.snapshot.time
+
     async def newer(self, seen: Snapshot) -> Snapshot:
         """The next snapshot after one that was seen."""
         while self.snapshot is seen:

@@ -176,7 +176,7 @@ def _story(console: Console, incident: Incident) -> str:
     zone = console.seat.zone
     spots = {each.name: each.label for each in console.seat.plan.node if each.site in ("", incident.site)}
     zones = [each.name for each in console.seat.plan.zone if incident.node in (*each.nodes, *each.inlet)]
-    lasted = (incident.closed or console.newest()) - (incident.since or incident.opened)
+    lasted = (incident.closed or console.seat.newest()) - (incident.since or incident.opened)
     taken = incident.acknowledged
     evidence = table(
         ("evidence", "seen", "expected", "in words"),

@@ -70,7 +70,7 @@ def register(console: Console) -> None:
                     state.set_content(_standing(console, now))
 
             follow(console, tell)
-            end = console.newest()
+            end = console.seat.newest()
             for quantity in DRAWN.get(view.kind, ()):
                 more = url("/series", quantity=quantity, site=site, node=node, last="7d")
                 ui.html(

@@ -82,7 +82,7 @@ def what_of(console: Console, asked: Asked) -> plot.What:
     kinds = [each for each in KINDS if any(one.name == asked.quantity for one in measured_in(each))]
     kind = kind if kind in kinds else kinds[0] if len(kinds) == 1 or (kinds and not kind) else ""
     kind = measurement(asked.quantity, kind)
-    end = console.newest() if not asked.end else _time(asked.end, console.seat.zone)
+    end = console.seat.newest() if not asked.end else _time(asked.end, console.seat.zone)
     begin = end - seconds(asked.last or "24h") if not asked.begin else _time(asked.begin, console.seat.zone)
     if begin >= end:
         raise QueryError("the time ends before it begins: change one of the two")

@@ -64,12 +64,6 @@ class Console:
             self._drawn = now, draw(self.seat.plan, self.seat.snapshot.nodes, now)
         return self._drawn[1]
 
-    def newest(self) -> float:
-        """The time that the sites' newest packs are of, Unix seconds: in a city that runs faster than life it is not
-        the clock's."""
-        snapshot = self.seat.snapshot
-        return min(max((view.time for view in snapshot.nodes), default=snapshot.time), snapshot.time)
-
     async def act(self, path: str, body: bytes) -> bytes:
         """Have the gateway do something. Raises GanglionError in words for the person who acts."""
 

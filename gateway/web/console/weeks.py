@@ -51,7 +51,7 @@ def _weeks(console: Console) -> list[tuple[str, str]]:
     def answer(statement: str) -> list[Series]:
         return ask(seat.config.influx, statement, ASK_SECONDS)
 
-    today = datetime.fromtimestamp(console.newest(), seat.zone).date()
+    today = datetime.fromtimestamp(console.seat.newest(), seat.zone).date()
     span = Span(IsoWeek.of(today), seat.zone)
     found = [(site, str(week)) for site in seat.config.sites for week in weeks_with_data(answer, site, span)]
     return sorted(found, key=lambda each: (each[1], each[0]), reverse=True)
