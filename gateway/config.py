@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 
 from gateway.airquality.tables import Region
 from gateway.errors import ConfigError
+from gateway.notify import settings as notify
+from gateway.notify.settings import Notify
 
 NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
 """What a site, a node or a channel may be called."""
@@ -157,7 +159,7 @@ class Config(Struct, frozen=True):
     citizens: Citizens | None = None
     north: North = North()
     mirror: tuple[Mirror, ...] = ()
-    notify: tuple[dict[str, Any], ...] = ()
+    notify: tuple[Notify, ...] = ()
 
 
 def load(path: Path, environ: Mapping[str, str] | None = os.environ) -> Config:
@@ -193,6 +195,7 @@ def load(path: Path, environ: Mapping[str, str] | None = os.environ) -> Config:
         detect=msgspec.structs.replace(
             config.detect, plan=str(path.parent.absolute() / config.detect.plan) if config.detect.plan else ""
         ),
+        notify=tuple(notify.absolute(table, path.parent.absolute()) for table in config.notify),
     )
 
 
@@ -218,6 +221,8 @@ def secret(variable: str, environ: Mapping[str, str] = os.environ) -> str:
 def refuse_unknown(table: dict[str, Any], kind: type[Struct], prefix: str = "") -> None:
     """Raises ConfigError for a key that `kind`, or a table in it, does not have; names the nearest that it has."""
     fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    if tag := kind.__struct_config__.tag_field:
+        fields[tag] = str
     for key, value in table.items():
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)[0]
@@ -225,16 +230,27 @@ def refuse_unknown(table: dict[str, Any], kind: type[Struct], prefix: str = "") 
         of = fields[key]
         if get_origin(of) is tuple or type(None) in get_args(of):
             of = get_args(of)[0]
-        if isinstance(of, type) and issubclass(of, Struct):
-            for each in value if isinstance(value, list) else [value]:
-                if isinstance(each, dict):
-                    refuse_unknown(each, of, f"{prefix}{key}.")
+        kinds = [each for each in (of, *get_args(of)) if isinstance(each, type) and issubclass(each, Struct)]
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict) and (one := _of_kinds(each, kinds, f"{prefix}{key}.")):
+                refuse_unknown(each, one, f"{prefix}{key}.")
+
+
+def _of_kinds(table: dict[str, Any], kinds: list[type[Struct]], prefix: str) -> type[Struct] | None:
+    """Which of these a table is; where there are several, by the key that tells them apart. None where it is not said,
+    which is refused later. Raises ConfigError for one that there is not."""
+    tagged = {kind.__struct_config__.tag: kind for kind in kinds}
+    which = kinds[0].__struct_config__.tag_field if len(kinds) > 1 else None
+    if which is None or not isinstance(tag := table.get(which), str):
+        return kinds[0] if len(kinds) == 1 else None
+    if tag not in tagged:
+        near = difflib.get_close_matches(tag, [str(each) for each in tagged], n=1, cutoff=0.0)[0]
+        raise ConfigError(f"{prefix}{which}: there is no {tag!r}; the nearest is {near}")
+    return tagged[tag]
 
 
 def _check(config: Config, environ: Mapping[str, str] | None) -> None:
     """What types alone cannot say."""
-    if config.notify:
-        raise ConfigError("notify: not available in this version; remove the [[notify]] tables")
     try:
         ZoneInfo(config.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -251,13 +267,14 @@ def _check(config: Config, environ: Mapping[str, str] | None) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"mirror.name: {name!r} is there twice; give each its own")
+    notify.check(config.notify, config.sites)
     databases = {"influx": config.influx, **{mirror.consumer: mirror for mirror in config.mirror}}
     secrets = {"mqtt.password_env": mqtt.password_env}
     for key, database in databases.items():
         if not re.match(r"https?://[^/\s]+", database.url):
             raise ConfigError(f"{key}.url: {database.url!r} is not http://host:port or https://host:port")
         secrets[f"{key}.token_env"] = database.token_env
-    for key, variable in secrets.items():
+    for key, variable in (*secrets.items(), *notify.secrets(config.notify)):
         try:
             if environ is not None:
                 secret(variable, environ)

@@ -4,10 +4,10 @@
     ├── ConfigError     the installation is wrong: a person must mend a file
     ├── Refused         a pack cannot be taken: it becomes a dead letter
     ├── JournalFull     the journal has no room now: acknowledge nothing until it has
-    └── TargetError     a database did not take what it was given
+    └── TargetError     a database, or who is told of incidents, did not take what it was given
         ├── Passing     will likely succeed later, unchanged: wait and try again
         ├── Lasting     will fail until a person changes something: keep, say so, try seldom
-        └── Poison      these very lines will never be taken: isolate them, write the rest
+        └── Poison      these very lines, or this message, will never be taken: isolate them, write the rest
 
 Every message says what happened, to what, and what to do.
 """
@@ -41,7 +41,7 @@ class JournalFull(GanglionError):
 
 
 class TargetError(GanglionError):
-    """A database did not take a batch."""
+    """A database did not take a batch, or somebody who is told of incidents a message."""
 
 
 class Passing(TargetError):

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Final
 
 import uvicorn
+from msgspec import structs
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -25,7 +26,7 @@ from gateway.config import MIRROR, Http
 from gateway.errors import ConfigError, GanglionError
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
-from gateway.records import Figures
+from gateway.records import Figures, Queued
 
 PROOF_SECONDS: Final = 2.0
 """A disk that takes longer for one small write is no disk to be ready with."""
@@ -98,10 +99,25 @@ class Metrics(Collector):
             for consumer, far in sorted(figures.mirrors.items()):
                 family.add_metric([consumer.removeprefix(MIRROR)], getattr(far, name))
             yield family
+        yield from _told(figures)
         incidents = GaugeMetricFamily("ganglion_incidents_open", "Incidents open now", labels=["kind"])
         for kind, number in sorted(figures.incidents_open.items()):
             incidents.add_metric([kind], number)
         yield incidents
+
+
+def _told(figures: Figures) -> Iterator[Metric]:
+    for kind, name, meaning in (
+        (GaugeMetricFamily, "waiting", "Messages that this target has not taken yet, or is told later"),
+        (CounterMetricFamily, "sent", "Messages it has taken"),
+        (CounterMetricFamily, "dropped", "Messages given up because too many waited for it"),
+        (CounterMetricFamily, "refused", "Messages it refused for good"),
+        (GaugeMetricFamily, "failing", "1 while its last answer was a failure"),
+    ):
+        family = kind(f"ganglion_notify_{name}", meaning, labels=["target"])
+        for target, far in sorted(figures.targets.items()):
+            family.add_metric([target], float(getattr(far, name)))
+        yield family
 
 
 async def journal_trouble(journal: JournalAccess) -> str | None:
@@ -119,9 +135,14 @@ async def journal_trouble(journal: JournalAccess) -> str | None:
 
 
 def make_app(
-    journal: JournalAccess, metrics: Metrics, checks: Mapping[str, Check], more: Sequence[BaseRoute] = ()
+    journal: JournalAccess,
+    metrics: Metrics,
+    checks: Mapping[str, Check],
+    more: Sequence[BaseRoute] = (),
+    targets: Callable[[], Awaitable[dict[str, Queued]]] | None = None,
 ) -> Starlette:
-    """The application; `checks` by the name of the part they are about, `more` routes beside its own."""
+    """The application; `checks` by the name of the part they are about, `more` routes beside its own. `targets` says
+    how far those are who are told of incidents."""
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -133,7 +154,10 @@ def make_app(
         return JSONResponse({"ready": ready, "parts": parts}, 200 if ready else 503)
 
     async def show_metrics(request: Request) -> Response:
-        return Response(metrics.render(await journal.call(Journal.figures)), media_type=CONTENT_TYPE_LATEST)
+        figures = await journal.call(Journal.figures)
+        if targets is not None:
+            figures = structs.replace(figures, targets=await targets())
+        return Response(metrics.render(figures), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(
         routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics), *more],

@@ -273,6 +273,20 @@ class Mirrored(Struct, frozen=True):
     """Packs it never got, because the journal was full."""
 
 
+class Queued(Struct, frozen=True):
+    """How far a target of messages is."""
+
+    waiting: int
+    """Messages it has not taken yet, and incidents of which it will be told later."""
+    sent: int
+    dropped: int
+    """Messages given up because too many waited."""
+    refused: int
+    """Messages it refused for good."""
+    failing: bool
+    """Whether its last answer was a failure."""
+
+
 class Figures(Struct, frozen=True):
     """The gateway's own state in numbers, for `/metrics`."""
 
@@ -293,4 +307,6 @@ class Figures(Struct, frozen=True):
     nodes_silent: int = 0
     """Nodes online that have said nothing for longer than their kind ever does."""
     mirrors: dict[str, Mirrored] = {}
+    """By name."""
+    targets: dict[str, Queued] = {}
     """By name."""

@@ -13,6 +13,7 @@ from gateway.config import Config
 from gateway.configfile import ConfigFile
 from gateway.control import token as tokens
 from gateway.control.api import make_routes
+from gateway.control.telling import telling_routes
 from gateway.detect.detectors import Settings as DetectSettings
 from gateway.detect.plan import Plan
 from gateway.detect.plan import load as load_plan
@@ -27,6 +28,8 @@ from gateway.ingest.receiver import Receiver
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.north.home_assistant import HomeAssistant
+from gateway.notify.drill import Drills
+from gateway.notify.service import Notify
 from gateway.outlet import IncidentOutlet
 from gateway.steer.service import Steer
 from gateway.systemd import Notifier, Watchdog
@@ -107,6 +110,8 @@ class Gateway:
         plan = load_plan(Path(detect.plan)) if detect.plan else Plan()
         self._detector = Runner(journal, DetectSettings(plan, detect.budget))
         self._outlet = IncidentOutlet(journal, config.mqtt, config.sites[0])
+        self._notify = Notify(journal, config, plan)
+        self._drills = Drills(journal)
         self._hold = Hold(config.mqtt, config.sites, journal)
         self._steer = Steer(config.mqtt, config.sites, journal)
         self._updates = Updates(config.mqtt, config.sites, Path(config.data_dir))
@@ -119,7 +124,8 @@ class Gateway:
         self._watchdog = Watchdog(Notifier(), journal, checks)
         pages = config.console is not None or config.citizens is not None
         self._console = [ConsoleProcess(path)] if pages else []
-        self._http = HttpServer(config.http, make_app(journal, metrics, checks, make_routes(journal, token)))
+        routes = [*make_routes(journal, token), *telling_routes(journal, token, config.sites, self._notify.test)]
+        self._http = HttpServer(config.http, make_app(journal, metrics, checks, routes, self._notify.figures))
 
     @classmethod
     async def build(cls, path: Path, config: Config, journal: JournalAccess, metrics: Metrics, token: str) -> "Gateway":
@@ -158,6 +164,8 @@ class Gateway:
             *self._mirrors,
             self._detector,
             self._outlet,
+            self._notify,
+            self._drills,
             self._hold,
             self._steer,
             self._updates,

@@ -27,7 +27,7 @@ from gateway.forward.lines import pack_lines
 from gateway.http import Metrics
 from gateway.ingest.decode import decode_pack, decode_packs, decode_status
 from gateway.journal.store import Journal
-from gateway.records import Figures, Ledger, Mirrored, Pack, Status
+from gateway.records import Figures, Ledger, Mirrored, Pack, Queued, Status
 from gateway.steer.talk import OPS
 from gateway.update.service import Want
 from sim_hardware.city.layout import lay_out
@@ -121,7 +121,10 @@ def test_every_setting_of_the_gateway_is_told(tmp_path: Path) -> None:
 
 def test_every_metric_of_the_gateway_is_told() -> None:
     """By its name with labels, and no other."""
-    figures = Figures(Ledger(0, 0, 0, 0, 0, 0), None, 0, 0, 0, 0, {"jam": 1}, mirrors={"spare": Mirrored(0, 0, 0)})
+    figures = Figures(
+        Ledger(0, 0, 0, 0, 0, 0), None, 0, 0, 0, 0, {"jam": 1},
+        mirrors={"spare": Mirrored(0, 0, 0)}, targets={"duty": Queued(0, 0, 0, 0, False)},
+    )  # fmt: skip
     text = Metrics().render(figures).decode()
     samples = re.findall(r"^(ganglion_\w+)(?:\{(\w+)=.*\})? ", text, re.MULTILINE)
     told = re.findall(r"`(ganglion_\w+(?:\{\w+\})?)`", (DOCS / "architecture.md").read_text().partition("### HTTP")[2])

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Column
 
+from gateway.cli.drill import drill, end
 from gateway.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -34,6 +35,8 @@ SHOWN: Final = 8
 """Ids of those that a beginning may mean, the latest changed."""
 
 app = typer.Typer(invoke_without_command=True)
+app.command("drill")(drill)
+app.command("end")(end)
 
 
 @app.callback()
@@ -80,6 +83,7 @@ def _state(incident: Incident) -> str:
     return ", ".join(
         (
             incident.state + (f" as {incident.kind}" if incident.was else ""),  # its id tells what it was first
+            *(("exercise",) if incident.drill else ()),
             *(("held",) if incident.held else ()),
             *((f"acknowledged by {incident.acknowledged.by}",) if incident.acknowledged else ()),
         )

@@ -31,6 +31,7 @@ def make_app() -> "typer.Typer":
         intake,
         letters,
         notice,
+        notify,
         pki,
         power,
         query,
@@ -70,6 +71,7 @@ def make_app() -> "typer.Typer":
     ):
         app.command(name)(command)
     app.add_typer(incidents.app, name="incidents")
+    app.add_typer(notify.app, name="notify")
     app.add_typer(letters.app, name="dead-letters")
     app.add_typer(notice.app, name="notice")
     app.add_typer(update.app, name="update")

@@ -41,7 +41,7 @@ def make_routes(journal: JournalAccess, token: str) -> list[BaseRoute]:
     async def take_in(request: Request) -> Imported:
         options = _options(request)
         known = await journal.call(Journal.kinds) if options.form == "csv" and not options.kind else {}
-        data = await _body(request)
+        data = await body(request)
         now = time.time()
         try:
             part = await asyncio.to_thread(read, data, options, now, lambda: known)
@@ -53,7 +53,7 @@ def make_routes(journal: JournalAccess, token: str) -> list[BaseRoute]:
 
     async def replay_letters(request: Request) -> Replayed:
         try:
-            which = msgspec.json.decode(await _body(request) or b"{}", type=Replay)
+            which = msgspec.json.decode(await body(request) or b"{}", type=Replay)
         except msgspec.DecodeError as error:
             raise Answer(400, f"the body is not {{numbers, reason, after, upto}}: {error}") from error
         replayed = await journal.attempt(replay, which, time.time())
@@ -63,7 +63,7 @@ def make_routes(journal: JournalAccess, token: str) -> list[BaseRoute]:
 
     async def acknowledge(request: Request) -> Incident:
         try:
-            note = msgspec.json.decode(await _body(request), type=Note)
+            note = msgspec.json.decode(await body(request), type=Note)
         except msgspec.DecodeError as error:
             raise Answer(400, f"the body is not {{by, note}}: {error}") from error
         name = request.path_params["name"]
@@ -75,13 +75,15 @@ def make_routes(journal: JournalAccess, token: str) -> list[BaseRoute]:
         return incident
 
     return [
-        _post("/api/v1/incidents/{name}/acknowledge", token, acknowledge),
-        _post("/api/v1/import", token, take_in),
-        _post("/api/v1/dead-letters/replay", token, replay_letters),
+        post("/api/v1/incidents/{name}/acknowledge", token, acknowledge),
+        post("/api/v1/import", token, take_in),
+        post("/api/v1/dead-letters/replay", token, replay_letters),
     ]
 
 
-def _post(path: str, token: str, act: Callable[[Request], Awaitable[Any]]) -> Route:
+def post(path: str, token: str, act: Callable[[Request], Awaitable[Any]]) -> Route:
+    """For who holds the token; `act` gives what is answered, or raises Answer or JournalFull."""
+
     async def answer(request: Request) -> Response:
         try:
             if not tokens.allows(token, request.headers.get("Authorization", "")):
@@ -109,7 +111,8 @@ def _options(request: Request) -> Options:
         raise Answer(400, f"the query: {error}") from error
 
 
-async def _body(request: Request) -> bytes:
+async def body(request: Request) -> bytes:
+    """Of a request, whole. Raises Answer for more than `MAX_BODY`."""
     data = bytearray()
     async for chunk in request.stream():
         data += chunk

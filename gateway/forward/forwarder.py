@@ -3,10 +3,8 @@
 import asyncio
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from random import Random
 from typing import Final, TypeVar
 
@@ -19,6 +17,7 @@ from gateway.forward.target import Target
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import DATABASE, Journal
 from gateway.records import DeadLetter, Incident, Pack
+from gateway.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -130,8 +129,8 @@ class Forwarder:
         while True:
             try:
                 if failures:
-                    await _in_thread(self._target.prepare)  # another server, a database dropped or renamed
-                await _in_thread(ask)
+                    await in_thread(self._target.prepare, "forward")  # another server, a database dropped or renamed
+                await in_thread(ask, "forward")
             except Poison:
                 self._recovered()
                 raise
@@ -152,24 +151,6 @@ class Forwarder:
         if self.trouble is not None:
             log.info("the database answers")
         self.trouble = None
-
-
-async def _in_thread(ask: Callable[[], None]) -> None:
-    """Ask, in a thread that nobody waits for when the task is cancelled: a server may hold it as long as it likes, but
-    not the gateway's end."""
-    answer: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            ask()
-        except BaseException as error:  # noqa: BLE001 - it is the task's to raise
-            answer.set_exception(error)
-        else:
-            answer.set_result(None)
-
-    answer.set_running_or_notify_cancel()
-    threading.Thread(target=run, name="forward", daemon=True).start()
-    await asyncio.wrap_future(answer)
 
 
 def _dead_letter(pack: Pack, words: str) -> DeadLetter:

@@ -42,6 +42,8 @@ DATABASE: Final = "influx"
 DETECT: Final = "detect"
 MQTT: Final = "mqtt"
 """The other outlet of incidents."""
+NOTIFY: Final = "notify"
+"""One more, while there is anybody to tell: see `notifying`."""
 
 COUNTERS: Final = (
     "received", "written", "waiting", "dead_letters", "duplicates",  # the ledger
@@ -235,6 +237,17 @@ class Journal:
                 self._pass(name, self._count["last"])
                 self._deliver(name, self._count["changes"])
 
+    def notifying(self, wanted: bool) -> None:
+        """Whether somebody is told of incidents. A new outlet begins with the next change."""
+        if wanted == (NOTIFY in self._outlets):
+            return
+        with self._transaction():
+            if wanted:
+                self._deliver(NOTIFY, self._count["changes"])
+            else:
+                del self._outlets[NOTIFY]
+                self._db.execute("DELETE FROM outlets WHERE name = ?", (NOTIFY,))
+
     def read(self, consumer: str, limit: int, after: int | None = None) -> Span:
         """What comes after the consumer's place, or one beyond it, in order; none when there is no more yet.
 
@@ -323,7 +336,8 @@ class Journal:
 
     def _keep(self, changed: Sequence[Incident]) -> None:
         """Mirrors are not waited for: one may be away for ever."""
-        cases.keep(self._db, self._count, changed, min(self._outlets[DATABASE], self._outlets[MQTT]))
+        delivered = min(self._outlets[name] for name in (DATABASE, MQTT, NOTIFY) if name in self._outlets)
+        cases.keep(self._db, self._count, changed, delivered)
 
     def _pass(self, consumer: str, place: int) -> None:
         each = self._consumers[consumer]

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.config import Http, load, secret
 from gateway.errors import ConfigError
+from gateway.notify.settings import Email, Ntfy, Topic
 
 GOOD = """
 sites = ["riverside", "hill-2"]
@@ -21,6 +22,11 @@ password_env = "PASSWORD"
 url = "https://db:8086"
 api = "v1"
 """
+
+
+NTFY = GOOD + '[[notify]]\nname = "duty"\nvia = "ntfy"\ntopic = "t"\n'
+MAIL = GOOD + '[[notify]]\nname = "mail"\nvia = "email"\nto = ["duty@city.example"]\nfrom = "g@city.example"\n'
+TOPIC = GOOD + '[[notify]]\nname = "board"\nvia = "mqtt"\ntopic = "city/news"\n'
 
 
 def write(folder: Path, text: str) -> Path:
@@ -54,7 +60,25 @@ def test_a_good_file(tmp_path: Path) -> None:
         ('sites = ["a"]\ndata_dir = ""', r"data_dir: is empty"),
         ('sites = ["a"]\ndata_dir = "x"\nmqtt = 3', r"mqtt: Expected `object`, got `int`"),
         (GOOD + '[[mirror]]\nurl = "http://x"\n', r"mirror\[0\]\.name: is missing"),
-        (GOOD + '[[notify]]\nkind = "mail"\n', r"notify: not available in this version"),
+        (NTFY + 'qiet = "22:00-06:00"\n', r"notify\.qiet: there is no such key; the nearest is notify\.quiet"),
+        (NTFY.replace("ntfy", "mail"), r"notify\.via: there is no 'mail'; the nearest is email"),
+        (NTFY.replace("via", "vai"), r"notify\[0\]\.via: is missing"),
+        (NTFY.replace("duty", "Duty"), r"notify\[0\]\.name: is no name"),
+        (NTFY + NTFY.removeprefix(GOOD), r"notify\.name: 'duty' is there twice"),
+        (NTFY + 'kinds = ["brust"]\n', r"notify\.duty\.kinds: there is no 'brust'; the nearest is burst"),
+        (NTFY + 'sites = ["riverdale"]\n', r"notify\.duty\.sites: there is no 'riverdale'; the nearest is riverside"),
+        (NTFY + 'severity = "bad"\n', r"notify\[0\]\.severity: Invalid enum value 'bad'"),
+        (NTFY + 'hours = "7-19"\n', r"notify\.duty\.hours: '7-19' is not like \"07:00-19:00\""),
+        (NTFY + 'digest = "25:00"\n', r"notify\.duty\.digest: '25:00' is not like \"07:30\" or \"15m\""),
+        (NTFY + 'hours = "23:00-05:00"\nquiet = "22:00-06:00"\n', r"notify\.duty\.quiet: all of 23:00-05:00 is quiet"),
+        (NTFY + "updates = []\n", r"notify\.duty\.updates: is empty"),
+        (NTFY + 'token_env = "OTHER"\n', r"notify\.duty\.token_env: the environment variable OTHER is not set"),
+        (NTFY + 'url = "ntfy"\n', r"notify\.duty\.url: 'ntfy' is not http"),
+        (MAIL.replace("duty@", "duty"), r"notify\.mail: 'dutycity\.example' is no address"),
+        (MAIL + 'username = "u"\nsecurity = "none"\n', r"notify\.mail\.security: a password is not sent in the clear"),
+        (MAIL + 'sender = "x"\n', r"notify\.sender: there is no such key"),
+        (TOPIC.replace("city/", "city/#"), r"notify\.board\.topic: 'city/#news' is no topic to publish on"),
+        (TOPIC + 'username = "u"\n', r"notify\.board\.host: is missing"),
         (GOOD.replace('ca = "ca.pem"', 'cert = "c"\nkey = "k"'), r"mqtt\.ca: is missing"),
         (GOOD.replace('ca = "ca.pem"', 'ca = "c"\nkey = "k"'), r"one needs the other"),
         (GOOD.replace("https://db", "db"), r"influx\.url: 'db:8086' is not http"),
@@ -91,6 +115,15 @@ def test_a_file_that_is_not_for_everybody(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Path, "read_text", refuse)  # who runs the tests may be root, who may read all
     with pytest.raises(ConfigError, match=r"cannot be read: Permission denied; run this as the gateway's user"):
         load(tmp_path / "ganglion.toml")
+
+
+def test_who_is_told(tmp_path: Path) -> None:
+    """Each by its own way; files are relative to the configuration."""
+    text = NTFY + MAIL.removeprefix(GOOD) + 'ca = "mail.pem"\n' + TOPIC.removeprefix(GOOD)
+    duty, mail, board = load(write(tmp_path, text), {"PASSWORD": "x"}).notify
+    assert duty == Ntfy(name="duty", topic="t")
+    assert mail == Email(name="mail", to=("duty@city.example",), sender="g@city.example", ca=str(tmp_path / "mail.pem"))
+    assert board == Topic(name="board", topic="city/news")
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.config import Citizens, Config, Console, Detect, Http, Influx, JournalSettings, Mqtt, North, load
+from gateway.notify.settings import Email, Notify
 from gateway.pki.authority import Authority
 from sim_hardware.servers import Mosquitto, free_port, wait_until
 from tests.test_docs import DOCS, blocks
@@ -37,6 +38,8 @@ def test_the_configuration_can_be_used_as_it_is(tmp_path: Path) -> None:
     assert config == Config(sites=("riverside",), data_dir="/var/lib/ganglion", console=Console())
     said = tomllib.loads(re.sub(r"^#(\w+ = |\[)", r"\1", text, flags=re.MULTILINE))
     assert said.pop("mirror") == [{"name": "archive", "url": "https://archive.example:8086"}]
+    (duty,) = said.pop("notify")
+    assert isinstance(msgspec.convert(duty, Notify), Email)
     tables = {"mqtt": Mqtt(), "influx": Influx(), "journal": JournalSettings(), "detect": Detect(), "http": Http()}
     tables |= {"console": Console(), "citizens": Citizens(), "north": North()}
     assert said == {

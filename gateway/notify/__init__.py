@@ -1,0 +1,1 @@
+"""People and machines are told of incidents."""
