@@ -7,15 +7,18 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, structs
 
+from gateway.cap.kinds import KINDS
 from gateway.errors import GanglionError
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
-from gateway.notify.kinds import KINDS, title
 from gateway.notify.settings import known
 from gateway.records import Evidence, Incident, Severity
 
 LENGTH: Final = "exercise"
 """The evidence that tells how long a drill lasts."""
+CRITICAL: Final = frozenset({"wrong_way", "burst", "backflow", "main_burst", "air_episode", "journal"})
+INFO: Final = frozenset({"weak_radio", "clock_drift"})
+"""Kinds that are so as a rule; the others are warnings. As of docs/detection.md."""
 LOOK_SECONDS: Final = 20.0
 """How often it is looked whether one is over, for the machine's clock may be set."""
 
@@ -37,6 +40,11 @@ class NoDrill(GanglionError):
     """What is real is not ended by hand, but by evidence."""
 
 
+def usual_severity(kind: str) -> Severity:
+    """Of a drill that does not say."""
+    return "critical" if kind in CRITICAL else "info" if kind in INFO else "warning"
+
+
 def make(drill: Drill, sites: Collection[str], nodes: Collection[str]) -> Incident:
     """The incident. `sites` and `nodes` (of its site) are those that there are. Raises ConfigError for a name that is
     none of them."""
@@ -51,10 +59,10 @@ def make(drill: Drill, sites: Collection[str], nodes: Collection[str]) -> Incide
         site=drill.site,
         node=drill.node,
         channel="",
-        severity=drill.severity or KINDS[drill.kind].severity,
+        severity=drill.severity or usual_severity(drill.kind),
         opened=drill.opened,
         closed=None,
-        summary=f"EXERCISE: somebody practises what to do when this happens ({title(drill.kind).lower()}); {until}.",
+        summary=f"An EXERCISE of what to do then ({KINDS[drill.kind].event.lower()}); {until}.",
         evidence=(Evidence(LENGTH, drill.minutes, drill.minutes, "min", until),),
         drill=True,
     )

@@ -12,6 +12,7 @@ from random import Random
 from typing import Concatenate, Final, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
+from gateway.cap.alert import document, sender_of
 from gateway.config import Config
 from gateway.detect.plan import Plan
 from gateway.errors import ConfigError, Poison, TargetError
@@ -22,9 +23,10 @@ from gateway.notify.answer import Answer
 from gateway.notify.outbox import Outbox, Waiting
 from gateway.notify.rules import Rules
 from gateway.notify.targets.target import Target, make_target
+from gateway.notify.targets.webhook import Document
 from gateway.notify.told import Told, key_of, link_of
 from gateway.notify.words import body, subject
-from gateway.records import Queued
+from gateway.records import Incident, Queued
 from gateway.steer.link import until_one_ends
 from gateway.threads import in_thread
 
@@ -60,7 +62,22 @@ class Teller:
 def tellers(config: Config, plan: Plan) -> dict[str, Teller]:
     """By the name of the target. Raises ConfigError for secrets that are not set."""
     zone, console = ZoneInfo(config.timezone), console_of(config)
-    return {each.name: Teller(make_target(each, config.mqtt), plan, zone, console) for each in config.notify}
+    cap = documents(config, plan)
+    return {each.name: Teller(make_target(each, config.mqtt, cap), plan, zone, console) for each in config.notify}
+
+
+def documents(config: Config, plan: Plan) -> Document:
+    """What makes CAP documents, for those who run the place."""
+    sender, zone, console = sender_of(config), ZoneInfo(config.timezone), console_of(config)
+
+    def make(incident: Incident | None) -> bytes:
+        of = incident or Incident("test", "test", config.sites[0], "", "", "info", round(time.time()), None, "A test.")
+        link = link_of(console, incident)
+        return document(
+            of, sender=sender, plan=plan, zone=zone, exercise=config.exercise, link=link, test=incident is None
+        )
+
+    return make
 
 
 def console_of(config: Config) -> str:

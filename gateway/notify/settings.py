@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.cap.kinds import KINDS
 from gateway.errors import ConfigError
 from gateway.notify.hours import DAYS, DIGEST, DURATION, SPAN, minutes_of, span_of
-from gateway.notify.kinds import KINDS
 from gateway.records import Severity
 
 Event = Literal["opened", "confirmed", "turned", "closed", "acknowledged"]
@@ -58,6 +58,8 @@ class Webhook(Table, frozen=True, kw_only=True, tag="webhook"):
     """Names the variable with the key of signatures; `whsec_` and base64, or any text."""
     token_env: str = ""
     """Names the variable with a bearer token."""
+    format: Literal["json", "cap"] = "json"
+    """`cap`: a CAP 1.2 document of each incident."""
 
 
 class Email(Table, frozen=True, kw_only=True, tag="email"):

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from gateway.cap.kinds import KINDS
 from gateway.detect.plan import Plan
-from gateway.notify.kinds import KINDS, title
 from gateway.notify.told import Told, link_of
 from gateway.records import Incident
 
@@ -50,6 +50,11 @@ def body(told: Told, plan: Plan, zone: ZoneInfo, console: str) -> str:
     return f"{EXERCISE}. {_UNREAL}\n\n{text}" if told.exercise else text
 
 
+def title(kind: str) -> str:
+    """What a kind is called; also one of a newer program's."""
+    return KINDS[kind].event if kind in KINDS else kind.replace("_", " ").capitalize()
+
+
 def _digest(told: Told, plan: Plan, zone: ZoneInfo, console: str) -> str:
     parts = []
     for incident in told.incidents[:MOST_SHOWN]:
@@ -77,7 +82,7 @@ def _story(incident: Incident, plan: Plan, zone: ZoneInfo, console: str) -> str:
         ("Why", line(incident.summary)),
         *(("Evidence", line(each.text)) for each in incident.evidence if each.text),
         ("Noted by", _note(incident, zone)),
-        ("To do", KINDS[incident.kind].do if incident.kind in KINDS and incident.closed is None else ""),
+        ("To do", KINDS[incident.kind].instruction if incident.kind in KINDS and incident.closed is None else ""),
         ("More", link_of(console, incident)),
         ("Id", incident.id),
     ]

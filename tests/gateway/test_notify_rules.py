@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from gateway.cap.kinds import KINDS
 from gateway.detect.plan import Plan, Zone
 from gateway.errors import ConfigError
+from gateway.notify.drill import usual_severity
 from gateway.notify.hours import Span, Week, next_allowed, next_digest
-from gateway.notify.kinds import KINDS
 from gateway.notify.rules import SETTLE, Decision, Rules, concerns, due, happened, holds, plan
 from gateway.notify.settings import Ntfy
 from gateway.records import Acknowledged, Earlier, Incident
@@ -76,7 +77,7 @@ def test_each_kind_is_known_with_its_severity() -> None:
     """Those that the rules of the gateway can raise, and its own."""
     raised = kinds_of_incidents()
     assert KINDS.keys() == raised.keys() | {"journal"}
-    assert all(KINDS[kind].severity in severities for kind, severities in raised.items())
+    assert all(usual_severity(kind) in severities for kind, severities in raised.items())
 
 
 # Of which of their changes.

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import msgspec
 import paho.mqtt.client as paho
@@ -14,8 +15,11 @@ import pytest
 from msgspec import structs
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.config import Mqtt
+from gateway.cap.message import NAMESPACE
+from gateway.config import Config, Console, Mqtt
+from gateway.detect.plan import Plan
 from gateway.errors import Lasting, Passing, Poison
+from gateway.notify.service import documents
 from gateway.notify.settings import Email, Notify, Ntfy, Topic, Webhook
 from gateway.notify.targets.ntfy import MOST_BYTES
 from gateway.notify.targets.target import make_target
@@ -31,11 +35,13 @@ KEY = first_key("duty", INCIDENT)
 OPENED = Told(KEY, "duty", "opened", (INCIDENT,), NOW, link="https://console.example/incidents/burst.1")
 OVER = structs.replace(INCIDENT, closed=NOW + 60)
 CLOSED = Told(next_key("duty", OVER, "closed"), "duty", "closed", (OVER,), NOW + 61, thread=KEY)
+CONFIG = Config(("riverside",), "data", console=Console(link="https://console.example"))
 MAIL = Email(name="duty", to=("ada@city.example",), sender="gateway@city.example", host="127.0.0.1", security="none")
 
 
 def deliver(table: Notify, told: Told = OPENED, text: str = "Wörter\n", own: Mqtt | None = None) -> str:
-    return make_target(table, own or Mqtt()).deliver(told, "Burst – now", text)
+    cap = documents(CONFIG, Plan())
+    return make_target(table, own or Mqtt(), cap).deliver(told, "Burst – now", text)
 
 
 # Webhooks.
@@ -66,6 +72,31 @@ def test_a_webhook_without_secrets_has_none_of_their_headers() -> None:
     with Hook() as hook:
         deliver(Webhook(name="duty", url=hook.url))
     assert not hook.posted[0].headers.keys() & {"authorization", "webhook-signature", "webhook-timestamp"}
+
+
+def test_a_webhook_may_be_sent_cap_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of each incident, signed like the others; each of a digest has a key of its own, the same each time."""
+    monkeypatch.setenv("SECRET", "s")
+    second = structs.replace(INCIDENT, id="jam.riverside.traffic-1.1", kind="jam", drill=True)
+    digest = structs.replace(OPENED, event="digest", incidents=(INCIDENT, second))
+    with Hook() as hook:
+        table = Webhook(name="duty", url=hook.url, format="cap", secret_env="SECRET")
+        for told in (OPENED, CLOSED, digest, digest, Told("k", "duty", "test", (), NOW)):
+            deliver(table, told)
+    assert {each.headers["content-type"] for each in hook.posted} == {"application/cap+xml"}
+    found = []
+    for each in hook.posted:
+        key, stamp = each.headers["webhook-id"], each.headers["webhook-timestamp"]
+        right = base64.b64encode(hmac.new(b"s", f"{key}.{stamp}.".encode() + each.body, hashlib.sha256).digest())
+        assert each.headers["webhook-signature"] == f"v1,{right.decode()}"
+        alert = ElementTree.fromstring(each.body)
+        found.append([alert.findtext(f"{{{NAMESPACE}}}{name}") for name in ("incidents", "status", "msgType")])
+    jam = [second.id, "Exercise", "Alert"]
+    burst = [INCIDENT.id, "Actual", "Alert"]
+    assert found == [burst, [INCIDENT.id, "Actual", "Cancel"], burst, jam, burst, jam, ["test", "Test", "Alert"]]
+    keys = [each.headers["webhook-id"] for each in hook.posted]
+    assert keys[2:4] == keys[4:6]
+    assert len(set(keys)) == 5
 
 
 @pytest.mark.parametrize(

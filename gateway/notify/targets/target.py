@@ -7,7 +7,7 @@ from gateway.notify.settings import Email, Notify, Ntfy, Topic, Webhook
 from gateway.notify.targets.mail import EmailTarget
 from gateway.notify.targets.mqtt import MqttTarget
 from gateway.notify.targets.ntfy import NtfyTarget
-from gateway.notify.targets.webhook import WebhookTarget
+from gateway.notify.targets.webhook import Document, WebhookTarget
 from gateway.notify.told import Told
 
 
@@ -19,11 +19,11 @@ class Target(Protocol):
         """
 
 
-def make_target(table: Notify, own: Mqtt) -> Target:
-    """`own` is the gateway's broker. Raises ConfigError for secrets that are not set."""
+def make_target(table: Notify, own: Mqtt, cap: Document) -> Target:
+    """`own` is the gateway's broker, `cap` makes CAP documents. Raises ConfigError for secrets that are not set."""
     match table:
         case Webhook():
-            return WebhookTarget(table)
+            return WebhookTarget(table, cap)
         case Email():
             return EmailTarget(table)
         case Topic():

@@ -8,30 +8,47 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from gateway.cap.message import MEDIA_TYPE
 from gateway.config import secret
 from gateway.notify.settings import Webhook
 from gateway.notify.targets.payload import payload
 from gateway.notify.targets.post import bearer, post
-from gateway.notify.told import Told
+from gateway.notify.told import Told, key_of
+from gateway.records import Incident
 
 PREFIX: Final = "whsec_"
+Document = Callable[[Incident | None], bytes]
+"""Makes the newest CAP document of an incident; of none: one that says that it is a test."""
 
 
 class WebhookTarget:
-    def __init__(self, table: Webhook, clock: Callable[[], float] = time.time) -> None:
-        """Raises ConfigError for a secret that is not set."""
+    def __init__(self, table: Webhook, cap: Document, clock: Callable[[], float] = time.time) -> None:
+        """`cap` is for tables of that format. Raises ConfigError for a secret that is not set."""
+        self._cap = cap if table.format == "cap" else None
         self._url = table.url
         self._secret = secret(table.secret_env)
         self._token = secret(table.token_env)
         self._clock = clock
 
     def deliver(self, told: Told, subject: str, text: str) -> str:
-        body = payload(told, subject, text)
-        headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{told.key}"', "webhook-id": told.key}
+        if self._cap is None:
+            return self._post(told.key, "application/json", payload(told, subject, text))
+        if not told.incidents:
+            return self._post(told.key, MEDIA_TYPE, self._cap(None))
+        # A document is of one incident: those of a digest go one after the other, each with a key of its own.
+        one = len(told.incidents) == 1
+        said = [
+            self._post(told.key if one else key_of(told.key, each.id), MEDIA_TYPE, self._cap(each))
+            for each in told.incidents
+        ]
+        return said[-1]
+
+    def _post(self, key: str, kind: str, body: bytes) -> str:
+        headers = {"Content-Type": kind, "Idempotency-Key": f'"{key}"', "webhook-id": key}
         if self._secret:
             # Of this attempt, not of the message: a receiver refuses what is old as a replay.
             stamp = str(int(self._clock()))
-            headers |= {"webhook-timestamp": stamp, "webhook-signature": sign(self._secret, told.key, stamp, body)}
+            headers |= {"webhook-timestamp": stamp, "webhook-signature": sign(self._secret, key, stamp, body)}
         return post(self._url, body, headers | bearer(self._token))
 
 
