@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from gateway.errors import ConfigError
-from gateway.notify.rules import SEVERITIES, Decision, Only, Rules, holds, plan, wanted
+from gateway.notify.rules import SEVERITIES, Decision, Only, Rules, holds, plan, put_off, wanted
 from gateway.notify.state import FILE_NAME, SCHEMA, VERSION, Standing, stand
 from gateway.notify.told import Told, first_key, is_exercise, key_of, link_of, next_key
 from gateway.records import Incident
@@ -218,18 +218,22 @@ class Outbox:
         """Make one message of all that is due."""
         target = rules.target
         rows = self._db.execute(
-            "SELECT due, only_if, incident FROM later WHERE target = ? AND due <= ? ORDER BY rowid", (target, now)
+            "SELECT only_if, incident FROM later WHERE target = ? AND due <= ? ORDER BY rowid", (target, now)
         ).fetchall()
         if not rows:
             return
         with self._transaction():
             self._db.execute("DELETE FROM later WHERE target = ? AND due <= ?", (target, now))
             found = []
-            for _, only, coded in rows:
+            for only, coded in rows:
                 incident = _incident(coded)
                 before = self._known(target, incident.id)
                 event = wanted(rules, before, incident)
-                if event is not None and holds(only, incident):
+                if event is None or not holds(only, incident):
+                    continue
+                if (due := put_off(rules, incident, now)) > now:
+                    self._keep(rules, incident, due, only)
+                else:
                     found.append((before, incident, Decision(event, now)))
             if len(found) == 1:
                 self._tell_one(rules, *found[0], now)

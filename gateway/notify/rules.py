@@ -156,6 +156,12 @@ def due(rules: Rules, incident: Incident, earliest: float, *, old: bool = False)
     return next_allowed(rules.week, at, at_night=incident.severity == "critical" and not old)
 
 
+def put_off(rules: Rules, incident: Incident, now: float) -> float:
+    """When a target may be told of what is due: now, unless the gateway was away then and it has become night."""
+    at_night = incident.severity == "critical" and not is_late(rules, incident, now)
+    return next_allowed(rules.week, now, at_night=at_night)
+
+
 def holds(only: Only, incident: Incident) -> bool:
     """Whether what a target waited for to be told of is still so."""
     if only == "always":

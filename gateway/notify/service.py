@@ -12,10 +12,12 @@ from random import Random
 from typing import Concatenate, Final, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from gateway.cap.alert import document, sender_of
 from gateway.config import Config
 from gateway.detect.plan import Plan
-from gateway.errors import ConfigError, Poison, TargetError
+from gateway.errors import ConfigError, Passing, Poison, TargetError
 from gateway.forward.patience import Patience
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import NOTIFY, Journal
@@ -38,6 +40,8 @@ LOOK_SECONDS: Final = 20.0
 """How often it is looked whether something is due, for the machine's clock may be set."""
 MEND_SECONDS: Final = 10.0
 """After which an outbox that could not be used is opened again."""
+DELIVER_SECONDS: Final = 120.0
+"""After which a target that goes on answering, bit by bit, has not answered."""
 TEST_SECONDS: Final = 15.0
 """A person waits for the answer, and the command that asks waits for 20 s."""
 PATIENCE: Final = Patience(first=1.0, most=60.0)
@@ -54,9 +58,16 @@ class Teller:
         self._plan, self._zone, self._console = plan, zone, console
 
     def tell(self, told: Told) -> str:
-        """Blocking. What was answered; raises TargetError."""
+        """Blocking. What was answered; raises TargetError, also for a message that cannot even be made."""
         plan = self._plan
-        return self._target.deliver(told, subject(told, plan), body(told, plan, self._zone, self._console))
+        try:
+            return self._target.deliver(told, subject(told, plan), body(told, plan, self._zone, self._console))
+        except TargetError:
+            raise
+        except Exception as error:  # packs go on, whatever is wrong with one message
+            log.exception("message %s to %s cannot be sent", told.key, told.target)
+            what = f"{type(error).__name__}: {error}"
+            raise Poison(f"it cannot be sent ({what}); to do: report this, with the log", rest_written=False) from error
 
 
 def tellers(config: Config, plan: Plan) -> dict[str, Teller]:
@@ -110,7 +121,7 @@ class Notify:
         while True:
             try:
                 await self._work()
-            except (sqlite3.Error, OSError, ConfigError) as error:
+            except (sqlite3.Error, OSError, ConfigError, msgspec.DecodeError) as error:
                 log.error("nobody is told of incidents, they wait in the journal: %s", error)
             await asyncio.sleep(MEND_SECONDS)
 
@@ -168,7 +179,7 @@ class Notify:
                         await news.wait()
                 continue
             try:
-                await in_thread(lambda told=waiting.told: teller.tell(told), f"notify-{name}")  # type: ignore[misc]
+                await self._deliver(name, teller, waiting.told)
             except Poison as error:
                 log.error("%s will never take message %s, which is set aside: %s", name, waiting.told.key, error)
                 await self._call(Outbox.set_aside, waiting, str(error), time.time())
@@ -181,6 +192,14 @@ class Notify:
                     log.warning("%s takes messages again", name)
                 failures = 0
                 await self._call(Outbox.sent, waiting, time.time())
+
+    async def _deliver(self, name: str, teller: Teller, told: Told) -> None:
+        """Raises TargetError."""
+        try:
+            async with asyncio.timeout(DELIVER_SECONDS):
+                await in_thread(lambda: teller.tell(told), f"notify-{name}")
+        except TimeoutError as error:
+            raise Passing(f"no answer within {DELIVER_SECONDS:g} s; to do: see what keeps it") from error
 
     async def _wait(self, name: str, waiting: Waiting, error: TargetError, failures: int, dice: Random) -> None:
         seconds = self._patience.wait(error, failures, dice)

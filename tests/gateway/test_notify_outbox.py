@@ -105,6 +105,15 @@ def test_the_night_becomes_one_message(opener: Opener) -> None:
     assert drain(outbox, MIDNIGHT + 24 * HOUR) == []
 
 
+def test_a_gateway_that_was_away_in_the_morning_waits_for_the_next(opener: Opener) -> None:
+    """It comes back in the night after: what waited for the end of the one before wakes nobody either."""
+    outbox = opener(rules(quiet="22:00-06:00"))
+    outbox.take([incident("a", MIDNIGHT), incident("b", MIDNIGHT)], MIDNIGHT)
+    outbox.take([incident("b", MIDNIGHT, severity="warning", updated=MIDNIGHT + 1)], MIDNIGHT + 1)
+    assert outbox.next("duty", MIDNIGHT + 24 * HOUR) == (None, MIDNIGHT + 30 * HOUR)
+    assert brief(drain(outbox, MIDNIGHT + 30 * HOUR)) == [("digest", ["a", "b"])]
+
+
 def test_a_message_of_the_morning_is_the_same_over_a_kill(opener: Opener) -> None:
     outbox = opener(rules(digest="15m"))
     outbox.take([incident("a"), incident("b", severity="critical")], NOW)

@@ -29,6 +29,7 @@ from gateway.notify.service import Notify
 from gateway.notify.settings import Notify as Table
 from gateway.notify.settings import Webhook
 from gateway.notify.state import FILE_NAME, standing
+from gateway.notify.told import Told
 from gateway.records import Incident
 from sim_hardware.servers import free_port
 from tests.gateway.conftest import make_pack
@@ -134,6 +135,37 @@ async def test_poison_does_not_stop_the_queue(
             assert hook.told()[1] == ("incident.opened", ["burst-1"])
     assert "duty will never take message" in caplog.text
     assert f"{hook.url} answered 422" in caplog.text
+
+
+async def test_a_message_that_cannot_be_made_stops_nothing(
+    journal: JournalAccess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is wrong with it: it is set aside with its traceback in the log, and the next one is sent."""
+
+    def subject(told: Told, plan: Plan) -> str:
+        return {"burst-1": "fine"}[told.incidents[0].id]
+
+    monkeypatch.setattr(module, "subject", subject)
+    with Hook() as hook:
+        async with running(journal, configuration(tmp_path, Webhook(name="duty", url=hook.url))):
+            await journal.call(Journal.found, 0, [incident(0)])
+            await journal.call(Journal.found, 1, [incident(1)])
+            await when(lambda: standing(tmp_path)[0].sent == 1)
+    assert hook.told() == [("incident.opened", ["burst-1"])]
+    assert standing(tmp_path)[0].refused == 1
+    assert "KeyError: 'burst-0'" in caplog.text
+
+
+async def test_a_target_that_never_comes_to_an_end_has_not_answered(
+    journal: JournalAccess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DELIVER_SECONDS", 0.05)
+    with Hook() as hook:
+        hook.silent.set()
+        async with running(journal, configuration(tmp_path, Webhook(name="duty", url=hook.url))):
+            await journal.call(Journal.found, 0, [incident(0)])
+            await when(lambda: standing(tmp_path)[0].failing)
+            assert standing(tmp_path)[0].trouble.startswith("no answer within 0.05 s")
 
 
 async def test_what_only_a_person_can_mend_waits_for_him(journal: JournalAccess, tmp_path: Path) -> None:

@@ -127,6 +127,18 @@ def test_what_an_answer_over_http_means(status: int, headers: dict[str, str], er
         assert len(hook.posted) == 2  # no redirect is followed
 
 
+def test_the_path_of_a_webhook_is_told_to_nobody() -> None:
+    """It is often a password."""
+    with Hook() as hook:
+        hook.answer = (500, {})
+        with pytest.raises(Passing) as raised:
+            deliver(Webhook(name="duty", url=f"{hook.url}/services/T0/s3cret?key=s3cret"))
+    assert "s3cret" not in str(raised.value)
+    with pytest.raises(Passing) as raised:
+        deliver(Webhook(name="duty", url=f"http://127.0.0.1:{free_port()}/s3cret"))
+    assert "s3cret" not in str(raised.value)
+
+
 def test_nobody_at_home_passes() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(Passing, match=f"{url} does not answer: Connection refused"):

@@ -10,24 +10,33 @@ from gateway.forward.answers import retry_after, server_words
 
 SECONDS: Final = urllib3.Timeout(connect=4, read=8)
 """Both together are less than a person waits for a test message."""
+MOST_READ: Final = 8192
+"""Bytes of an answer."""
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> str:
-    """What the server answered, in words. Raises TargetError for anything but a 2xx. Follows no redirect."""
+    """What the server answered, in words. Raises TargetError for anything but a 2xx. Follows no redirect.
+
+    Only the server is named, for the path of a webhook is often its password; and only the beginning of what it says
+    is read.
+    """
+    where = "/".join(url.split("/", 3)[:3])
     try:
         with urllib3.PoolManager(retries=False, timeout=SECONDS) as http:
-            answer = http.request("POST", url, body=body, headers=headers, redirect=False)
+            answer = http.request("POST", url, body=body, headers=headers, redirect=False, preload_content=False)
+            data = answer.read1(MOST_READ)
+            answer.close()
     except urllib3.exceptions.HTTPError as error:
-        raise Passing(f"{url} does not answer: {_innermost(error)}; to do: start it, or check its address") from error
-    words = f"{answer.status} {server_words(answer.headers, answer.data)}".strip()
+        raise Passing(f"{where} does not answer: {_innermost(error)}; to do: start it, or check its address") from error
+    words = f"{answer.status} {server_words(answer.headers, data)}".strip()
     if 200 <= answer.status < 300:
         return words
-    raise judge(url, answer.status, words, answer.headers)
+    raise judge(where, answer.status, words, answer.headers)
 
 
-def judge(url: str, status: int, words: str, headers: Mapping[str, str]) -> TargetError:
+def judge(where: str, status: int, words: str, headers: Mapping[str, str]) -> TargetError:
     """The error for an answer that is no success (RFC 9110 §15; 409 as of Idempotency-Key: the same is under way)."""
-    message = f"{url} answered {words}"
+    message = f"{where} answered {words}"
     if status in (408, 409, 425, 429) or status >= 500:
         return Passing(f"{message}; to do: nothing, it is tried again", retry_after(headers))
     match status:
