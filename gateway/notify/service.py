@@ -24,6 +24,7 @@ from gateway.journal.store import NOTIFY, Journal
 from gateway.notify.answer import Answer
 from gateway.notify.outbox import Outbox, Waiting
 from gateway.notify.rules import Rules
+from gateway.notify.state import FILE_NAME
 from gateway.notify.targets.target import Target, make_target
 from gateway.notify.targets.webhook import Document
 from gateway.notify.told import Told, key_of, link_of
@@ -118,6 +119,8 @@ class Notify:
     async def run(self) -> None:
         """Tell, until cancelled."""
         await self._journal.call(Journal.notifying, bool(self._rules))
+        if not self._rules and not (Path(self._config.data_dir) / FILE_NAME).exists():
+            await _for_ever()  # where targets were before, it is opened to forget them
         while True:
             try:
                 await self._work()
