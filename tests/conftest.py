@@ -24,9 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "tests/system/" not in item.nodeid)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, which finds nobody but this machine."""
+    """Debian's Chromium, which finds nobody but this machine.
+
+    For a module of tests without `async`: what drives it keeps an event loop running until its end.
+    """
     path = shutil.which("chromium")
     assert path, "needs chromium: `make test` installs it"
     away = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"

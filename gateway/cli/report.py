@@ -104,13 +104,14 @@ def _database(settings: "Config", url: str, database: str) -> "Influx":
 
 def _look(settings: "Config", database: "Influx", plan: "Plan", site: str, span: "Span", index: Region) -> "Week":
     from gateway.journal.store import Journal
+    from gateway.notify.state import who_was_told
     from gateway.query.client import ask
     from gateway.report.figures import week_of
     from gateway.report.gather import STEPS, measure, remember
 
     journal = Journal.open(Path(settings.data_dir), settings.journal.max_bytes, read_only=True)
     with contextlib.closing(journal):
-        remembered = remember(journal, site, span)
+        remembered = remember(journal, site, span, who_was_told(Path(settings.data_dir)))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("the database", total=STEPS)

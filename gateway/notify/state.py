@@ -65,6 +65,9 @@ _QUERY = """
 """
 
 
+_TOLD = "SELECT known.id, targets.via, name FROM known JOIN targets ON name = known.target ORDER BY name"
+
+
 def standing(folder: Path) -> list[Standing]:
     """By name; none before a gateway with `[[notify]]` tables has run. `folder` is `data_dir`. Raises ConfigError."""
     path = folder / FILE_NAME
@@ -78,6 +81,21 @@ def standing(folder: Path) -> list[Standing]:
             return stand(db) if version else []
     except sqlite3.Error as error:
         raise ConfigError(f"{path} cannot be read: {error}; run this as the gateway's user") from error
+
+
+def who_was_told(folder: Path) -> dict[str, tuple[str, ...]]:
+    """By id of an incident, the targets that it was told to or is being told to. `folder` is `data_dir`.
+
+    Raises ConfigError.
+    """
+    path = folder / FILE_NAME
+    if not standing(folder):
+        return {}
+    told: dict[str, list[str]] = {}
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        for name, via, target in db.execute(_TOLD):
+            told.setdefault(name, []).append(f"{via} to {target}")
+    return {name: tuple(ways) for name, ways in told.items()}
 
 
 def stand(db: sqlite3.Connection) -> list[Standing]:

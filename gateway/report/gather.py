@@ -1,6 +1,6 @@
 """What a report is made of, from the database and the journal."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
 from typing import Final
@@ -9,7 +9,6 @@ from gateway.journal.cases import MOST_CLOSED
 from gateway.journal.store import Journal
 from gateway.query.client import Series
 from gateway.query.influxql import quote_text
-from gateway.records import Incident
 from gateway.report import air, traffic, water
 from gateway.report.figures import Measured, Remembered
 from gateway.report.hourly import LEAD, hourly, statement
@@ -17,7 +16,7 @@ from gateway.report.weeks import IsoWeek, Span, utc
 
 Ask = Callable[[str], list[Series]]
 """The answer to InfluxQL, as `gateway.query.client.ask` gives it; raises what that raises."""
-Told = Callable[[Journal, Collection[Incident]], Mapping[str, tuple[str, ...]]]
+Told = Mapping[str, tuple[str, ...]]
 """By id of an incident, the ways by which people were told."""
 Step = Callable[[str], None]
 """Told what has been answered, for who waits."""
@@ -71,7 +70,7 @@ def _clocks(site: str, span: Span) -> str:
     )
 
 
-def remember(journal: Journal, site: str, span: Span, told: Told | None = None) -> Remembered:
+def remember(journal: Journal, site: str, span: Span, told: Told) -> Remembered:
     """From a journal that is open, to read is enough."""
     incidents = journal.incidents()
     ended = sum(each.closed is not None for each in incidents)
@@ -79,7 +78,7 @@ def remember(journal: Journal, site: str, span: Span, told: Told | None = None) 
         nodes=tuple(view for view in journal.nodes() if view.site == site),
         incidents=tuple(incidents),
         dead_letters=journal.dead_letters_of(span.begin, span.end),
-        told=dict(told(journal, incidents)) if told else {},
+        told=dict(told),
         forgotten=ended >= MOST_CLOSED,
     )
 

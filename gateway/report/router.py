@@ -18,9 +18,10 @@ from msgspec import Struct
 from gateway.airquality.tables import Region
 from gateway.errors import GanglionError, Passing
 from gateway.journal.store import Journal
+from gateway.notify.state import who_was_told
 from gateway.query.client import Series
 from gateway.report.figures import week_of
-from gateway.report.gather import Told, measure, remember, weeks_with_data
+from gateway.report.gather import measure, remember, weeks_with_data
 from gateway.report.weeks import IsoWeek, ReportError, Span
 from gateway.report.written import Form, written
 from gateway.web.seat import Seat
@@ -59,9 +60,8 @@ class Listed(Struct, frozen=True):
 class Desk:
     """Makes one report at a time, in a thread of its own."""
 
-    def __init__(self, seat: Seat, told: Told | None) -> None:
+    def __init__(self, seat: Seat) -> None:
         self._seat = seat
-        self._told = told
         self._thread = ThreadPoolExecutor(1, "report")
         self._asked = 0
         self._kept: OrderedDict[tuple[str, ...], tuple[float, bytes]] = OrderedDict()
@@ -145,7 +145,7 @@ class Desk:
         # In this thread, not in the seat's: nobody who looks waits for a report.
         journal = Journal.open(Path(seat.config.data_dir), seat.config.journal.max_bytes, read_only=True)
         with contextlib.closing(journal):
-            remembered = remember(journal, site, span, self._told)
+            remembered = remember(journal, site, span, who_was_told(Path(seat.config.data_dir)))
         week = week_of(
             measure(ask, site, span),
             remembered,
@@ -159,9 +159,9 @@ class Desk:
         return written(week, span, form), week.over
 
 
-def make_router(seat: Seat, dependencies: Sequence[Any] = (), told: Told | None = None) -> APIRouter:
-    """`/reports` and what is below it. `told` says by what ways people were told of incidents."""
-    desk = Desk(seat, told)
+def make_router(seat: Seat, dependencies: Sequence[Any] = ()) -> APIRouter:
+    """`/reports` and what is below it."""
+    desk = Desk(seat)
     router = APIRouter(tags=["reports"], dependencies=list(dependencies))
 
     async def answer(site: str, week: str, region: Region, form: Form) -> Response:

@@ -50,7 +50,9 @@ class Gateway(HttpServer):
             f'[http]\nlisten = "127.0.0.1:{self.port}"\n\n'
             f'[detect]\nplan = "{PLAN}"\n\n'
             f'[console]\nlisten = "127.0.0.1:{self.console_port}"\n\n'
-            f'[citizens]\nlisten = "127.0.0.1:{self.citizens_port}"\ncontact = "mailto:demo@example.org"\n'
+            f'[citizens]\nlisten = "127.0.0.1:{self.citizens_port}"\ncontact = "mailto:demo@example.org"\n\n'
+            # A city that is faster than life lives in the past: what is late for people is not for it.
+            f'[[notify]]\nname = "duty"\nvia = "mqtt"\ntopic = "duty/told"\nlate = ""\n'
         )
 
     @property

@@ -289,10 +289,7 @@ def test_incidents_and_what_the_journal_knows(tmp_path: Path, measured: Measure)
     dead = [DeadLetter("topic", b"{", reason, "because", float(time)) for time, reason in letters]
     journal.commit([pack, *dead], float(when))
 
-    def told(_: Journal, incidents: object) -> dict[str, tuple[str, ...]]:
-        return {known[4].id: ("mail to duty", "MQTT")}
-
-    remembered = remember(journal, "riverside", SPAN, told)
+    remembered = remember(journal, "riverside", SPAN, {known[4].id: ("mail to duty", "MQTT")})
     journal.close()
     lines = [
         line("health", "air-0001", begin + 60, clock_error=0.5),

@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from gateway.forward.senml import encode_pack
 from gateway.web.console.plot import POINTS as PLOT_POINTS
 from gateway.web.users import Users
-from sim_hardware.servers import InfluxDB
+from sim_hardware.servers import InfluxDB, wait_until
+from tests.gateway.hooked import Hook
 from tests.gateway.streets import pack
 from tests.system.evening import LEAKING, MINUTES, PASSWORD, USER, Evening, evening
 from tests.system.gateway_process import SECONDS, Publisher
@@ -25,6 +26,7 @@ PAGES = (
     "/nodes",
     f"/nodes/riverside/{LEAKING}",
     f"/series?quantity=flow&node={LEAKING}&last=24h&compare=1d&expected=1",
+    "/told",
     "/weeks",
     "/ledger",
     "/letters",
@@ -34,11 +36,19 @@ WANTED = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
 @pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory, influx: InfluxDB) -> Iterator[Evening]:
+def hook() -> Iterator[Hook]:
+    """Whom the gateway tells."""
+    with Hook() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory, influx: InfluxDB, hook: Hook) -> Iterator[Evening]:
     name = "console"
+    duty = f'[[notify]]\nname = "duty"\nvia = "webhook"\nurl = "{hook.url}"\n'
     with urllib3.PoolManager() as pool:
         assert pool.request("POST", f"{influx.url}/query", fields={"q": f"CREATE DATABASE {name}"}).status == 200
-    with evening(tmp_path_factory.mktemp("console"), influx, name) as found:
+    with evening(tmp_path_factory.mktemp("console"), influx, name, duty) as found:
         yield found
 
 
@@ -225,3 +235,22 @@ def test_pages_of_others_get_nothing(city: Evening) -> None:
     answer = city.get("/login?to=//evil.example/")
     assert "evil" not in answer.data.decode()
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_a_test_message_and_a_drill(page: Page, city: Evening, hook: Hook) -> None:
+    """Sent from the page; the drill is marked on its page and in what the target hears."""
+    page.goto("/told")
+    page.get_by_text("Log in to test it").click()
+    log_in(page)
+    expect(page.locator("table")).to_contain_text("duty")
+    page.get_by_role("button", name="Send it").click()
+    expect(page.get_by_text("duty: ")).to_be_visible()
+    page.get_by_label("Node").fill("water-0001")
+    page.get_by_role("button", name="Begin").click()
+    page.get_by_role("link", name="burst").click()
+    expect(page.locator("h1")).to_contain_text("DRILL")
+    wait_until(lambda: any(b"EXERCISE" in each.body and b"water-0001" in each.body for each in hook.posted), SECONDS,
+               "the message of the drill")  # fmt: skip
+    page.goto("/told")
+    page.get_by_role("button", name="End it", exact=True).click()
+    expect(page.get_by_text("The drill has ended")).to_be_visible()

@@ -10,6 +10,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from gateway.cli.main import make_app
+from gateway.notify.state import who_was_told
 from gateway.records import Incident
 from sim_hardware.servers import Mosquitto, free_port, wait_until
 from tests.gateway.commandline import sentence
@@ -141,3 +142,16 @@ def test_the_commands_of_the_one_who_is_told(gateway: GatewayProcess) -> None:
         gateway.start()
         wait_until(lambda: len(hook.posted) == 3, SECONDS, "the drill is told")
         assert hook.told()[2] == ("incident.opened", [name])
+
+
+def test_who_was_told_of_what(gateway: GatewayProcess) -> None:
+    """By the way and the name of each target, for reports; of one that nobody is told of there is nothing."""
+    with Hook() as duty:
+        tell(gateway, hook_table("duty", duty.url, 'kinds = ["burst"]\n'))
+        wait_until(lambda: "duty" in invoke(gateway, "notify", "--json").stdout, SECONDS, "the target")
+        name = drill(gateway, "burst", "--site", "riverside")
+        other = drill(gateway, "jam", "--site", "riverside")
+        wait_until(lambda: bool(duty.posted), SECONDS, "the message")
+        told = who_was_told(gateway.folder / "data")
+        assert told[name] == ("webhook to duty",)
+        assert other not in told

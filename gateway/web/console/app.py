@@ -11,13 +11,13 @@ from gateway.cap import web as cap
 from gateway.north import router as north
 from gateway.report import router as reports
 from gateway.web import api
-from gateway.web.console import door, incidents, ledger, letters, nodes, overview, series, weeks
+from gateway.web.console import door, incidents, ledger, letters, nodes, overview, series, telling, weeks
 from gateway.web.console.guard import Guard
 from gateway.web.console.shell import Console
 from gateway.web.seat import Seat
 
 STATIC: Final = Path(__file__).parent / "static"
-PAGES: Final = (overview, incidents, series, nodes, ledger, letters, weeks)
+PAGES: Final = (overview, incidents, series, nodes, ledger, letters, telling, weeks)
 """Each has `register(console)`."""
 
 

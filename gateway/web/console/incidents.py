@@ -8,6 +8,7 @@ from markupsafe import Markup
 from nicegui import ui
 from starlette.requests import Request
 
+from gateway.cap.kinds import KINDS as KINDS_OF_CAP
 from gateway.control.acknowledge import Note
 from gateway.quantities import KINDS, QUANTITIES, measured_in
 from gateway.records import Incident
@@ -26,7 +27,7 @@ from gateway.web.console.markup import (
     table,
     url,
 )
-from gateway.web.console.shell import Console, Visitor, follow, page, said
+from gateway.web.console.shell import Console, Visitor, follow, page, put, said
 from gateway.web.console.states import open_ones, told
 from gateway.web.seat import Snapshot
 
@@ -47,8 +48,8 @@ def register(console: Console) -> None:
     @ui.page("/incidents")
     async def all_of_them(request: Request) -> None:
         async with page(console, console.visitor(request), "Incidents", "/incidents"):
-            ui.html("<h1>Incidents</h1>", sanitize=False)
-            listed = ui.html(_lists(console, console.seat.snapshot), sanitize=False)
+            put("<h1>Incidents</h1>")
+            listed = put(_lists(console, console.seat.snapshot))
 
             def tell(snapshot: Snapshot) -> None:
                 listed.set_content(_lists(console, snapshot))
@@ -62,11 +63,10 @@ def register(console: Console) -> None:
         async with page(console, visitor, "Incident", "/incidents"):
             incident = _find(console.seat.snapshot, name)
             if incident is None:
-                ui.html(str(html("<h1>No incident {name}</h1>", name=name)), sanitize=False)
-                ui.html('<p>It may have made room for newer ones. <a href="/incidents">All incidents</a></p>',
-                        sanitize=False)  # fmt: skip
+                put(html("<h1>No incident {name}</h1>", name=name))
+                put('<p>It may have made room for newer ones. <a href="/incidents">All incidents</a></p>')
                 return
-            story = ui.html(_story(console, incident), sanitize=False)
+            story = put(_story(console, incident))
             acting = ui.element("div")
             await _acting(console, visitor, acting, incident)
             await _around(console, incident)
@@ -105,16 +105,13 @@ async def _around(console: Console, incident: Incident) -> None:
     begin = (incident.since or incident.opened) - BEFORE_SECONDS
     end = AFTER_SECONDS + max(incident.closed or 0, incident.updated, incident.opened)
     what = plot.What(quantity, kind, incident.site, incident.node, incident.channel, begin, end)
-    ui.html(
-        str(
-            html(
-                '<h2>{quantity} of {node} around it</h2><p><a href="{more}">More of this series</a></p>',
-                quantity=quantity,
-                node=incident.node or f"all of {incident.site}",
-                more=url("/series", quantity=quantity, site=incident.site, node=incident.node, begin=begin, end=end),
-            )
-        ),
-        sanitize=False,
+    put(
+        html(
+            '<h2>{quantity} of {node} around it</h2><p><a href="{more}">More of this series</a></p>',
+            quantity=quantity,
+            node=incident.node or f"all of {incident.site}",
+            more=url("/series", quantity=quantity, site=incident.site, node=incident.node, begin=begin, end=end),
+        )
     )
     await plot.show(console, what)
 
@@ -127,7 +124,7 @@ async def _acting(console: Console, visitor: Visitor, place: ui.element, inciden
             return
         if await visitor.name() is None:
             to = url("/login", to=incident_url(incident))
-            ui.html(str(html('<p><a class="button" href="{to}">Log in to acknowledge</a></p>', to=to)), sanitize=False)
+            put(html('<p><a class="button" href="{to}">Log in to acknowledge</a></p>', to=to))
             return
         with ui.row().classes("acting"):
             note = ui.input("Note, if you like").props('maxlength=1000 data-test="note"')
@@ -202,6 +199,7 @@ def _story(console: Console, incident: Incident) -> str:
                 (
                     ("Where", spots.get(incident.node, "")),
                     ("Zone", ", ".join(zones)),
+                    ("To do", KINDS_OF_CAP[incident.kind].instruction if incident.kind in KINDS_OF_CAP else ""),
                     ("Nodes", nodes or incident.site),
                     ("Began", moment(incident.since, zone) if incident.since else ""),
                     ("Noticed", moment(incident.opened, zone)),

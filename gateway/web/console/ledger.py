@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from gateway.records import Figures
 from gateway.web.console.markup import badge, facts, html, span, table
-from gateway.web.console.shell import Console, follow, page
+from gateway.web.console.shell import Console, follow, page, put
 from gateway.web.seat import Snapshot
 
 
@@ -16,8 +16,8 @@ def register(console: Console) -> None:
     @ui.page("/ledger")
     async def ledger(request: Request) -> None:
         async with page(console, console.visitor(request), "Ledger", "/ledger"):
-            ui.html("<h1>Ledger</h1>", sanitize=False)
-            count = ui.html(_count(console.seat.snapshot), sanitize=False)
+            put("<h1>Ledger</h1>")
+            count = put(_count(console.seat.snapshot))
 
             def tell(snapshot: Snapshot) -> None:
                 count.set_content(_count(snapshot))

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from gateway.control.replay import Replay, Replayed
 from gateway.journal.letters import Letters
 from gateway.web.console.markup import html, moment, table, url
-from gateway.web.console.shell import Console, Visitor, page, said
+from gateway.web.console.shell import Console, Visitor, page, put, said
 
 SHOWN: Final = 200
 """The newest."""
@@ -27,19 +27,19 @@ def register(console: Console) -> None:
     async def letters(request: Request, reason: str = "") -> None:
         visitor = console.visitor(request)
         async with page(console, visitor, "Dead letters", "/letters"):
-            ui.html("<h1>Dead letters</h1><p>What was refused, the newest first, whole and with its reason. Once the"
-                    " reason is gone they can be taken in again.</p>", sanitize=False)  # fmt: skip
+            put("<h1>Dead letters</h1><p>What was refused, the newest first, whole and with its reason. Once the"
+                    " reason is gone they can be taken in again.</p>")  # fmt: skip
             place = ui.element("div")
 
             async def show() -> None:
                 found = await console.seat.look(lambda journal: journal.dead_letters(SHOWN))
                 place.clear()
                 with place:
-                    ui.html(str(_table(console, found, reason)), sanitize=False)
+                    put(_table(console, found, reason))
 
             if await visitor.name() is None:
                 to = url("/login", to="/letters")
-                ui.html(str(html('<p><a class="button" href="{to}">Log in to replay</a></p>', to=to)), sanitize=False)
+                put(html('<p><a class="button" href="{to}">Log in to replay</a></p>', to=to))
             else:
                 await _acting(console, visitor, reason, show)
             await show()

@@ -26,7 +26,7 @@ from gateway.web.console.markup import (
     table,
     url,
 )
-from gateway.web.console.shell import Console, follow, page
+from gateway.web.console.shell import Console, follow, page, put
 from gateway.web.console.states import RANK, open_ones, told
 from gateway.web.seat import Snapshot
 
@@ -45,9 +45,9 @@ def register(console: Console) -> None:
     @ui.page("/nodes")
     async def nodes(request: Request, like: str = "", kind: str = "", state: str = "") -> None:
         async with page(console, console.visitor(request), "Nodes", "/nodes"):
-            ui.html("<h1>Nodes</h1>", sanitize=False)
-            ui.html(str(_form(like, kind, state)), sanitize=False)
-            listed = ui.html(_list(console, like, kind, state), sanitize=False)
+            put("<h1>Nodes</h1>")
+            put(_form(like, kind, state))
+            listed = put(_list(console, like, kind, state))
 
             def tell(snapshot: Snapshot) -> None:
                 listed.set_content(_list(console, like, kind, state))
@@ -60,10 +60,10 @@ def register(console: Console) -> None:
         async with page(console, visitor, node, "/nodes"):
             view = _find(console.seat.snapshot, site, node)
             if view is None:
-                ui.html(str(html("<h1>No node {site}/{node} was heard</h1>", site=site, node=node)), sanitize=False)
-                ui.html('<p><a href="/nodes">All nodes</a></p>', sanitize=False)
+                put(html("<h1>No node {site}/{node} was heard</h1>", site=site, node=node))
+                put('<p><a href="/nodes">All nodes</a></p>')
                 return
-            state = ui.html(_standing(console, view), sanitize=False)
+            state = put(_standing(console, view))
 
             def tell(snapshot: Snapshot) -> None:
                 if (now := _find(snapshot, site, node)) is not None:
@@ -73,18 +73,11 @@ def register(console: Console) -> None:
             end = console.seat.newest()
             for quantity in DRAWN.get(view.kind, ()):
                 more = url("/series", quantity=quantity, site=site, node=node, last="7d")
-                ui.html(
-                    str(
-                        html(
-                            '<h2>{what}, the newest day</h2><p><a href="{more}">More</a></p>', what=quantity, more=more
-                        )
-                    ),
-                    sanitize=False,
-                )
+                put(html('<h2>{what}, the newest day</h2><p><a href="{more}">More</a></p>', what=quantity, more=more))
                 await plot.show(console, plot.What(quantity, view.kind, site, node, "", end - DAY, end))
             gaps = await console.seat.look(lambda journal: journal.gaps(site, node))
-            ui.html(_rest(console, view, gaps), sanitize=False)
-            health = ui.html("", sanitize=False)
+            put(_rest(console, view, gaps))
+            health = put("")
             health.set_content(await _health(console, view))
             await steering.show(console, visitor, site, node)
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from gateway.records import Incident
 from gateway.web.console.map import element, legend
 from gateway.web.console.markup import badge, html, incident_url, join, severity, short
-from gateway.web.console.shell import Console, follow, page
+from gateway.web.console.shell import Console, follow, page, put
 from gateway.web.console.states import BY_NAME, RANK, Key, open_ones
 from gateway.web.seat import Snapshot
 
@@ -26,13 +26,13 @@ def register(console: Console) -> None:
             seen = dict(console.states())
             with ui.element("div").classes("overview"):
                 with ui.element("section").classes("map").props('aria-label="Map"'):
-                    counts = ui.html(_counts(seen), sanitize=False)
-                    ui.html(str(console.map().svg), sanitize=False).classes("canvas")
-                    ui.html(_TOOLS, sanitize=False)
-                    ui.html(str(legend()), sanitize=False)
+                    counts = put(_counts(seen))
+                    put(console.map().svg).classes("canvas")
+                    put(_TOOLS)
+                    put(legend())
                 with ui.element("section").classes("wrong").props('aria-labelledby="wrong"'):
-                    ui.html("<h1 id='wrong'>What is wrong</h1>", sanitize=False)
-                    listed = ui.html(wrong(console, console.seat.snapshot), sanitize=False)
+                    put("<h1 id='wrong'>What is wrong</h1>")
+                    listed = put(wrong(console, console.seat.snapshot))
                     listed.props('aria-live="polite"')
 
             def tell(snapshot: Snapshot) -> None:

@@ -13,7 +13,7 @@ from gateway.query.answer import answered_later, answering
 from gateway.query.influxql import By, Question
 from gateway.web.console.chart import axis, merged, options, seconds_at
 from gateway.web.console.markup import html
-from gateway.web.console.shell import Console
+from gateway.web.console.shell import Console, put
 from gateway.web.drawn import Drawn, drawn
 
 POINTS: Final = 1500
@@ -44,7 +44,7 @@ async def show(console: Console, what: What) -> None:
     try:
         found = await gather(console, what)
     except GanglionError as error:
-        ui.html(str(html('<p class="empty" role="alert">{words}</p>', words=str(error))), sanitize=False)
+        put(html('<p class="empty" role="alert">{words}</p>', words=str(error)))
         return
     notes = [*found.notes, *(line.no_expected and f"no expected band: {line.no_expected}" for line in found.lines)]
     if found.lines:
@@ -53,7 +53,7 @@ async def show(console: Console, what: What) -> None:
             chart.on("chart:datazoom", _closer(console, what, found, chart), ["start", "end", "batch"],
                      throttle=0.3, leading_events=False)  # fmt: skip
     said = ". ".join(dict.fromkeys(filter(None, notes)))
-    ui.html(str(html('<p class="note">{said}</p>', said=said)), sanitize=False)
+    put(html('<p class="note">{said}</p>', said=said))
 
 
 async def gather(console: Console, what: What) -> Drawn:

@@ -15,7 +15,7 @@ from gateway.quantities import KINDS, measured_in
 from gateway.query.influxql import QueryError, instant, measurement, seconds
 from gateway.web.console import plot
 from gateway.web.console.markup import html, join, url
-from gateway.web.console.shell import Console, page
+from gateway.web.console.shell import Console, page, put
 
 LASTS: Final = (("1h", "hour"), ("24h", "day"), ("7d", "week"), ("30d", "30 days"), ("365d", "year"))
 COMPARES: Final = (("", "nothing"), ("1d", "the day before"), ("1w", "the week before"), ("4w", "4 weeks before"))
@@ -55,19 +55,19 @@ def register(console: Console) -> None:
     ) -> None:
         asked = Asked(quantity, site, node, channel, last, begin, end, compare, expected)
         async with page(console, console.visitor(request), "Series", "/series"):
-            ui.html("<h1>Series</h1>", sanitize=False)
-            ui.html(str(_form(console, asked)), sanitize=False)
+            put("<h1>Series</h1>")
+            put(_form(console, asked))
             if not quantity:
-                ui.html('<p class="empty">Choose what to look at. A node is one place; without one it is the mean of'
-                        " the site.</p>", sanitize=False)  # fmt: skip
+                put('<p class="empty">Choose what to look at. A node is one place; without one it is the mean of'
+                        " the site.</p>")  # fmt: skip
                 return
             try:
                 what = what_of(console, asked)
             except GanglionError as error:
-                ui.html(str(html('<p class="empty" role="alert">{words}</p>', words=str(error))), sanitize=False)
+                put(html('<p class="empty" role="alert">{words}</p>', words=str(error)))
                 return
             await plot.show(console, what)
-            ui.html(str(_links(what)), sanitize=False)
+            put(_links(what))
 
 
 def what_of(console: Console, asked: Asked) -> plot.What:

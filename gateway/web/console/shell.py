@@ -28,6 +28,7 @@ PAGES: Final = (
     ("/incidents", "Incidents"),
     ("/series", "Series"),
     ("/nodes", "Nodes"),
+    ("/told", "Told"),
     ("/weeks", "Reports"),
     ("/ledger", "Ledger"),
     ("/letters", "Dead letters"),
@@ -101,11 +102,11 @@ async def page(console: Console, visitor: Visitor, title: str, at: str = "") -> 
     ui.page_title(f"{title} · Ganglion")
     ui.add_head_html(HEAD)
     ui.colors(primary="#005a8f", positive="#00724f", negative="#b03a00", warning="#8a5800")
-    ui.html(_header(at, name), sanitize=False, tag="header")
+    put(_header(at, name), "header")
     config = console.seat.config
     if config.exercise:
-        ui.html("EXERCISE: this city is simulated, nothing here is real.", sanitize=False).classes("banner exercise")
-    trouble = ui.html("", sanitize=False).classes("banner trouble").props('role="status"')
+        put("EXERCISE: this city is simulated, nothing here is real.").classes("banner exercise")
+    trouble = put("").classes("banner trouble").props('role="status"')
 
     def tell(snapshot: Snapshot) -> None:
         words = console.seat.trouble or _trouble(console, snapshot)
@@ -116,6 +117,11 @@ async def page(console: Console, visitor: Visitor, title: str, at: str = "") -> 
     follow(console, tell)
     with ui.element("div").classes("content").props('id="content" tabindex="-1"'):  # within NiceGUI's own <main>
         yield
+
+
+def put(text: str, tag: str = "div") -> ui.html:
+    """HTML of ours, with everything of others escaped already."""
+    return ui.html(str(text), sanitize=False, tag=tag)
 
 
 def follow(console: Console, tell: Callable[[Snapshot], None] | Callable[[Snapshot], Awaitable[None]]) -> None:

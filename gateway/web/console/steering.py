@@ -13,7 +13,7 @@ from gateway.steer.wanted import Table, flat, merge, parse
 from gateway.update import offer
 from gateway.update.store import Store
 from gateway.web.console.markup import facts, html, node_url, table, url
-from gateway.web.console.shell import Console, Visitor, said
+from gateway.web.console.shell import Console, Visitor, put, said
 
 WAIT_SECONDS: Final = 10.0
 """How long a node may take to answer."""
@@ -24,21 +24,21 @@ EASY: Final = ("identify", "sample", "logs", "time", "reboot", "update")
 async def show(console: Console, visitor: Visitor, site: str, node: str) -> None:
     """Below the rest of the page."""
     may = await visitor.name() is not None
-    ui.html("<h2>Configuration</h2>", sanitize=False)
+    put("<h2>Configuration</h2>")
     wanted = ui.element("div")
     await _configuration(console, wanted, site, node)
     if may:
         await _change(console, visitor, wanted, site, node)
-    ui.html("<h2>Update</h2>", sanitize=False)
+    put("<h2>Update</h2>")
     update = ui.element("div")
     await _update(console, update, site, node)
     if may:
         _offers(console, visitor, update, site, node)
-        ui.html("<h2>Commands</h2>", sanitize=False)
+        put("<h2>Commands</h2>")
         _commands(console, visitor, site, node)
     else:
         to = url("/login", to=node_url(site, node))
-        ui.html(str(html('<p><a class="button" href="{to}">Log in to act on it</a></p>', to=to)), sanitize=False)
+        put(html('<p><a class="button" href="{to}">Log in to act on it</a></p>', to=to))
 
 
 async def _configuration(console: Console, place: ui.element, site: str, node: str) -> None:
@@ -58,7 +58,7 @@ async def _configuration(console: Console, place: ui.element, site: str, node: s
         columns = ("key", "wanted", "the node has", "refused because")
         text = table(columns, rows, "Nothing is wanted of it but what it came with.")
     with place:
-        ui.html(str(text), sanitize=False)
+        put(text)
 
 
 async def _change(console: Console, visitor: Visitor, place: ui.element, site: str, node: str) -> None:
@@ -83,8 +83,8 @@ async def _change(console: Console, visitor: Visitor, place: ui.element, site: s
 
 
 def _commands(console: Console, visitor: Visitor, site: str, node: str) -> None:
-    ui.html(str(facts((op, talk.OPS[op]) for op in EASY)), sanitize=False)
-    reply = ui.html("", sanitize=False).props('aria-live="polite"')
+    put(facts((op, talk.OPS[op]) for op in EASY))
+    reply = put("").props('aria-live="polite"')
 
     def give(op: str) -> Callable[[], object]:
         async def work() -> None:
@@ -114,7 +114,7 @@ async def _update(console: Console, place: ui.element, site: str, node: str) -> 
         rows = ((each.firmware, each.wanted, each.version, each.state, each.reason) for each in mine)
         text = table(columns, rows, "It is offered none, and has reported on none.")
     with place:
-        ui.html(str(text), sanitize=False)
+        put(text)
 
 
 def _offers(console: Console, visitor: Visitor, place: ui.element, site: str, node: str) -> None:
@@ -124,7 +124,7 @@ def _offers(console: Console, visitor: Visitor, place: ui.element, site: str, no
     with ui.row().classes("controls"):
         if not fitting:
             words = "No package for its board is on offer: <code>ganglion update publish</code> brings one."
-            ui.html(f'<p class="note">{words}</p>', sanitize=False)
+            put(f'<p class="note">{words}</p>')
         else:
             chosen = ui.select(
                 {each.sha256: each.version for each in fitting}, value=fitting[0].sha256, label="Package"

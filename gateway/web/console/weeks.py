@@ -13,7 +13,7 @@ from gateway.query.client import Series, ask
 from gateway.report.gather import weeks_with_data
 from gateway.report.weeks import IsoWeek, Span
 from gateway.web.console.markup import html, table
-from gateway.web.console.shell import Console, page
+from gateway.web.console.shell import Console, page, put
 from gateway.web.seat import ASK_SECONDS
 
 FORMS: Final = ("html", "pdf", "json")
@@ -29,15 +29,15 @@ def register(console: Console) -> None:
     @ui.page("/weeks")
     async def weeks(request: Request) -> None:
         async with page(console, console.visitor(request), "Reports", "/weeks"):
-            ui.html(INTRODUCTION, sanitize=False)
+            put(INTRODUCTION)
             try:
                 found = await asyncio.to_thread(_weeks, console)
             except GanglionError as error:
-                ui.html(str(html('<p class="empty" role="alert">{words}</p>', words=str(error))), sanitize=False)
+                put(html('<p class="empty" role="alert">{words}</p>', words=str(error)))
                 return
             rows = ((week, site, *(_link(site, week, form) for form in FORMS)) for site, week in found)
             columns = ("week", "site", "page", "to print", "figures")
-            ui.html(str(table(columns, rows, "There is no week with data yet.")), sanitize=False)
+            put(table(columns, rows, "There is no week with data yet."))
 
 
 def _link(site: str, week: str, form: str) -> Markup:
