@@ -148,7 +148,7 @@ def test_who_was_told_of_what(gateway: GatewayProcess) -> None:
     """By the way and the name of each target, for reports; of one that nobody is told of there is nothing."""
     with Hook() as duty:
         tell(gateway, hook_table("duty", duty.url, 'kinds = ["burst"]\n'))
-        wait_until(lambda: "duty" in invoke(gateway, "notify", "--json").stdout, SECONDS, "the target")
+        wait_until(metric(gateway, "waiting", "duty", 0.0), SECONDS, "the gateway to know the target")
         name = drill(gateway, "burst", "--site", "riverside")
         other = drill(gateway, "jam", "--site", "riverside")
         wait_until(lambda: bool(duty.posted), SECONDS, "the message")
