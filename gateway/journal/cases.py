@@ -1,7 +1,7 @@
 """The incidents' table: all that are open, and the last of those that have ended."""
 
 import sqlite3
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Final
 
 import msgspec
@@ -57,6 +57,22 @@ def known(db: sqlite3.Connection, *, open_only: bool = False) -> list[Incident]:
     """In the order of their last change."""
     rows = db.execute(f"SELECT incident FROM incidents {'WHERE open' if open_only else ''} ORDER BY changed")
     return [_decode(row[0]) for row in rows]
+
+
+def numbered(db: sqlite3.Connection, seen: Mapping[int, Incident]) -> dict[int, Incident]:
+    """All, by the number of their last change and in its order; those that an earlier answer `seen` has are not read
+    again, as what changes gets another number. Not within a transaction."""
+    newest = max(seen, default=0)
+    db.execute("BEGIN")  # both statements see the same moment
+    try:
+        numbers = [number for (number,) in db.execute("SELECT changed FROM incidents ORDER BY changed")]
+        rows = db.execute("SELECT changed, incident FROM incidents WHERE changed > ? ORDER BY changed", (newest,))
+        fresh = {number: _decode(incident) for number, incident in rows}
+    finally:
+        db.execute("ROLLBACK")
+    if any(number not in seen for number in numbers if number <= newest):
+        return numbered(db, {})  # another journal has taken its place
+    return {number: fresh[number] if number > newest else seen[number] for number in numbers}
 
 
 def after(db: sqlite3.Connection, place: int, limit: int) -> list[tuple[int, Incident]]:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -411,6 +411,11 @@ class Journal:
     def incidents(self, *, open_only: bool = False) -> list[Incident]:
         """In the order of their last change; closed ones up to `cases.MOST_CLOSED`."""
         return cases.known(self._db, open_only=open_only)
+
+    def incidents_numbered(self, seen: Mapping[int, Incident]) -> dict[int, Incident]:
+        """The same by the numbers of their last changes; `seen` is an earlier answer, so that only what is new is
+        read."""
+        return cases.numbered(self._db, seen)
 
     def incident(self, name: str) -> Incident | None:
         """The one of an id."""

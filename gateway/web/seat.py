@@ -64,6 +64,10 @@ class Seat:
         self.trouble: str | None = None
         """Why the snapshot is old, in words; None while it is not."""
         self._turned = asyncio.Event()
+        self._incidents: dict[int, Incident] = {}
+        """Of the last look, by the numbers of their last changes."""
+        self._used = 0.0
+        """Seconds of the processor that the last look took: not of the clock, as under load it waits."""
         self._lookers = ThreadPoolExecutor(1, "look")
         self._askers = ThreadPoolExecutor(QUESTIONS, "ask")
 
@@ -72,13 +76,13 @@ class Seat:
         while True:
             began = time.monotonic()
             try:
-                self._turn(await self.look(_snapshot))
+                self._turn(await self.look(self._snapshot))
                 self.trouble = None
             except ConfigError as error:
                 if self.trouble is None:
                     log.warning("the journal cannot be read: %s", error)
                 self.trouble = str(error)
-            await asyncio.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / SHARE))
+            await asyncio.sleep(max(LOOK_SECONDS - (time.monotonic() - began), self._used / SHARE))
 
     def close(self) -> None:
         """Wait for nobody any more."""
@@ -89,11 +93,13 @@ class Seat:
         """What `what` finds in the journal as it is now. Raises ConfigError when there is none."""
 
         def read() -> T:
+            began = time.thread_time()
             journal = Journal.open(Path(self.config.data_dir), self.config.journal.max_bytes, read_only=True)
             try:
                 return what(journal)
             finally:
                 journal.close()
+                self._used = time.thread_time() - began
 
         return await asyncio.get_running_loop().run_in_executor(self._lookers, read)
 
@@ -118,12 +124,12 @@ class Seat:
         asking = partial(ask, self.config.influx, statement, ASK_SECONDS, most_bytes=ASK_BYTES)
         return await loop.run_in_executor(self._askers, asking)
 
+    def _snapshot(self, journal: Journal) -> Snapshot:
+        now = time.time()
+        self._incidents = journal.incidents_numbered(self._incidents)
+        return Snapshot(now, tuple(journal.nodes()), tuple(self._incidents.values()), journal.figures(now))
+
     def _turn(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         before, self._turned = self._turned, asyncio.Event()
         before.set()
-
-
-def _snapshot(journal: Journal) -> Snapshot:
-    now = time.time()
-    return Snapshot(now, tuple(journal.nodes()), tuple(journal.incidents()), journal.figures(now))
