@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from markupsafe import Markup
 from nicegui import background_tasks, ui
@@ -33,6 +33,7 @@ PAGES: Final = (
     ("/ledger", "Ledger"),
     ("/letters", "Dead letters"),
 )
+T = TypeVar("T")
 HEAD: Final = '<link rel="stylesheet" href="/static/style.css"><script src="/static/console.js" defer></script>'
 
 
@@ -45,18 +46,26 @@ class Console:
         self.seat = seat
         self.settings = settings
         self.users = Users(Path(seat.config.data_dir))
-        self._states: tuple[Snapshot, dict[Key, str]] | None = None
+        self._made: tuple[Snapshot, dict[Any, Any]] | None = None
         self._drawn: tuple[dict[Key, str], Drawn] | None = None
 
     def visitor(self, connection: HTTPConnection) -> "Visitor":
         return Visitor(self.users, connection.cookies.get(COOKIE, ""))
 
-    def states(self) -> dict[Key, str]:
-        """Of the present snapshot's nodes; made once for all who look."""
+    def once(self, make: Callable[["Console"], T]) -> T:
+        """What `make` makes of the present snapshot: made once for all who look."""
         snapshot = self.seat.snapshot
-        if self._states is None or self._states[0] is not snapshot:
-            self._states = snapshot, states(snapshot.nodes, snapshot.incidents, snapshot.time)
-        return self._states[1]
+        if self._made is None or self._made[0] is not snapshot:
+            self._made = snapshot, {}
+        made = self._made[1]
+        if make not in made:
+            made[make] = make(self)
+        found: T = made[make]
+        return found
+
+    def states(self) -> dict[Key, str]:
+        """Of the present snapshot's nodes; nobody changes it."""
+        return self.once(_states)
 
     def map(self) -> Drawn:
         """Of the present snapshot; made once for all who look."""
@@ -72,6 +81,11 @@ class Console:
             return Caller(self.seat.config, lambda words: None, PATIENCE_SECONDS).post(path, body)
 
         return await asyncio.to_thread(post)
+
+
+def _states(console: Console) -> dict[Key, str]:
+    snapshot = console.seat.snapshot
+    return states(snapshot.nodes, snapshot.incidents, snapshot.time)
 
 
 class Visitor:

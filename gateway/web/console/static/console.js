@@ -59,3 +59,9 @@ const ganglion = (() => {
   };
 })();
 document.addEventListener("pointerover", ganglion.begin);
+// Where a page wants its map: it came with the page, drawn.
+customElements.define("ganglion-map", class extends HTMLElement {
+  connectedCallback() {
+    this.append(document.getElementById("map-drawn").content);
+  }
+});
