@@ -19,6 +19,8 @@ BAND: Final = "#56B4E9"
 ALARMS: Final = {"info": "rgba(86,180,233,.22)", "warning": "rgba(230,159,0,.25)", "critical": "rgba(213,94,0,.28)"}
 EDGE: Final = 0.03
 """Of the time with data, that is shown empty before it."""
+Pairs = tuple[tuple[float, float | None], ...]
+"""(ms, value). Tuples: of lists NiceGUI would watch each one."""
 FEW: Final = 40
 """Points of a line that are drawn as such."""
 
@@ -92,10 +94,10 @@ def _shown(times: Sequence[float], zone: ZoneInfo) -> list[float]:
     return shown
 
 
-def _points(times: Sequence[float], values: Sequence[float | None], zone: ZoneInfo) -> list[list[float | None]]:
+def _points(times: Sequence[float], values: Sequence[float | None], zone: ZoneInfo) -> Pairs:
     """A gap is null."""
     rounded = (None if value is None else float(f"{value:.6g}") for value in values)
-    return [[at, value] for at, value in zip(_shown(times, zone), rounded, strict=True)]
+    return tuple(zip(_shown(times, zone), rounded, strict=True))
 
 
 def _lines(drawn: Drawn, zone: ZoneInfo) -> list[dict[str, Any]]:
@@ -113,7 +115,7 @@ def _lines(drawn: Drawn, zone: ZoneInfo) -> list[dict[str, Any]]:
     return found
 
 
-def _curve(name: str, points: list[list[float | None]], style: dict[str, Any]) -> dict[str, Any]:
+def _curve(name: str, points: Pairs, style: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "type": "line",

@@ -1,17 +1,20 @@
 """A chart on a page: asks for what it shows, draws it, and asks anew for what is looked at closely."""
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from msgspec import Struct, structs
 from nicegui import ui
+from nicegui.dependencies import esm_modules
 from nicegui.events import GenericEventArguments
 
 from gateway.errors import GanglionError
 from gateway.query.answer import answered_later, answering
 from gateway.query.influxql import By, Question
 from gateway.web.console.chart import axis, merged, options, seconds_at
+from gateway.web.console.kept import BELOW
 from gateway.web.console.markup import html
 from gateway.web.console.shell import Console, put
 from gateway.web.drawn import Drawn, drawn
@@ -41,6 +44,7 @@ class What(Struct, frozen=True):
 
 async def show(console: Console, what: What) -> None:
     """A chart, or in words why there is none."""
+    ui.add_head_html(_drawer())
     try:
         found = await gather(console, what)
     except GanglionError as error:
@@ -73,6 +77,15 @@ async def gather(console: Console, what: What) -> Drawn:
     asking = answering(question, now=now, most=POINTS, compare=what.compare, band=what.expected)
     answer = await answered_later(asking, seat.ask)
     return await asyncio.to_thread(drawn, answer, seat.snapshot, seat.zone, what.compare)
+
+
+@functools.cache
+def _drawer() -> str:
+    """Has the browser load ECharts at once: else it learns of its large part from the small one, and late."""
+    (key, module), *_ = [(key, each) for key, each in esm_modules.items() if each.name == "nicegui-echart"]
+    text = (module.path / "index.js").read_text()
+    names = [each.name for each in sorted(module.path.glob("index-*.js")) if each.name in text]
+    return "".join(f'<link rel="modulepreload" href="{BELOW}esm/{key}/{name}">' for name in ("index.js", *names))
 
 
 def _closer(

@@ -106,8 +106,6 @@ def _time(text: str, zone: ZoneInfo) -> float:
 def _form(console: Console, asked: Asked) -> Markup:
     """A plain form: it works by keyboard, and its answer has an address."""
     zone = console.seat.zone
-    views = console.seat.snapshot.nodes
-    nodes = [view.node for view in views if asked.site in ("", view.site)]
     quantities = {
         kind: [(each.name, f"{each.name} ({each.unit})" if each.unit else each.name) for each in measured_in(kind)
                if not each.flag]
@@ -141,7 +139,7 @@ def _form(console: Console, asked: Asked) -> Markup:
         if len(sites) > 1
         else Markup(""),
         node=asked.node,
-        nodes=join(html('<option value="{node}">', node=node) for node in nodes),
+        nodes=console.once(_nodes),
         channel=asked.channel,
         lasts=_options(LASTS, last),
         begin=local["begin"] if not asked.last else "",
@@ -149,6 +147,12 @@ def _form(console: Console, asked: Asked) -> Markup:
         compares=_options(COMPARES, asked.compare),
         checked=Markup(" checked") if asked.expected else "",
     )
+
+
+def _nodes(console: Console) -> Markup:
+    """What may be typed for a node."""
+    names = sorted({view.node for view in console.seat.snapshot.nodes})
+    return Markup("").join(Markup('<option value="%s">') % name for name in names)
 
 
 def _options(values: "tuple[tuple[str, str], ...] | list[tuple[str, str]]", chosen: str) -> Markup:
