@@ -121,8 +121,7 @@ def test_a_series_is_shown_compared_and_zoomed(page: Page, city: Evening) -> Non
     with Publisher(city.broker) as publisher:
         publisher.send(("ganglion/v1/riverside/air-0099/telemetry", encode_pack(each)) for each in packs)
     city.gateway.wait_for("more packs", lambda ledger: ledger.received > count and not ledger.waiting)
-    page.goto("/nodes/riverside/air-0099")
-    expect(page.locator("h1")).to_contain_text("air-0099", timeout=MILLIS)
+    wait_until(lambda: b"was heard" not in city.get("/nodes/riverside/air-0099").data, SECONDS, "the console's look")
     page.goto("/series?quantity=pm2_5&node=air-0099&last=7d")
     expect(page.locator(".note").first).to_contain_text("thinned: means of")
     found = chart(page)
