@@ -188,8 +188,11 @@ def _points(slot: int) -> int:
 
 
 @contextmanager
-def standing(folder: Path, nodes: int, tick: Callable[[], None] = lambda: None) -> Iterator[Stand]:
-    """Broker, database, gateway and nodes, of which nobody has sent anything yet. `tick` is called at each look."""
+def standing(folder: Path, nodes: int, tick: Callable[[], None] = lambda: None, *, more: str = "") -> Iterator[Stand]:
+    """Broker, database, gateway and nodes, of which nobody has sent anything yet. `tick` is called at each look.
+
+    `more` is further text of the gateway's configuration.
+    """
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the children inherit it
     start = (int(time.time()) - PAST_S) // 3600 * 3600
@@ -200,6 +203,7 @@ def standing(folder: Path, nodes: int, tick: Callable[[], None] = lambda: None) 
         gateway.write_config(  # as it is installed: what need not be said is left out
             f'sites = ["{SITE}"]\ndata_dir = "data"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
             f'[influx]\nurl = "{influx.url}"\ndatabase = "{DATABASE}"\n[http]\nlisten = "127.0.0.1:{gateway.port}"\n'
+            f"{more}"
         )
         stack.enter_context(gateway)
         load = stack.enter_context(Load(broker.port, nodes, folder / "load", start))
