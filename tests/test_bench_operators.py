@@ -24,6 +24,7 @@ TOLD = dict(
 """{metric: unit} of the documentation's tables."""
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("part", "prefixes"),
     [

@@ -46,6 +46,9 @@ def demo(
     report: ReportFile = None,
     json: AsJson = False,
     data: DataFolder = Path("ganglion-demo"),
+    pages: Annotated[
+        bool, typer.Option("--pages/--no-pages", help="The console and the citizens' page, a process more.")
+    ] = True,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the console in a browser, where there is a screen.")
     ] = True,
@@ -87,11 +90,12 @@ def demo(
                 folder = stack.enter_context(claimed(data))
                 draw_plan(order, folder / PLAN)
             with _waiting(console, "Starting broker, InfluxDB and gateway ..."):
-                parts = stack.enter_context(running(folder, order.scenario.site, where.port, stop.check))
+                parts = stack.enter_context(running(folder, order.scenario.site, where.port, stop.check, pages=pages))
             gateway = parts.gateway
-            _tell(console, f"The console:  {gateway.console}  To act, log in as {USER} with {gateway.password}")
-            _tell(console, f"What citizens see:  {gateway.citizens}")
-            if browser:
+            if pages:
+                _tell(console, f"The console:  {gateway.console}  To act, log in as {USER} with {gateway.password}")
+                _tell(console, f"What citizens see:  {gateway.citizens}")
+            if pages and browser:
                 _open(gateway.console)
             how = _how_to_query(parts.gateway.config, parts.influx.port)
             _tell(console, "While it runs, ask it what it stored:", *how)

@@ -37,8 +37,10 @@ class Gateway(HttpServer):
     program = "gateway"
     ping = "/readyz"
 
-    def __init__(self, folder: Path, site: str, broker: Mosquitto, influx: InfluxDB) -> None:
+    def __init__(self, folder: Path, site: str, broker: Mosquitto, influx: InfluxDB, *, pages: bool) -> None:
+        """With `pages` also the console and the citizens' page, a process of their own."""
         super().__init__(folder)
+        self.pages = pages
         self.config = self.folder / "ganglion.toml"
         self.console_port, self.citizens_port = free_port(), free_port()
         self.password = secrets.token_hex(6)
@@ -49,11 +51,14 @@ class Gateway(HttpServer):
             f'[influx]\nurl = "{influx.url}"\ndatabase = "{DATABASE}"\n\n'
             f'[http]\nlisten = "127.0.0.1:{self.port}"\n\n'
             f'[detect]\nplan = "{PLAN}"\n\n'
-            f'[console]\nlisten = "127.0.0.1:{self.console_port}"\n\n'
-            f'[citizens]\nlisten = "127.0.0.1:{self.citizens_port}"\ncontact = "mailto:demo@example.org"\n\n'
             # A city that is faster than life lives in the past: what is late for people is not for it.
             f'[[notify]]\nname = "duty"\nvia = "mqtt"\ntopic = "duty/told"\nlate = ""\n'
         )
+        if pages:
+            self._text += (
+                f'\n[console]\nlisten = "127.0.0.1:{self.console_port}"\n\n'
+                f'[citizens]\nlisten = "127.0.0.1:{self.citizens_port}"\ncontact = "mailto:demo@example.org"\n'
+            )
 
     @property
     def console(self) -> str:
@@ -66,18 +71,19 @@ class Gateway(HttpServer):
         return f"http://127.0.0.1:{self.citizens_port}/"
 
     def answers(self) -> bool:
-        """Also with its pages, which are a process of their own."""
+        """Also with its pages."""
         with contextlib.suppress(OSError):
-            for port in (self.console_port, self.citizens_port):
+            for port in (self.console_port, self.citizens_port) if self.pages else ():
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return super().answers()
         return False
 
     def command(self) -> list[str]:
         self.config.write_text(self._text)
-        data = self.folder / "gateway"
-        data.mkdir(exist_ok=True)
-        Users(data).add(USER, self.password, time.time())
+        if self.pages:
+            data = self.folder / "gateway"
+            data.mkdir(exist_ok=True)
+            Users(data).add(USER, self.password, time.time())
         # -P: its folder holds a `gateway` too, the journal's, which is not to be imported.
         return [sys.executable, "-P", "-m", "gateway.cli.main", "gateway", "--config", str(self.config)]
 
@@ -119,10 +125,10 @@ class Breaker:
 
 
 @contextlib.contextmanager
-def running(folder: Path, site: str, broker_port: int, look: Callable[[], None]) -> Iterator[Stack]:
+def running(folder: Path, site: str, broker_port: int, look: Callable[[], None], *, pages: bool) -> Iterator[Stack]:
     """Broker, InfluxDB and gateway below `folder`, until the block ends. What `look` raises ends their start."""
     broker, influx = Mosquitto(folder / "broker", broker_port), InfluxDB(folder / "influx")
-    stack = Stack(broker, influx, Gateway(folder, site, broker, influx))
+    stack = Stack(broker, influx, Gateway(folder, site, broker, influx, pages=pages))
     with contextlib.ExitStack() as ends:
         for server in stack.servers:
             server.start(look)

@@ -78,6 +78,7 @@ def numbers(messages: list[Heard]) -> list[tuple[int, int]]:
     return sorted((p.boot, p.seq) for stream in ("telemetry", "event", "health") for p in split(messages, stream))
 
 
+@pytest.mark.soak
 def test_two_days(broker: Mosquitto, board: Board) -> None:
     """Each pulse is counted, and each hour told, in one boot, with one connection a day; pulse wakes load next to
     nothing."""

@@ -135,6 +135,7 @@ def _single(function: Any) -> Any:
     return lambda value: np.float32(function(np.float32(value)))
 
 
+@pytest.mark.soak
 @kinds
 def test_24_bits_are_enough_for_days(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three days of seconds in float32 beside float64: the same index, the same normal; a plain mean would stand."""

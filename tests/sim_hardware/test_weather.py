@@ -44,6 +44,7 @@ def test_the_same_seed_gives_the_same_weather_from_any_minute_on() -> None:
     assert some(3) != some(4)
 
 
+@pytest.mark.soak
 def test_the_climate_is_what_was_asked_for() -> None:
     lived = year()
     assert lived[..., T].mean() == pytest.approx(EUROPE.mean_temperature, abs=1.2)

@@ -108,6 +108,7 @@ async def test_the_broker_dies_and_comes_back(tmp_path: Path, gateway: GatewayPr
         await all_arrived(fleet, gateway)
 
 
+@pytest.mark.soak
 async def test_boards_wait_for_the_one_that_the_machine_makes_late(tmp_path: Path, broker: Mosquitto) -> None:
     """In a fast city it would be an hour behind before long, and for its gateway it would be silent."""
     async with city(tmp_path / "fleet", broker, speed=1200) as fleet:
