@@ -1,6 +1,5 @@
 """`ganglion.toml` as frozen records. A file that is not wholly right is refused with a message that names the key."""
 
-import difflib
 import os
 import re
 import tomllib
@@ -14,6 +13,7 @@ from msgspec import Meta, Struct
 
 from gateway.airquality.tables import Region
 from gateway.errors import ConfigError
+from gateway.near import hint, nearest
 from gateway.notify import settings as notify
 from gateway.notify.settings import Notify
 
@@ -225,8 +225,7 @@ def refuse_unknown(table: dict[str, Any], kind: type[Struct], prefix: str = "") 
         fields[tag] = str
     for key, value in table.items():
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)[0]
-            raise ConfigError(f"{prefix}{key}: there is no such key; the nearest is {prefix}{near}")
+            raise ConfigError(f"{prefix}{key}: there is no such key; the nearest is {prefix}{nearest(key, fields)}")
         of = fields[key]
         if get_origin(of) is tuple or type(None) in get_args(of):
             of = get_args(of)[0]
@@ -244,8 +243,7 @@ def _of_kinds(table: dict[str, Any], kinds: list[type[Struct]], prefix: str) -> 
     if which is None or not isinstance(tag := table.get(which), str):
         return kinds[0] if len(kinds) == 1 else None
     if tag not in tagged:
-        near = difflib.get_close_matches(tag, [str(each) for each in tagged], n=1, cutoff=0.0)[0]
-        raise ConfigError(f"{prefix}{which}: there is no {tag!r}; the nearest is {near}")
+        raise ConfigError(f"{prefix}{which}: there is no {tag!r}{hint(tag, map(str, tagged))}")
     return tagged[tag]
 
 
@@ -254,8 +252,8 @@ def _check(config: Config, environ: Mapping[str, str] | None) -> None:
     try:
         ZoneInfo(config.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        near = difflib.get_close_matches(config.timezone, available_timezones(), n=1, cutoff=0.0)[0]
-        raise ConfigError(f"timezone: there is no zone {config.timezone!r}; the nearest is {near}") from error
+        near = hint(config.timezone, available_timezones())
+        raise ConfigError(f"timezone: there is no zone {config.timezone!r}{near}") from error
     if config.data_dir == "":
         raise ConfigError("data_dir: is empty; name the folder of the gateway's journal")
     mqtt = config.mqtt

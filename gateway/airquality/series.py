@@ -1,7 +1,6 @@
 """A station's hours from a table of text, and the index at each of them."""
 
 import csv
-import difflib
 import itertools
 import math
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from gateway.airquality.index import MOST, Index, part_of, whole
 from gateway.airquality.standing import by_nowcast, mean
 from gateway.airquality.tables import TABLES, AirError, Region, table_for
 from gateway.lines import delimiter_of
+from gateway.near import hint
 
 TIME: Final = "time"
 HUMIDITY: Final = "humidity"
@@ -94,8 +94,7 @@ def _columns(header: list[str], region: Region) -> list[str]:
     known = [TIME, HUMIDITY, *dict.fromkeys(row.pollutant for t in TABLES if t.region == region for row in t.rows)]
     for name in header:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise AirError(f"the header has a column {name!r:.80}, which is none of {region}; the nearest is {near}")
+            raise AirError(f"the header has a column {name!r:.80}, which is none of {region}{hint(name, known)}")
         if header.count(name) > 1:
             raise AirError(f"the header has the column {name} twice")
     if TIME not in header:

@@ -4,13 +4,13 @@ Sources: US EPA, 40 CFR Part 58, Appendix G, Table 2, as of 2024-05-06; China HJ
 Air Quality Index of the EEA, hourly.
 """
 
-import difflib
 from datetime import date
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from gateway.errors import GanglionError
+from gateway.near import hint
 
 Region = Literal["us", "china", "europe"]
 
@@ -61,8 +61,7 @@ class Table(Struct, frozen=True):
             if name in (row.pollutant, row.name):
                 return row
         known = [key for row in self.rows for key in (row.pollutant, row.name)]
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-        raise AirError(f"{name:.40} is no pollutant of {self.standard}; the nearest is {near}")
+        raise AirError(f"{name:.40} is no pollutant of {self.standard}{hint(name, known)}")
 
     def category(self, index: float) -> str:
         return next((name for most, name in self.classes if index <= most), self.classes[-1][1])

@@ -1,6 +1,5 @@
 """`ganglion incidents`: what an operator should know, why, and who has taken note of it."""
 
-import difflib
 import time
 from pathlib import Path
 from typing import Annotated, Final
@@ -29,6 +28,7 @@ from gateway.control.caller import Caller
 from gateway.control.ways import alone
 from gateway.errors import ConfigError
 from gateway.journal.store import Journal
+from gateway.near import hint
 from gateway.records import Acknowledged, Incident
 
 SHOWN: Final = 8
@@ -170,5 +170,4 @@ def _one(journal: Journal, name: str) -> Incident:
     if found:
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise ConfigError(f"{len(found)} incidents begin with {name!r}: {', '.join(found[-SHOWN:])}{more}; say which")
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    raise ConfigError(f"no incident {name} is known{f'; the nearest is {near[0]}' if near else ''}")
+    raise ConfigError(f"no incident {name} is known{hint(name, known)}")

@@ -1,6 +1,5 @@
 """`ganglion notice`: works that people announce to the public, beside what the gateway finds."""
 
-import difflib
 import os
 import time
 from datetime import datetime
@@ -14,6 +13,7 @@ from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment
 from gateway.config import Config, load
 from gateway.control.token import user_name
 from gateway.errors import ConfigError
+from gateway.near import hint
 
 if TYPE_CHECKING:
     from gateway.citizens.store import Store
@@ -110,8 +110,7 @@ def _slug(settings: Config, name: str) -> str:
     for area in known:
         if name in (area.name, area.slug):
             return area.slug
-    near = difflib.get_close_matches(name, [area.name for area in known], n=1, cutoff=0.0)[0]
-    raise ConfigError(f"there is no area {name!r} in the plan; the nearest is {near!r}")
+    raise ConfigError(f"there is no area {name!r} in the plan{hint(name, (area.name for area in known))}")
 
 
 def _store(settings: Config) -> "Store":

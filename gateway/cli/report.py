@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from gateway.airquality.tables import Region
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
 from gateway.errors import ConfigError
+from gateway.near import hint
 
 if TYPE_CHECKING:
     from gateway.config import Config, Influx
@@ -79,7 +80,6 @@ def report(
 
 
 def _site(site: str, settings: "Config") -> str:
-    import difflib
 
     if not site and len(settings.sites) == 1:
         return settings.sites[0]
@@ -87,8 +87,7 @@ def _site(site: str, settings: "Config") -> str:
     if not site:
         raise ConfigError(f"say with --site which of these: {known}")
     if site not in settings.sites:
-        near = difflib.get_close_matches(site, settings.sites, n=1, cutoff=0.0)[0]
-        raise ConfigError(f"there is no site {site}; the nearest is {near}")
+        raise ConfigError(f"there is no site {site}{hint(site, settings.sites)}")
     return site
 
 

@@ -1,7 +1,6 @@
 """`ganglion config` and `ganglion command`: what goes down to a node, straight by the broker."""
 
 import asyncio
-import difflib
 import re
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import typer
 
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, printable, show_json, show_table
 from gateway.config import NAME, Config, load
+from gateway.near import hint
 from gateway.steer import talk
 from gateway.steer.errors import SteerError
 from gateway.steer.talk import OPS, Answer, Standing
@@ -94,8 +94,7 @@ def command(
     gateway = load(config)
     site, node = find(gateway, site, node)
     if op not in OPS:
-        near = difflib.get_close_matches(op, OPS, n=1, cutoff=0.0)[0]
-        raise SteerError(f"there is no command {op}; the nearest is {near}. There are {', '.join(OPS)}")
+        raise SteerError(f"there is no command {op}{hint(op, OPS)}. There are {', '.join(OPS)}")
     answer = asyncio.run(talk.command(gateway.mqtt, site, node, op, parse(arguments or []), wait))
     reply = answer.reply
     if reply is None:

@@ -1,6 +1,5 @@
 """`ganglion nodes`, `ledger`: what the journal knows, with or without a gateway."""
 
-import difflib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from gateway.config import load
 from gateway.errors import ConfigError
 from gateway.journal.store import Journal
 from gateway.liveness import silent
+from gateway.near import nearest
 from gateway.records import NodeView
 
 CLOCK_SECONDS: Final = 2.0
@@ -53,8 +53,8 @@ def nodes(
     if name and not views:
         wanted = f"{site}/{name}" if site else name
         names = {f"{view.site}/{view.node}" if site else view.node: f"{view.site}/{view.node}" for view in known}
-        near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.0)
-        raise ConfigError(f"no node {wanted} was heard of{f'; the nearest is {names[near[0]]}' if near else ''}")
+        near = nearest(wanted, names)
+        raise ConfigError(f"no node {wanted} was heard of{f'; the nearest is {names[near]}' if near else ''}")
     now = time.time()
     if json:
         missing = {(view.site, view.node): [each for of, each in gaps if of is view] for view in views}

@@ -4,7 +4,6 @@ One line is one row: no cell of these tables can hold a line break.
 """
 
 import csv
-import difflib
 import re
 from datetime import UTC, datetime
 from typing import Final, Self
@@ -14,6 +13,7 @@ from msgspec import Struct
 from gateway.errors import GanglionError, Refused
 from gateway.intake.lineprotocol import number
 from gateway.intake.rows import Row, Value
+from gateway.near import hint
 from gateway.quantities import QUANTITIES
 
 PLACES: Final = ("measurement", "time", "site", "node", "channel")
@@ -43,8 +43,7 @@ class Table(Struct, frozen=True):
         known = [*PLACES, *(LONG if "quantity" in columns else _NAMES)]
         for column in columns:
             if column not in known:
-                near = difflib.get_close_matches(column, known, n=1, cutoff=0.0)[0]
-                raise IntakeError(f"the header has a column {column!r:.80}, which is none; the nearest is {near}")
+                raise IntakeError(f"the header has a column {column!r:.80}, which is none{hint(column, known)}")
             if columns.count(column) > 1:
                 raise IntakeError(f"the header has the column {column} twice")
         if "time" not in columns:

@@ -1,6 +1,5 @@
 """`[[notify]]`: who is told of which incidents, when, and by what way."""
 
-import difflib
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from msgspec import Meta, Struct
 
 from gateway.cap.kinds import KINDS
 from gateway.errors import ConfigError
+from gateway.near import hint
 from gateway.notify.hours import DAYS, DIGEST, DURATION, SPAN, minutes_of, span_of
 from gateway.records import Severity
 
@@ -165,8 +165,7 @@ def known(key: str, names: Collection[str], there: Collection[Any]) -> None:
     """Raises ConfigError for a name that is not there."""
     for name in names:
         if name not in there:
-            near = difflib.get_close_matches(name, there, n=1, cutoff=0.0)
-            raise ConfigError(f"{key}: there is no {name!r}" + (f"; the nearest is {near[0]}" if near else ""))
+            raise ConfigError(f"{key}: there is no {name!r}{hint(name, there)}")
 
 
 DAY_NUMBERS: Final = {day: number for number, day in enumerate(DAYS)}

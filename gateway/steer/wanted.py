@@ -3,12 +3,12 @@
 Whether a key or a value can be used is the node's to say: it knows its kind, its sensors and its version.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from gateway.near import hint
 from gateway.steer.errors import SteerError
 
 Table = dict[str, Any]
@@ -47,8 +47,7 @@ def without(table: Mapping[str, Any], key: str) -> Table:
     """The table without a key, and without tables that this leaves empty. Raises SteerError when it is not there."""
     name, _, rest = key.partition(".")
     if name not in table or (rest and not isinstance(table[name], dict)):
-        near = difflib.get_close_matches(name, table, n=1, cutoff=0.0)
-        raise SteerError(f"{key} is not among what is wanted{f'; the nearest is {near[0]}' if near else ''}")
+        raise SteerError(f"{key} is not among what is wanted{hint(name, table)}")
     smaller = dict(table)
     inner = without(table[name], rest) if rest else {}
     if inner:

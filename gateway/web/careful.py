@@ -1,6 +1,5 @@
 """Routes that refuse in JSON, and the documents that say so: what all interfaces that only read have in common."""
 
-import difflib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from fastapi.routing import APIRoute
 from msgspec import Struct
 
 from gateway.errors import ConfigError, GanglionError, Passing
+from gateway.near import nearest
 from gateway.query.answer import UnknownName
 from gateway.query.client import DatabaseError, TooMuch
 from gateway.query.influxql import QueryError
@@ -91,9 +91,9 @@ def refuse_unknown(request: Request, known: list[str]) -> None:
     """Raises Refused for a parameter that there is not: one that is misspelt must not widen a question."""
     for name in request.query_params:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            hint = f"the nearest is {near[0]}" if near else "there is none here"
-            raise Refused(400, f"there is no parameter {name!r}; {hint}", near)
+            near = nearest(name, known)
+            hint = f"the nearest is {near}" if near else "there is none here"
+            raise Refused(400, f"there is no parameter {name!r}; {hint}", [near] if near else [])
 
 
 def in_words(error: RequestValidationError) -> str:

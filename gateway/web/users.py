@@ -4,7 +4,6 @@ One SQLite file in `data_dir`, for its owner alone. There is no account to begin
 """
 
 import contextlib
-import difflib
 import functools
 import hashlib
 import os
@@ -21,6 +20,7 @@ from msgspec import Meta, Struct
 
 from gateway.errors import ConfigError
 from gateway.files import PRIVATE
+from gateway.near import hint
 
 FILE_NAME: Final = "users.sqlite3"
 SHORTEST: Final = 12
@@ -141,8 +141,7 @@ class Users:
     def _known(self, db: sqlite3.Connection, name: str) -> None:
         names = [row[0] for row in db.execute("SELECT name FROM users")]
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-            raise ConfigError(f"there is no user {name}{f'; the nearest is {near[0]}' if near else ''}")
+            raise ConfigError(f"there is no user {name}{hint(name, names)}")
 
 
 def _hashed(password: str) -> str:

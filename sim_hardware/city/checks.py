@@ -1,16 +1,16 @@
 """What the types of a scenario's tables cannot say: names that exist, places that are possible, times in order."""
 
 import contextlib
-import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from gateway.errors import ConfigError
+from gateway.near import hint
 from sim_hardware.city.cells import from_above, largest_capacity, shortest_m
 from sim_hardware.city.incidents import DAY_MIN, KINDS, Target
 from sim_hardware.city.tables import NODE, DistrictTable, NodeTable, Planned, Scenario, StreetTable, clock
@@ -56,12 +56,6 @@ def lines_told(text: str, name: str, cure: str = "") -> Iterator[None]:
         raise ConfigError(f"{name}:{line_of(text, error.path)}: {error}") from error
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A half sentence with the most similar name; empty where there is none at all."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
-    return f"; the nearest is {near[0]}" if near else ""
-
-
 def check_keys(given: Mapping[str, Any]) -> None:
     """Raises Wrong for a key that no table has."""
     _refuse_unknown(given, Scenario, ())
@@ -76,7 +70,7 @@ def check_keys(given: Mapping[str, Any]) -> None:
         _refuse_unknown(climate, fields["climate"], ("climate",))
     for key in chances if isinstance(chances, dict) else ():
         if key not in KINDS:
-            raise Wrong(("random", key), f"there is no such kind of incident{nearest(key, KINDS)}")
+            raise Wrong(("random", key), f"there is no such kind of incident{hint(key, KINDS)}")
 
 
 def check(scenario: Scenario) -> None:
@@ -92,7 +86,7 @@ def _refuse_unknown(table: Mapping[str, Any], kind: type[Struct], path: Path) ->
     known = [field.name for field in msgspec.structs.fields(kind)]
     for key in table:
         if key not in known:
-            raise Wrong((*path, key), f"there is no such key{nearest(key, known)}")
+            raise Wrong((*path, key), f"there is no such key{hint(key, known)}")
 
 
 def _names(scenario: Scenario) -> dict[str, Target]:
@@ -119,12 +113,12 @@ def _check_streets(scenario: Scenario) -> None:
     number = {table.name: index for index, table in enumerate(scenario.street)}
     for index, table in enumerate(scenario.street):
         if table.district and table.district not in districts:
-            hint = nearest(table.district, districts) or "; add a [[district]] of this name"
-            raise Wrong(("street", index, "district"), f"there is no district {table.district!r}{hint}")
+            cure = hint(table.district, districts) or "; add a [[district]] of this name"
+            raise Wrong(("street", index, "district"), f"there is no district {table.district!r}{cure}")
         if districts and not table.district:
             raise Wrong(("street", index), f"district: is missing; say in which district {table.name!r} is")
         if table.into and table.into not in number:
-            raise Wrong(("street", index, "into"), f"there is no street {table.into!r}{nearest(table.into, number)}")
+            raise Wrong(("street", index, "into"), f"there is no street {table.into!r}{hint(table.into, number)}")
         if table.onward is not None and not table.into:
             raise Wrong(("street", index, "onward"), "is the share that flows on; say where to with into")
         if table.length_m < (least := shortest_m(table.limit_kmh)):
@@ -150,8 +144,8 @@ def _check_nodes(scenario: Scenario, known: Mapping[str, Target]) -> None:
         sort = "street" if table.kind == "traffic" else "district"
         names = [name for name, each in known.items() if each == sort]
         if table.at not in names:
-            hint = nearest(table.at, names) or f"; add a [[{sort}]] of this name"
-            raise Wrong(("node", number, "at"), f"there is no {sort} {table.at!r} for {table.name}{hint}")
+            cure = hint(table.at, names) or f"; add a [[{sort}]] of this name"
+            raise Wrong(("node", number, "at"), f"there is no {sort} {table.at!r} for {table.name}{cure}")
         if table.inlet and table.kind != "water":
             raise Wrong(("node", number, "inlet"), f"{table.name} is no water meter; remove it")
         if table.at_m is not None and sort != "street":
@@ -187,7 +181,7 @@ def _check_incident(scenario: Scenario, known: Mapping[str, Target], number: int
         if sort not in line.at:
             names = [name for name, sort in known.items() if sort in line.at]
             said = f"there is no {_or(line.at)} {each.at!r}"
-            raise Wrong((*path, "at"), said + (nearest(each.at, names) or "; name one that there is"))
+            raise Wrong((*path, "at"), said + (hint(each.at, names) or "; name one that there is"))
     if each.at_m is not None:
         if known.get(each.at) != "street":
             raise Wrong((*path, "at_m"), "is a place along a street; remove it, or name a street with at")

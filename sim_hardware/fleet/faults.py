@@ -11,8 +11,9 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from gateway.errors import ConfigError
+from gateway.near import hint
 from gateway.quantities import KINDS as NODE_KINDS
-from sim_hardware.city.checks import Wrong, lines_told, nearest
+from sim_hardware.city.checks import Wrong, lines_told
 from sim_hardware.city.incidents import MINUTE
 from sim_hardware.city.layout import Layout
 from sim_hardware.city.tables import Clock, Span, clock, span
@@ -140,7 +141,7 @@ def _check_keys(given: Mapping[str, Any]) -> None:
         if isinstance(table, dict):
             _refuse_unknown(("fault", number), table, Planned.__struct_fields__, "key")
             if isinstance(kind := table.get("kind"), str) and kind not in KINDS:
-                raise Wrong(("fault", number, "kind"), f"there is no fault {kind!r}{nearest(kind, KINDS)}")
+                raise Wrong(("fault", number, "kind"), f"there is no fault {kind!r}{hint(kind, KINDS)}")
     if isinstance(rates, dict):
         _refuse_unknown(("random",), rates, KINDS, "fault")
 
@@ -148,7 +149,7 @@ def _check_keys(given: Mapping[str, Any]) -> None:
 def _refuse_unknown(path: Sequence[str | int], keys: Iterable[str], known: Collection[str], what: str) -> None:
     for key in keys:
         if key not in known:
-            raise Wrong((*path, key), f"there is no such {what}{nearest(key, known)}")
+            raise Wrong((*path, key), f"there is no such {what}{hint(key, known)}")
 
 
 def _check(faults: Faults, layout: Layout, start: int, broker: bool) -> None:
@@ -193,7 +194,7 @@ def _check_name(path: Sequence[str | int], name: str, layout: Layout) -> None:
             raise Wrong(path, f"{name!r} is no share; write more than 0 %, and 100 % at most")
     elif not _known(name, layout):
         known = [*NODE_KINDS, *(each for each, (sort, _) in layout.names.items() if sort != "street")]
-        raise Wrong(path, f"this fleet has no node, kind of node or district {name!r}{nearest(name, known)}")
+        raise Wrong(path, f"this fleet has no node, kind of node or district {name!r}{hint(name, known)}")
 
 
 def _known(name: str, layout: Layout) -> bool:

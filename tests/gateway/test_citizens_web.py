@@ -263,7 +263,7 @@ def test_works_are_announced_by_a_command(tmp_path: Path) -> None:
         assert [each["number"] for each in listed] == [1]
         assert now <= listed[0]["end"] <= time.time()
         wait_until(lambda: "Later." not in page(site), 5, "its going")
-    assert "the nearest is 'Harbour'" in sentence(cli.invoke("notice", "add", "--area", "Habour", "--to", ends, "x"))
+    assert "the nearest is Harbour" in sentence(cli.invoke("notice", "add", "--area", "Habour", "--to", ends, "x"))
     assert "later time" in sentence(cli.invoke("notice", "add", "--area", "Harbour", "--to", "2001-01-01", "x"))
     assert "ISO 8601" in sentence(cli.invoke("notice", "add", "--area", "Harbour", "--to", "soon", "x"))
     assert "one line" in sentence(cli.invoke("notice", "add", "--area", "Harbour", "--to", ends, " "))

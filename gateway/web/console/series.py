@@ -1,6 +1,5 @@
 """`/series`: anything that was measured, over any time. The address holds the whole question, so it can be sent on."""
 
-import difflib
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -11,6 +10,7 @@ from nicegui import ui
 from starlette.requests import Request
 
 from gateway.errors import GanglionError
+from gateway.near import hint
 from gateway.quantities import KINDS, measured_in
 from gateway.query.influxql import QueryError, instant, measurement, seconds
 from gateway.web.console import plot
@@ -77,8 +77,8 @@ def what_of(console: Console, asked: Asked) -> plot.What:
     site = asked.site or next((view.site for view in nodes if view.node == asked.node), sites[0])
     kind = next((view.kind for view in nodes if (view.site, view.node) == (site, asked.node)), "")
     if asked.node and not kind:
-        near = nearest(asked.node, [view.node for view in nodes if view.site == site])
-        raise QueryError(f"no node {asked.node} of {site} was heard{f'; the nearest is {near}' if near else ''}")
+        near = hint(asked.node, (view.node for view in nodes if view.site == site))
+        raise QueryError(f"no node {asked.node} of {site} was heard{near}")
     kinds = [each for each in KINDS if any(one.name == asked.quantity for one in measured_in(each))]
     kind = kind if kind in kinds else kinds[0] if len(kinds) == 1 or (kinds and not kind) else ""
     kind = measurement(asked.quantity, kind)
@@ -89,11 +89,6 @@ def what_of(console: Console, asked: Asked) -> plot.What:
     return plot.What(
         asked.quantity, kind, site, asked.node, asked.channel, begin, end, asked.compare, bool(asked.expected)
     )
-
-
-def nearest(name: str, names: list[str]) -> str:
-    """The most alike; empty when there are none."""
-    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=0.0)), "")
 
 
 def _time(text: str, zone: ZoneInfo) -> float:
