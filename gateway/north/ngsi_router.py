@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.params import Depends
 
 from gateway.north.answers import JSON, Problem, encoded, route
 from gateway.north.newest import Looker
@@ -34,11 +33,10 @@ Count = Annotated[bool, Query(description="Whether the header NGSILD-Results-Cou
 Options = Annotated[str, Query(description="`normalized`, or `keyValues` for values alone")]
 
 
-def ngsi_router(looker: Looker, dependencies: Sequence[Depends] = ()) -> APIRouter:
+def ngsi_router(looker: Looker) -> APIRouter:
     router = APIRouter(
         prefix=ROOT,
         tags=["NGSI-LD"],
-        dependencies=list(dependencies),
         route_class=route(_problem, JSON),
     )
 

@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
-from fastapi.params import Depends
 from fastapi.responses import PlainTextResponse
 from starlette.datastructures import URL
 
@@ -40,10 +39,8 @@ def _problem(problem: Problem) -> dict[str, Any]:
     return {"code": problem.status, "type": "error", "message": str(problem)}
 
 
-def sta_router(seat: Seat, looker: Looker, dependencies: Sequence[Depends] = ()) -> APIRouter:
-    router = APIRouter(
-        prefix=ROOT, tags=["SensorThings"], dependencies=list(dependencies), route_class=route(_problem, JSON)
-    )
+def sta_router(seat: Seat, looker: Looker) -> APIRouter:
+    router = APIRouter(prefix=ROOT, tags=["SensorThings"], route_class=route(_problem, JSON))
 
     @router.get("", summary="The sets there are", include_in_schema=False)
     @router.get("/", summary="The sets there are")

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from fastapi import APIRouter, HTTPException, Query, Response
@@ -159,10 +159,10 @@ class Desk:
         return written(week, span, form), week.over
 
 
-def make_router(seat: Seat, dependencies: Sequence[Any] = ()) -> APIRouter:
+def make_router(seat: Seat) -> APIRouter:
     """`/reports` and what is below it."""
     desk = Desk(seat)
-    router = APIRouter(tags=["reports"], dependencies=list(dependencies))
+    router = APIRouter(tags=["reports"])
 
     async def answer(site: str, week: str, region: Region, form: Form) -> Response:
         try:

@@ -4,12 +4,10 @@ import asyncio
 import difflib
 import io
 import time
-from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from fastapi.params import Depends as Dependency
 
 from gateway.errors import ConfigError
 from gateway.query.answer import Answered, answered_later, answering
@@ -34,9 +32,9 @@ Asked = Annotated[Question, Depends(question)]
 Band = Annotated[bool, Query(description="Beside it what is expected by the four weeks before.")]
 
 
-def make_router(seat: Seat, dependencies: Sequence[Dependency] = ()) -> APIRouter:
-    """To be included in the application of the operators' port; `dependencies` may ask for a login."""
-    api = APIRouter(prefix="/api/v1", tags=[TAG], dependencies=list(dependencies), route_class=Careful)
+def make_router(seat: Seat) -> APIRouter:
+    """To be included in the application of the operators' port."""
+    api = APIRouter(prefix="/api/v1", tags=[TAG], route_class=Careful)
     turns = Turns()
 
     @api.get(

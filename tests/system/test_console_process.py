@@ -81,7 +81,8 @@ def test_where_looking_takes_a_login(tmp_path: Path, broker: Mosquitto, influx: 
     with pages.gateway as gateway:
         wait_until(pages.there, SECONDS, "the console")
         Users(gateway.folder / "data").add("ada", "correct horse battery", 0.0)
-        for path in ("/", "/nodes", "/cap/feed.atom", "/api/v1/openapi.json"):
+        interfaces = ("/cap/feed.atom", "/ngsi-ld/v1/types", "/sensorthings/v1.1/", "/reports", "/api/v1/openapi.json")
+        for path in ("/", "/nodes", *interfaces):
             answer = pages.get(path)
             assert answer is not None
             assert answer.status in (303, 401), path
