@@ -1,7 +1,7 @@
 """The records that cross the gateway's rooms: frozen, slotted, valid by construction."""
 
 from collections.abc import Iterable
-from typing import Literal, Self
+from typing import Final, Literal, Self, get_args
 
 from msgspec import Struct
 
@@ -105,6 +105,8 @@ class Status(Struct, frozen=True):
 
 
 Severity = Literal["info", "warning", "critical"]
+SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
+"""The last is the gravest."""
 
 
 class Evidence(Struct, frozen=True):

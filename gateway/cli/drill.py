@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
@@ -17,9 +17,7 @@ from gateway.control.ways import alone
 from gateway.errors import ConfigError
 from gateway.notify import drill as drills
 from gateway.notify.drill import Drill
-from gateway.records import Incident
-
-_Severity = Literal["info", "warning", "critical"]
+from gateway.records import Incident, Severity
 
 
 def drill(
@@ -27,7 +25,7 @@ def drill(
     site: Annotated[str, typer.Option(help="Where.", metavar="SITE")],
     node: Annotated[str, typer.Option(help="At which node; none: of the whole site.", metavar="NODE")] = "",
     minutes: Annotated[int, typer.Option(min=1, max=1440, help="After which it ends by itself.")] = 30,
-    severity: Annotated[_Severity | None, typer.Option(help="If not the kind's own.")] = None,
+    severity: Annotated[Severity | None, typer.Option(help="If not the kind's own.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Make an incident to practise: it is shown, told and written like a real one, and marked as an EXERCISE.

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from gateway.detect.neighbourhood import Neighbourhood
 from gateway.detect.relations import PASSES, SHARPENS, TURNS, Key, Place, of_one, together, turned
 from gateway.detect.rule import Finding
-from gateway.records import Evidence, Incident, Severity
+from gateway.records import SEVERITIES, Evidence, Incident, Severity
 
 FLAP: Final = 30 * 60
 """Seconds within which what comes again is the same incident. It then ends only after as long without."""
@@ -199,7 +199,7 @@ class Stories(Struct):
         sharpest = next(each for each in left if left.keys().isdisjoint(SHARPENS.get(each, ())))
         story.incident = structs.replace(
             turned(story.incident, sharpest, time),
-            severity=max((each.severity for each in story.found.values()), key=_ORDER.index),
+            severity=max((each.severity for each in story.found.values()), key=SEVERITIES.index),
             summary=left[sharpest].summary,
             updated=time,
         )
@@ -257,13 +257,10 @@ def _further(incident: Incident, *nodes: str) -> tuple[str, ...]:
     return tuple(each for each in dict.fromkeys((*incident.nodes, *nodes)) if each != incident.node)
 
 
-_ORDER: Final = ("info", "warning", "critical")
-
-
 def _finite(evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
     """Without what has no number: JSON has none for it, and the summary says it in words."""
     return tuple(each for each in evidence if isfinite(each.seen) and isfinite(each.expected))
 
 
 def _worse(one: Severity, other: Severity) -> Severity:
-    return max(one, other, key=_ORDER.index)
+    return max(one, other, key=SEVERITIES.index)

@@ -18,10 +18,10 @@ import msgspec
 from msgspec import Struct, structs
 
 from gateway.errors import ConfigError
-from gateway.notify.rules import SEVERITIES, Decision, Only, Rules, holds, plan, put_off, wanted
+from gateway.notify.rules import Decision, Only, Rules, holds, plan, put_off, wanted
 from gateway.notify.state import FILE_NAME, SCHEMA, VERSION, Standing, stand
 from gateway.notify.told import Told, first_key, is_exercise, key_of, link_of, next_key
-from gateway.records import Incident
+from gateway.records import SEVERITIES, Incident
 
 log = logging.getLogger(__name__)
 

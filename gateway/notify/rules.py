@@ -10,9 +10,8 @@ from msgspec import Struct
 from gateway.detect.plan import Plan
 from gateway.notify.hours import Week, next_allowed, next_digest, seconds_of, span_of
 from gateway.notify.settings import DAY_NUMBERS, Event, Notify, known
-from gateway.records import Incident
+from gateway.records import SEVERITIES, Incident
 
-SEVERITIES: Final = ("info", "warning", "critical")
 FIRST: Final[tuple[Event, ...]] = ("opened", "confirmed", "turned")
 """What tells of an incident somebody who knows nothing of it. The others only go on with it."""
 _WEIGHT: Final[tuple[Event, ...]] = ("closed", "opened", "turned", "acknowledged", "confirmed")

@@ -5,9 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gateway.notify.rules import SEVERITIES
 from gateway.notify.settings import Event
-from gateway.records import Incident, Severity
+from gateway.records import SEVERITIES, Incident, Severity
 
 
 class Told(Struct, frozen=True):

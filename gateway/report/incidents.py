@@ -2,16 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
 
 from msgspec import Struct
 
-from gateway.records import Incident, Severity
+from gateway.records import SEVERITIES, Incident, Severity
 from gateway.report.weeks import Span
 
 Place = Callable[[str], str]
 """A node's name as a report may show it."""
-RANK: Final[dict[Severity, int]] = {"critical": 0, "warning": 1, "info": 2}
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -73,7 +71,8 @@ def incidents_of(
 
     def chosen(wanted: Callable[[Incident], bool]) -> tuple[Case, ...]:
         order = sorted(
-            (each for each in here if wanted(each)), key=lambda each: (RANK[each.severity], each.opened, each.id)
+            (each for each in here if wanted(each)),
+            key=lambda each: (-SEVERITIES.index(each.severity), each.opened, each.id),
         )
         return tuple(cases[each.id] for each in order)
 

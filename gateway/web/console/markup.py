@@ -13,7 +13,6 @@ from gateway.records import Incident
 from gateway.web.console.states import BY_NAME
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-_LEVELS: Final = {"info": "info", "warning": "warning", "critical": "critical"}
 
 
 def html(template: str, **values: object) -> Markup:
@@ -70,7 +69,7 @@ def badge(state: str, words: str = "") -> Markup:
 
 
 def severity(incident: Incident) -> Markup:
-    return badge("ok", "ended") if incident.closed is not None else badge(_LEVELS[incident.severity], incident.severity)
+    return badge("ok", "ended") if incident.closed is not None else badge(incident.severity, incident.severity)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str, caption: str = "") -> Markup:

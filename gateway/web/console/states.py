@@ -1,12 +1,12 @@
 """How a node stands, in a word: by what it says itself and by what the detectors say of it. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
 
 from gateway.liveness import silent
-from gateway.records import Incident, NodeView, Severity
+from gateway.records import Incident, NodeView
 
 Key = tuple[str, str]
 """(site, node)."""
@@ -21,7 +21,8 @@ class State(Struct, frozen=True):
     words: str
 
 
-# The last is the worst. A node that is gone is worse than a warning about it: nothing else of it can be known.
+# The last is the worst; severities are among them by their names. A node that is gone is worse than a warning about it:
+# nothing else of it can be known.
 STATES: Final = (
     State("ok", "", "well"),
     State("new", "?", "never heard of its birth"),
@@ -33,7 +34,6 @@ STATES: Final = (
 )
 RANK: Final = {state.name: rank for rank, state in enumerate(STATES)}
 BY_NAME: Final = {state.name: state for state in STATES}
-_SEVERITY: Final[Mapping[Severity, str]] = {"info": "info", "warning": "warning", "critical": "critical"}
 
 
 def told(incidents: Iterable[Incident]) -> list[Incident]:
@@ -44,14 +44,14 @@ def told(incidents: Iterable[Incident]) -> list[Incident]:
 def open_ones(incidents: Iterable[Incident]) -> list[Incident]:
     """The worst first, of these the newest."""
     found = [each for each in told(incidents) if each.closed is None]
-    return sorted(found, key=lambda each: (-RANK[_SEVERITY[each.severity]], -each.opened, each.id))
+    return sorted(found, key=lambda each: (-RANK[each.severity], -each.opened, each.id))
 
 
 def states(nodes: Iterable[NodeView], incidents: Iterable[Incident], now: float) -> dict[Key, str]:
     """The name of each node's state; `now` in Unix seconds."""
     worst: dict[Key, str] = {}
     for incident in open_ones(incidents):
-        name = _SEVERITY[incident.severity]
+        name = incident.severity
         for node in (incident.node, *incident.nodes):
             key = (incident.site, node)
             if RANK[name] > RANK[worst.get(key, "ok")]:
