@@ -15,8 +15,7 @@ from gateway.control import token as tokens
 from gateway.control.api import make_routes
 from gateway.control.telling import telling_routes
 from gateway.detect.detectors import Settings as DetectSettings
-from gateway.detect.plan import Plan
-from gateway.detect.plan import load as load_plan
+from gateway.detect.plan import planned
 from gateway.detect.runner import Runner
 from gateway.errors import ConfigError, JournalFull, ungrouped
 from gateway.forward.forwarder import Forwarder
@@ -106,9 +105,8 @@ class Gateway:
         self._mirrors = [
             Forwarder(journal, make_target(mirror), mirror, consumer=mirror.consumer) for mirror in config.mirror
         ]
-        detect = config.detect
-        plan = load_plan(Path(detect.plan)) if detect.plan else Plan()
-        self._detector = Runner(journal, DetectSettings(plan, detect.budget))
+        plan = planned(config)
+        self._detector = Runner(journal, DetectSettings(plan, config.detect.budget))
         self._outlet = IncidentOutlet(journal, config.mqtt, config.sites[0])
         self._notify = Notify(journal, config, plan)
         self._drills = Drills(journal)

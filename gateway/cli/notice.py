@@ -102,11 +102,9 @@ def end_one(
 
 def _slug(settings: Config, name: str) -> str:
     from gateway.cap.area import Places, site_area
-    from gateway.detect.plan import Plan
-    from gateway.detect.plan import load as load_plan
+    from gateway.detect.plan import planned
 
-    plan = load_plan(Path(settings.detect.plan)) if settings.detect.plan else Plan()
-    known = (*Places(plan).areas, *(site_area(site) for site in settings.sites))
+    known = (*Places(planned(settings)).areas, *(site_area(site) for site in settings.sites))
     for area in known:
         if name in (area.name, area.slug):
             return area.slug

@@ -52,8 +52,7 @@ def report(
     ganglion report --json
     """
     from gateway.config import load
-    from gateway.detect.plan import Plan
-    from gateway.detect.plan import load as load_plan
+    from gateway.detect.plan import planned
     from gateway.files import replace
     from gateway.report.weeks import IsoWeek, Span
     from gateway.report.written import written
@@ -64,7 +63,7 @@ def report(
     site = _site(site, settings)
     zone = ZoneInfo(settings.timezone)
     span = Span(IsoWeek.parse(week) if week else IsoWeek.last_whole(time.time(), zone), zone)
-    plan = load_plan(Path(settings.detect.plan)) if settings.detect.plan else Plan()
+    plan = planned(settings)
     found = _look(settings, _database(settings, url, database), plan, site, span, index)
     if json:
         typer.echo(written(found, span, "json"))

@@ -12,12 +12,11 @@ class Neighbourhood:
     """Of one site. Called with a scope and two nodes' names: whether they are near within that scope."""
 
     def __init__(self, plan: Plan, site: str) -> None:
-        streets = [each for each in plan.street if each.site in ("", site)]
-        zones = [each for each in plan.zone if each.site in ("", site)]
+        own = plan.of(site)
         self._street = {
-            name: (number, at) for number, each in enumerate(streets) for at, name in enumerate(each.counters)
+            name: (number, at) for number, each in enumerate(own.street) for at, name in enumerate(each.counters)
         }
-        self._zone = {name: number for number, each in enumerate(zones) for name in (*each.inlet, *each.nodes)}
+        self._zone = {name: number for number, each in enumerate(own.zone) for name in (*each.inlet, *each.nodes)}
 
     def __call__(self, scope: Literal["node", "street", "zone", "site"], one: str, other: str) -> bool:
         """Zones that the plan does not have are all one: a small site needs no plan. Streets are not."""

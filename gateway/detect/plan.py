@@ -2,13 +2,14 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.config import refuse_unknown
+from gateway.config import Config, refuse_unknown
 from gateway.errors import ConfigError
 
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
@@ -55,12 +56,37 @@ class Spot(Struct, frozen=True):
     site: str = ""
 
 
-class Plan(Struct, frozen=True, forbid_unknown_fields=True):
+class Plan(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """A whole file: `plan.toml`."""
 
     street: tuple[Street, ...] = ()
     zone: tuple[Zone, ...] = ()
     node: tuple[Spot, ...] = ()
+
+    def of(self, site: str) -> "Plan":
+        """What of it is of one site."""
+        here = ("", site)
+        return Plan(
+            tuple(each for each in self.street if each.site in here),
+            tuple(each for each in self.zone if each.site in here),
+            tuple(each for each in self.node if each.site in here),
+        )
+
+    def spot(self, site: str, node: str) -> Spot | None:
+        """Where a node stands; None where the plan does not say it."""
+        return self._spots.get((site, node)) or self._spots.get(("", node))
+
+    def zones_of(self, site: str, *nodes: str) -> list[str]:
+        """Names of the zones that hold one of these nodes, in the plan's order."""
+        return [
+            each.name
+            for each in self.zone
+            if each.site in ("", site) and not {*each.nodes, *each.inlet}.isdisjoint(nodes)
+        ]
+
+    @cached_property
+    def _spots(self) -> dict[tuple[str, str], Spot]:
+        return {(each.site, each.name): each for each in reversed(self.node)}  # the first counts
 
 
 class GroupPlan(Struct, frozen=True):
@@ -88,8 +114,8 @@ class GroupPlan(Struct, frozen=True):
         def known(names: Sequence[str]) -> tuple[int, ...]:
             return tuple(number[name] for name in names if name in number)
 
-        streets = [each for each in plan.street if each.site in ("", site)]
-        zones = [each for each in plan.zone if each.site in ("", site)]
+        own = plan.of(site)
+        streets, zones = own.street, own.zone
         return cls(
             streets=tuple(known(each.counters) for each in streets),
             metres=tuple(
@@ -103,6 +129,11 @@ class GroupPlan(Struct, frozen=True):
             inlets=tuple(known(each.inlet) for each in zones),
             full=tuple(each.full and all(name in number for name in each.inlet) for each in zones),
         )
+
+
+def planned(config: Config) -> Plan:
+    """The plan that a configuration names; an empty one where it names none. Raises ConfigError like `load`."""
+    return load(Path(config.detect.plan)) if config.detect.plan else Plan()
 
 
 def load(path: Path) -> Plan:

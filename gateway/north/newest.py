@@ -181,9 +181,9 @@ def used(plan: Plan, nodes: Sequence[NodeView], series: Iterable[Series], hour: 
     found: list[Used] = []
     sets: list[frozenset[Key]] = []
     for site in sorted({view.site for view in nodes}):
-        for zone in plan.zone:
+        for zone in plan.of(site).zone:
             homes = frozenset((site, name) for name in homes_of(zone, site, nodes)) & counted.keys()
-            if zone.site in ("", site) and len(homes) >= HOMES and not betrays([*sets, homes]):
+            if len(homes) >= HOMES and not betrays([*sets, homes]):
                 sets.append(homes)
                 found.append(Used(site, zone.name, hour, sum(counted[home] for home in homes), len(homes)))
     return tuple(found)

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any, Final, NamedTuple
 
 from gateway.north.newest import HOUR, Place, Used, Value, World
-from gateway.north.shown import Key, spots
+from gateway.north.shown import Key
 from gateway.records import Incident, NodeView
 
 CONTEXT: Final = "https://smartdatamodels.org/context.jsonld"
@@ -89,24 +89,21 @@ Entity = dict[str, Any]
 
 def entities(world: World) -> list[Entity]:
     """All there are, by type and id, without a context."""
-    places = {site: spots(world.plan, site) for site in {view.site for view in world.nodes}}
     series: dict[Key, dict[Place, Mapping[str, Value]]] = {}
     for place, values in world.newest.items():
         series.setdefault((place.site, place.node), {})[place] = values
     found: list[Entity] = []
     for view in world.nodes:
         own = series.get((view.site, view.node), {})
-        at = places[view.site].get(view.node)
-        where = {} if at is None else {"location": point(*at)}
+        where = _where(world, view.site, view.node)
         health = own.pop(Place("health", view.site, view.node, ""), {})
         found.append(_device(view, health) | where)
         found += [each | where for each in _observed(view, own)]
     found += [_zone(each, world) for each in world.used]
     kinds = {(view.site, view.node): view.kind for view in world.nodes}
     for incident in world.incidents:
-        at = places.get(incident.site, {}).get(incident.node)
         kind = kinds.get((incident.site, incident.node), "")
-        found.append(_alert(incident, kind, world.exercise) | ({} if at is None else {"location": point(*at)}))
+        found.append(_alert(incident, kind, world.exercise) | _where(world, incident.site, incident.node))
     if world.exercise:
         found = [entity | {"exercise": prop(True)} for entity in found]
     return sorted(found, key=lambda entity: (entity["type"], entity["id"]))
@@ -247,6 +244,11 @@ def _zone(each: Used, world: World) -> Entity:
     }
     middle = next((zone.at for zone in world.plan.zone if zone.name == each.zone and zone.at is not None), None)
     return entity if middle is None else entity | {"location": point(*middle)}
+
+
+def _where(world: World, site: str, node: str) -> Entity:
+    spot = world.plan.spot(site, node)
+    return {} if spot is None else {"location": point(*spot.at)}
 
 
 def _alert(incident: Incident, kind: str, exercise: bool) -> Entity:

@@ -7,7 +7,7 @@ and of the homes only sums of many.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from gateway.detect.plan import Plan, Point, Zone
+from gateway.detect.plan import Plan, Zone
 from gateway.records import Incident, NodeView
 
 HOMES: Final = 10
@@ -27,7 +27,7 @@ def inlets(plan: Plan, nodes: Sequence[NodeView]) -> frozenset[Key]:
     """The meters that are no home's. Not those of a zone whose few homes are all that they measure."""
     found = set()
     for site in {view.site for view in nodes}:
-        zones = [zone for zone in plan.zone if zone.site in ("", site)]
+        zones = plan.of(site).zone
         few = {name for zone in zones if zone.full and len(homes_of(zone, site, nodes)) < HOMES for name in zone.inlet}
         found |= {(site, name) for zone in zones for name in zone.inlet if name not in few}
     return frozenset(found)
@@ -50,8 +50,3 @@ def told(incidents: Iterable[Incident], nodes: Sequence[NodeView], seen: Sequenc
         return not any((incident.site, name) in hidden and name in incident.summary for name in incident.nodes)
 
     return tuple(incident for incident in incidents if fit(incident))
-
-
-def spots(plan: Plan, site: str) -> dict[str, Point]:
-    """Where the nodes of a site stand: (latitude, longitude) in degrees, by name."""
-    return {spot.name: spot.at for spot in plan.node if spot.site in ("", site)}

@@ -9,7 +9,6 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from gateway.north.newest import Place, World
-from gateway.north.shown import spots
 from gateway.quantities import KINDS, Quantity, measured_in
 from gateway.records import NodeView
 
@@ -81,9 +80,9 @@ class Catalogue:
         self.streams: dict[str, tuple[Place, str]] = {}
         self.sets: dict[str, dict[str, Entity]] = {name: {} for name in RELATIONS}
         self._related: dict[tuple[str, str, str], list[str]] = {}
-        places = {site: spots(world.plan, site) for site in {view.site for view in world.nodes}}
         for view in world.nodes:
-            self._thing(view, places[view.site].get(view.node), world.exercise)
+            spot = world.plan.spot(view.site, view.node)
+            self._thing(view, spot.at if spot else None, world.exercise)
         kinds = {(view.site, view.node): view.kind for view in world.nodes}
         for place, values in sorted(world.newest.items()):
             for quantity in sorted(values):

@@ -35,7 +35,7 @@ def subject(told: Told, plan: Plan) -> str:
 
 
 def headline(incident: Incident, plan: Plan) -> str:
-    """`Burst pipe in a home (critical): Mill Lane 3, basement, Old Town`."""
+    """`Pipe burst at a meter (critical): Mill Lane 3, basement, Old Town, riverside`."""
     return line(f"{title(incident.kind)} ({incident.severity}): {place(incident, plan)}")
 
 
@@ -113,14 +113,12 @@ def _note(incident: Incident, zone: ZoneInfo) -> str:
 
 def place(incident: Incident, plan: Plan) -> str:
     """What people call it: label, lane, street and zone as far as the plan knows them; else node and site."""
-    node, here = incident.node, ("", incident.site)
-    label = next((each.label for each in plan.node if each.name == node and each.site in here and each.label), node)
-    nodes = {node, *incident.nodes}
-    streets = [each.name for each in plan.street if each.site in here and node and node in each.counters]
-    zones = [each.name for each in plan.zone if each.site in here and nodes & {*each.nodes, *each.inlet} - {""}]
-    return line(
-        ", ".join(dict.fromkeys(part for part in (label, incident.channel, *streets, *zones, incident.site) if part))
-    )
+    site, node = incident.site, incident.node
+    spot = plan.spot(site, node)
+    streets = [each.name for each in plan.of(site).street if node in each.counters]
+    zones = plan.zones_of(site, *filter(None, (node, *incident.nodes)))
+    parts = ((spot and spot.label) or node, incident.channel, *streets, *zones, site)
+    return line(", ".join(dict.fromkeys(filter(None, parts))))
 
 
 def moment(seconds: int, zone: ZoneInfo) -> str:

@@ -142,8 +142,8 @@ def _level(index: int, table: Table) -> int:
 
 def _zones(stations: Mapping[str, tuple[AirDay, ...]], plan: Plan, site: str) -> list[Strip]:
     found = []
-    for zone in plan.zone:
-        own = [stations[name] for name in zone.nodes if name in stations and zone.site in ("", site)]
+    for zone in plan.of(site).zone:
+        own = [stations[name] for name in zone.nodes if name in stations]
         if own:
             found.append(Strip(zone.name, len(own), tuple(_median([each[day] for each in own]) for day in range(DAYS))))
     return found

@@ -130,7 +130,7 @@ def week_of(
 
 def placer(plan: Plan, site: str, meters: Sequence[str] | set[str]) -> Place:
     """Names as a report shows them: a home's meter is told by its zone alone, as a report is handed on."""
-    zones = [zone for zone in plan.zone if zone.site in ("", site)]
+    zones = plan.of(site).zone
     inlets = {name for zone in zones for name in zone.inlet}
     zone_of = {name: zone.name for zone in reversed(zones) for name in zone.nodes}  # the first counts
 

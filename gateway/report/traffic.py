@@ -60,11 +60,7 @@ def traffic_of(measured: Hourly, plan: Plan, site: str, span: Span) -> Traffic |
     now, before = _vehicles(measured)
     counterparts = np.array(span.counterparts)
     before = np.where(counterparts >= 0, before[:, counterparts], np.nan)
-    streets = [
-        (street.name, [name for name in street.counters if name in nodes])
-        for street in plan.street
-        if street.site in ("", site)
-    ]
+    streets = [(street.name, [name for name in street.counters if name in nodes]) for street in plan.of(site).street]
     named = {name for _, counters in streets for name in counters}
     streets = [(name, own) for name, own in streets if own] + [(name, [name]) for name in nodes if name not in named]
     rows = {name: number for number, name in enumerate(nodes)}

@@ -85,7 +85,7 @@ def water_of(measured: Hourly, plan: Plan, site: str, span: Span, meters: Collec
     if not heard:
         return None
     litres = _litres(measured.now, measured.lead), _litres(measured.before, measured.lead)
-    zones = [zone for zone in plan.zone if zone.site in ("", site)]
+    zones = plan.of(site).zone
     found: list[ZoneWater] = []
     shown: list[set[str]] = []
     for zone in zones:

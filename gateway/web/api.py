@@ -110,7 +110,7 @@ def make_router(seat: Seat) -> APIRouter:
         snapshot = _seen(seat)
         return json(
             [
-                placed(seat, each, snapshot.time)
+                placed(seat.plan, each, snapshot.time)
                 for each in snapshot.nodes
                 if site in ("", each.site) and kind in ("", each.kind)
             ]
@@ -129,7 +129,7 @@ def make_router(seat: Seat) -> APIRouter:
         for each in snapshot.nodes:
             if (each.site, each.node) == (site, node):
                 missing = await seat.look(lambda journal: journal.gaps(site, node))
-                fields = msgspec.structs.asdict(placed(seat, each, snapshot.time))
+                fields = msgspec.structs.asdict(placed(seat.plan, each, snapshot.time))
                 return json(NodeWithGaps(**fields, missing=missing))
         names = [f"{each.site}/{each.node}" for each in snapshot.nodes]
         raise _unknown("node", f"{site}/{node}", names)

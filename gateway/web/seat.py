@@ -16,8 +16,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from gateway.config import Config
-from gateway.detect.plan import Plan
-from gateway.detect.plan import load as load_plan
+from gateway.detect.plan import planned
 from gateway.errors import ConfigError
 from gateway.journal.store import Journal
 from gateway.query.client import Series, ask
@@ -58,7 +57,7 @@ class Seat:
     def __init__(self, config: Config) -> None:
         """Raises ConfigError when the plan cannot be used."""
         self.config = config
-        self.plan = load_plan(Path(config.detect.plan)) if config.detect.plan else Plan()
+        self.plan = planned(config)
         self.zone = ZoneInfo(config.timezone)
         self.snapshot = Snapshot(0.0)
         self.trouble: str | None = None

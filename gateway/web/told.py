@@ -6,10 +6,10 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from gateway.detect.plan import Plan
 from gateway.liveness import silent
 from gateway.quantities import KINDS, QUANTITIES
 from gateway.records import DeadLetter, Gap, Ledger, NodeView
-from gateway.web.seat import Seat
 
 LETTER_BYTES: Final = 4096
 """Told of the payload of a dead letter."""
@@ -86,10 +86,9 @@ def quantity_lines() -> list[QuantityLine]:
     ]
 
 
-def placed(seat: Seat, view: NodeView, now: float) -> Node:
+def placed(plan: Plan, view: NodeView, now: float) -> Node:
     """A node with its place of the plan; `now` in Unix seconds."""
-    only = seat.config.sites[0] if len(seat.config.sites) == 1 else ""
-    spot = next((s for s in seat.plan.node if s.name == view.node and (s.site or only or view.site) == view.site), None)
+    spot = plan.spot(view.site, view.node)
     return Node(
         **msgspec.structs.asdict(view),
         silent_s=silent(view, now),

@@ -171,8 +171,7 @@ def _row(console: Console, incident: Incident) -> tuple[object, ...]:
 
 def _story(console: Console, incident: Incident) -> str:
     zone = console.seat.zone
-    spots = {each.name: each.label for each in console.seat.plan.node if each.site in ("", incident.site)}
-    zones = [each.name for each in console.seat.plan.zone if incident.node in (*each.nodes, *each.inlet)]
+    spot = console.seat.plan.spot(incident.site, incident.node)
     lasted = (incident.closed or console.seat.newest()) - (incident.since or incident.opened)
     taken = incident.acknowledged
     evidence = table(
@@ -197,8 +196,8 @@ def _story(console: Console, incident: Incident) -> str:
             summary=incident.summary,
             facts=facts(
                 (
-                    ("Where", spots.get(incident.node, "")),
-                    ("Zone", ", ".join(zones)),
+                    ("Where", spot.label if spot else ""),
+                    ("Zone", ", ".join(console.seat.plan.zones_of(incident.site, incident.node))),
                     ("To do", KINDS_OF_CAP[incident.kind].instruction if incident.kind in KINDS_OF_CAP else ""),
                     ("Nodes", nodes or incident.site),
                     ("Began", moment(incident.since, zone) if incident.since else ""),

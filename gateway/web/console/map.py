@@ -45,13 +45,7 @@ def element(site: str, node: str) -> str:
 
 def draw(plan: Plan, nodes: Sequence[NodeView], state: Mapping[Key, str]) -> Drawn:
     """Nodes that the plan has no place for stand in rows below."""
-    labels = {(each.site, each.name): each for each in plan.node}
-    spots = {(each.site, each.name): each.at for each in plan.node}
-    where = {
-        (view.site, view.node): at
-        for view in nodes
-        if (at := spots.get((view.site, view.node)) or spots.get(("", view.node))) is not None
-    }
+    where = {(view.site, view.node): spot.at for view in nodes if (spot := plan.spot(view.site, view.node)) is not None}
     zones = [zone for zone in plan.zone if zone.at is not None]
     flat = _Flat([*where.values(), *(corner for zone in zones for corner in _corners(zone))])
     rest = {key: number for number, key in enumerate((v.site, v.node) for v in nodes if (v.site, v.node) not in where)}
@@ -70,7 +64,7 @@ def draw(plan: Plan, nodes: Sequence[NodeView], state: Mapping[Key, str]) -> Dra
         else:
             row, column = divmod(rest[key], columns)
             x, y = MARGIN + (column + 0.5) * 3 * size, flat.height + (row + 0.5) * 3 * size
-        spot = labels.get(key) or labels.get(("", view.node))
+        spot = plan.spot(*key)
         ids[element(*key)] = key
         parts.append(_symbol(view, spot.label if spot else "", state.get(key, "ok"), x, y, size))
     svg = html(

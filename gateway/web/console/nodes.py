@@ -137,8 +137,7 @@ def _list(console: Console, like: str, kind: str, state: str) -> str:
 
 def _standing(console: Console, view: NodeView) -> str:
     key, zone, now = (view.site, view.node), console.seat.zone, console.seat.snapshot.time
-    label = next((each.label for each in console.seat.plan.node if each.name == view.node), "")
-    zones = [each.name for each in console.seat.plan.zone if view.node in (*each.nodes, *each.inlet)]
+    spot = console.seat.plan.spot(view.site, view.node)
     silence = silent(view, now)
     return str(
         html(
@@ -147,8 +146,8 @@ def _standing(console: Console, view: NodeView) -> str:
             badge=badge(console.states().get(key, "ok")),
             facts=facts(
                 (
-                    ("Place", label),
-                    ("Zone", ", ".join(zones)),
+                    ("Place", spot.label if spot else ""),
+                    ("Zone", ", ".join(console.seat.plan.zones_of(view.site, view.node))),
                     ("Kind", view.kind),
                     ("Online", {True: "yes", False: "no", None: "its birth was never heard"}[view.online]),
                     ("Silent for", f"{silence / 3600:.0f} h" if silence is not None else ""),
