@@ -7,11 +7,9 @@ from typing import Final, Literal
 from msgspec import Struct, structs
 
 from gateway.cap.kinds import kind_of
-from gateway.detect.plan import Plan, Point
+from gateway.detect.plan import LEAST_HOMES, Plan, Point
 from gateway.records import Incident
 
-LEAST_HOMES: Final = 10
-"""Below so many homes nothing of their water is for the public: a sum of few points to one of them."""
 LEAST_RADIUS_M: Final = 100.0
 """A smaller circle would show a house. The public gets none then."""
 

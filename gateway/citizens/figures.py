@@ -16,7 +16,8 @@ from msgspec import Struct
 from gateway.airquality.hours import HOUR, KEPT, Hours
 from gateway.airquality.standing import standing
 from gateway.airquality.tables import Region, table_for
-from gateway.cap.area import LEAST_HOMES, Area
+from gateway.cap.area import Area
+from gateway.detect.plan import LEAST_HOMES
 from gateway.query.client import Series
 from gateway.query.influxql import quote_name
 from gateway.records import Incident

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
@@ -16,6 +16,10 @@ Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
 Point = tuple[Latitude, Longitude]
 """Degrees, WGS 84."""
+
+
+LEAST_HOMES: Final = 10
+"""Of fewer homes nobody but operators is told a sum of their water: a sum of few points to one of them."""
 
 
 class Street(Struct, frozen=True):

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
-from gateway.detect.plan import Plan
-from gateway.north.shown import HOMES, Key, homes_of, shown, told
+from gateway.detect.plan import LEAST_HOMES, Plan
+from gateway.north.shown import Key, homes_of, shown, told
 from gateway.query.client import Series
 from gateway.query.influxql import quote_name, quote_text
 from gateway.records import Incident, NodeView
@@ -183,7 +183,7 @@ def used(plan: Plan, nodes: Sequence[NodeView], series: Iterable[Series], hour: 
     for site in sorted({view.site for view in nodes}):
         for zone in plan.of(site).zone:
             homes = frozenset((site, name) for name in homes_of(zone, site, nodes)) & counted.keys()
-            if len(homes) >= HOMES and not betrays([*sets, homes]):
+            if len(homes) >= LEAST_HOMES and not betrays([*sets, homes]):
                 sets.append(homes)
                 found.append(Used(site, zone.name, hour, sum(counted[home] for home in homes), len(homes)))
     return tuple(found)
@@ -193,6 +193,6 @@ def betrays(sets: Sequence[frozenset[Key]]) -> bool:
     """Whether the sum over one of these sets, less those over others within it, is of few homes."""
     for whole in sets:
         rest = whole.difference(*(part for part in sets if part < whole))
-        if 0 < len(rest) < HOMES:
+        if 0 < len(rest) < LEAST_HOMES:
             return True
     return False

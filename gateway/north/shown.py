@@ -5,13 +5,9 @@ and of the homes only sums of many.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
-from gateway.detect.plan import Plan, Zone
+from gateway.detect.plan import LEAST_HOMES, Plan, Zone
 from gateway.records import Incident, NodeView
-
-HOMES: Final = 10
-"""The fewest whose sum may be shown."""
 
 Key = tuple[str, str]
 """(site, node)."""
@@ -28,7 +24,12 @@ def inlets(plan: Plan, nodes: Sequence[NodeView]) -> frozenset[Key]:
     found = set()
     for site in {view.site for view in nodes}:
         zones = plan.of(site).zone
-        few = {name for zone in zones if zone.full and len(homes_of(zone, site, nodes)) < HOMES for name in zone.inlet}
+        few = {
+            name
+            for zone in zones
+            if zone.full and len(homes_of(zone, site, nodes)) < LEAST_HOMES
+            for name in zone.inlet
+        }
         found |= {(site, name) for zone in zones for name in zone.inlet if name not in few}
     return frozenset(found)
 

@@ -10,15 +10,13 @@ from typing import Final, Literal
 import numpy as np
 from msgspec import Struct
 
-from gateway.detect.plan import Plan, Zone
+from gateway.detect.plan import LEAST_HOMES, Plan, Zone
 from gateway.report.change import Change, change_of
 from gateway.report.hourly import LEAD, Bools, Floats, Hourly, plain, runs
 from gateway.report.weeks import DAYS, Span
 
 COLUMNS: Final = {"register": 'last("volume")', "windows": 'count("volume")'}
 COLUMNS_BEFORE: Final = {"register": 'last("volume")'}
-LEAST_HOMES: Final = 10
-"""In any sum that is shown."""
 HEARD: Final = 0.9
 """Share of a zone's homes that must be known; of the others a day is taken as the mean of their own."""
 NIGHT: Final = (2, 4)

@@ -2,10 +2,10 @@
 
 import re
 
+from gateway.detect.plan import LEAST_HOMES
 from gateway.north.discovery import OF_HOMES, SENSORS, STATES
 from gateway.north.newest import KEEP_SECONDS, LATE_SECONDS
 from gateway.north.ngsi_ld import ATTRIBUTES, CONTEXT, MODELS, OWN, SUBJECTS
-from gateway.north.shown import HOMES
 from gateway.north.sta_query import MOST, OPTIONS, USUAL
 from gateway.north.things import RELATIONS, UNITS
 from tests.test_docs import DOCS
@@ -56,5 +56,5 @@ def test_the_sets_options_and_units_of_sensorthings_are_told() -> None:
 
 def test_the_bounds_are_told() -> None:
     text = PAGE.read_text()
-    assert (HOMES, KEEP_SECONDS, LATE_SECONDS) == (10, 5.0, 1200)
+    assert (LEAST_HOMES, KEEP_SECONDS, LATE_SECONDS) == (10, 5.0, 1200)
     assert all(words in text for words in ("ten homes or more", "kept for five seconds", "over for twenty minutes"))
