@@ -126,13 +126,11 @@ def make_router(seat: Seat) -> APIRouter:
         node: Annotated[str, Path(max_length=32, examples=["air-0007"])],
     ) -> Response:
         snapshot = _seen(seat)
-        for each in snapshot.nodes:
-            if (each.site, each.node) == (site, node):
-                missing = await seat.look(lambda journal: journal.gaps(site, node))
-                fields = msgspec.structs.asdict(placed(seat.plan, each, snapshot.time))
-                return json(NodeWithGaps(**fields, missing=missing))
-        names = [f"{each.site}/{each.node}" for each in snapshot.nodes]
-        raise _unknown("node", f"{site}/{node}", names)
+        view = snapshot.node(site, node)
+        if view is None:
+            raise _unknown("node", f"{site}/{node}", [f"{each.site}/{each.node}" for each in snapshot.nodes])
+        missing = await seat.look(lambda journal: journal.gaps(site, node))
+        return json(NodeWithGaps(**msgspec.structs.asdict(placed(seat.plan, view, snapshot.time)), missing=missing))
 
     @api.get(
         "/incidents",

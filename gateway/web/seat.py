@@ -50,6 +50,10 @@ class Snapshot(Struct, frozen=True):
     figures: Figures | None = None
     """None before the first look."""
 
+    def node(self, site: str, node: str) -> NodeView | None:
+        """None where it was never heard of."""
+        return next((view for view in self.nodes if (view.site, view.node) == (site, node)), None)
+
 
 class Seat:
     """See `run`."""

@@ -15,6 +15,7 @@ from gateway.records import Incident
 from gateway.web.console import plot
 from gateway.web.console.markup import (
     badge,
+    called,
     facts,
     html,
     incident_url,
@@ -27,7 +28,7 @@ from gateway.web.console.markup import (
     table,
     url,
 )
-from gateway.web.console.shell import Console, Visitor, follow, page, put, said
+from gateway.web.console.shell import Console, Visitor, follow, invite, page, put, said
 from gateway.web.console.states import open_ones, told
 from gateway.web.seat import Snapshot
 
@@ -95,11 +96,10 @@ def quantity_of(incident: Incident, kind: str) -> str:
 
 async def _around(console: Console, incident: Incident) -> None:
     """The series of its node, from before it began."""
-    kinds = {(view.site, view.node): view.kind for view in console.seat.snapshot.nodes}
-    quantity = quantity_of(incident, kinds.get((incident.site, incident.node), ""))
-    kind = kinds.get((incident.site, incident.node)) or next(
-        (kind for kind in KINDS if any(each.name == quantity for each in measured_in(kind))), ""
-    )
+    view = console.seat.snapshot.node(incident.site, incident.node)
+    kind = view.kind if view else ""
+    quantity = quantity_of(incident, kind)
+    kind = kind or next((each for each in KINDS if any(one.name == quantity for one in measured_in(each))), "")
     if not quantity or not kind:
         return
     begin = (incident.since or incident.opened) - BEFORE_SECONDS
@@ -123,8 +123,7 @@ async def _acting(console: Console, visitor: Visitor, place: ui.element, inciden
         if incident.acknowledged is not None:
             return
         if await visitor.name() is None:
-            to = url("/login", to=incident_url(incident))
-            put(html('<p><a class="button" href="{to}">Log in to acknowledge</a></p>', to=to))
+            invite("Log in to acknowledge", incident_url(incident))
             return
         with ui.row().classes("acting"):
             note = ui.input("Note, if you like").props('maxlength=1000 data-test="note"')
@@ -157,7 +156,7 @@ def _lists(console: Console, snapshot: Snapshot) -> str:
 
 def _row(console: Console, incident: Incident) -> tuple[object, ...]:
     zone = console.seat.zone
-    link = html('<a href="{to}">{kind}</a>', to=incident_url(incident), kind=incident.kind.replace("_", " "))
+    link = html('<a href="{to}">{kind}</a>', to=incident_url(incident), kind=called(incident))
     return (
         severity(incident),
         join([link, badge("info", "DRILL")]) if incident.drill else link,
@@ -189,7 +188,7 @@ def _story(console: Console, incident: Incident) -> str:
     return str(
         html(
             "<h1>{kind} at {place} {badge}{drill}</h1><p class='lead'>{summary}</p>{facts}{evidence}",
-            kind=incident.kind.replace("_", " ").capitalize(),
+            kind=called(incident).capitalize(),
             place=incident.place,
             badge=severity(incident),
             drill=badge("info", "DRILL") if incident.drill else "",

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from gateway.control.replay import Replay, Replayed
 from gateway.journal.letters import Letters
 from gateway.web.console.markup import html, moment, table, url
-from gateway.web.console.shell import Console, Visitor, page, put, said
+from gateway.web.console.shell import Console, Visitor, invite, page, put, said
 
 SHOWN: Final = 200
 """The newest."""
@@ -38,8 +38,7 @@ def register(console: Console) -> None:
                     put(_table(console, found, reason))
 
             if await visitor.name() is None:
-                to = url("/login", to="/letters")
-                put(html('<p><a class="button" href="{to}">Log in to replay</a></p>', to=to))
+                invite("Log in to replay", "/letters")
             else:
                 await _acting(console, visitor, reason, show)
             await show()

@@ -90,6 +90,22 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str, 
     )
 
 
+def choices(values: Iterable[tuple[str, str]], chosen: str) -> Markup:
+    """What a `<select>` offers: values and their words."""
+    mark = Markup(" selected")
+    return join(
+        html(
+            '<option value="{value}"{on}>{words}</option>', value=value, words=words, on=mark if value == chosen else ""
+        )
+        for value, words in values
+    )
+
+
+def called(incident: Incident) -> str:
+    """Its kind, in words."""
+    return incident.kind.replace("_", " ")
+
+
 def facts(pairs: Iterable[tuple[str, object]]) -> Markup:
     """Words and what is to be said of them; those with nothing to say are left out."""
     said = [(word, value) for word, value in pairs if value not in ("", None)]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Final
 
-from markupsafe import Markup
 from nicegui import ui
 from starlette.requests import Request
 
@@ -15,10 +14,11 @@ from gateway.records import Gap, NodeView
 from gateway.web.console import plot, steering
 from gateway.web.console.markup import (
     badge,
+    called,
+    choices,
     facts,
     html,
     incident_url,
-    join,
     moment,
     node_url,
     severity,
@@ -58,7 +58,7 @@ def register(console: Console) -> None:
     async def one(request: Request, site: str, node: str) -> None:
         visitor = console.visitor(request)
         async with page(console, visitor, node, "/nodes"):
-            view = _find(console.seat.snapshot, site, node)
+            view = console.seat.snapshot.node(site, node)
             if view is None:
                 put(html("<h1>No node {site}/{node} was heard</h1>", site=site, node=node))
                 put('<p><a href="/nodes">All nodes</a></p>')
@@ -66,7 +66,7 @@ def register(console: Console) -> None:
             state = put(_standing(console, view))
 
             def tell(snapshot: Snapshot) -> None:
-                if (now := _find(snapshot, site, node)) is not None:
+                if (now := snapshot.node(site, node)) is not None:
                     state.set_content(_standing(console, now))
 
             follow(console, tell)
@@ -83,8 +83,8 @@ def register(console: Console) -> None:
 
 
 def _form(like: str, kind: str, state: str) -> str:
-    kinds = join(_option(each, each or "all", kind) for each in ("", "traffic", "water", "air"))
-    states = join(_option(each, each or "all", state) for each in ("", *RANK))
+    kinds = choices(((each, each or "all") for each in ("", "traffic", "water", "air")), kind)
+    states = choices(((each, each or "all") for each in ("", *RANK)), state)
     return str(
         html(
             '<form class="controls"><label>Name <input name="like" value="{like}"></label>'
@@ -95,15 +95,6 @@ def _form(like: str, kind: str, state: str) -> str:
             states=states,
         )
     )
-
-
-def _option(value: str, words: str, chosen: str) -> Markup:
-    return html('<option value="{value}"{on}>{words}</option>', value=value, words=words,
-                on=html(" selected") if value == chosen else "")  # fmt: skip
-
-
-def _find(snapshot: Snapshot, site: str, node: str) -> NodeView | None:
-    return next((view for view in snapshot.nodes if (view.site, view.node) == (site, node)), None)
 
 
 def _list(console: Console, like: str, kind: str, state: str) -> str:
@@ -183,7 +174,7 @@ def _rest(console: Console, view: NodeView, gaps: Sequence[Gap]) -> str:
                 (
                     (
                         severity(each),
-                        html('<a href="{to}">{kind}</a>', to=incident_url(each), kind=each.kind.replace("_", " ")),
+                        html('<a href="{to}">{kind}</a>', to=incident_url(each), kind=called(each)),
                         short(each.since or each.opened, zone),
                         each.summary,
                     )

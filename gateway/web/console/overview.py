@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from gateway.records import Incident
 from gateway.web.console.map import element, legend
-from gateway.web.console.markup import badge, html, incident_url, join, severity, short
+from gateway.web.console.markup import badge, called, html, incident_url, join, severity, short
 from gateway.web.console.shell import Console, follow, page, put
 from gateway.web.console.states import BY_NAME, RANK, Key, open_ones
 from gateway.web.seat import Snapshot
@@ -94,7 +94,7 @@ def _item(console: Console, incident: Incident) -> Markup:
         '<span class="story">{story}</span><span class="ack">{ack}</span></a></li>',
         href=incident_url(incident),
         badge=severity(incident),
-        kind=incident.kind.replace("_", " "),
+        kind=called(incident),
         place=incident.node or incident.site,
         drill=badge("info", "DRILL") if incident.drill else "",
         since=short(incident.since or incident.opened, console.seat.zone),

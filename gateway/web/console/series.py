@@ -14,7 +14,7 @@ from gateway.near import hint
 from gateway.quantities import KINDS, measured_in
 from gateway.query.influxql import QueryError, instant, measurement, seconds
 from gateway.web.console import plot
-from gateway.web.console.markup import html, join, url
+from gateway.web.console.markup import choices, html, join, url
 from gateway.web.console.shell import Console, page, put
 
 LASTS: Final = (("1h", "hour"), ("24h", "day"), ("7d", "week"), ("30d", "30 days"), ("365d", "year"))
@@ -75,7 +75,8 @@ def what_of(console: Console, asked: Asked) -> plot.What:
     sites = console.seat.config.sites
     nodes = console.seat.snapshot.nodes
     site = asked.site or next((view.site for view in nodes if view.node == asked.node), sites[0])
-    kind = next((view.kind for view in nodes if (view.site, view.node) == (site, asked.node)), "")
+    view = console.seat.snapshot.node(site, asked.node)
+    kind = view.kind if view else ""
     if asked.node and not kind:
         near = hint(asked.node, (view.node for view in nodes if view.site == site))
         raise QueryError(f"no node {asked.node} of {site} was heard{near}")
@@ -107,7 +108,7 @@ def _form(console: Console, asked: Asked) -> Markup:
         for kind in KINDS
     }  # fmt: skip
     groups = join(
-        html('<optgroup label="{kind}">{options}</optgroup>', kind=kind, options=_options(each, asked.quantity))
+        html('<optgroup label="{kind}">{options}</optgroup>', kind=kind, options=choices(each, asked.quantity))
         for kind, each in quantities.items()
     )
     local = {
@@ -130,16 +131,16 @@ def _form(console: Console, asked: Asked) -> Markup:
         '<label>Expected band <input type="checkbox" name="expected" value="1"{checked}></label>'
         "<button>Show</button></form>",
         groups=groups,
-        site=html('<label>Site <select name="site">{options}</select></label>', options=_options(sites, asked.site))
+        site=html('<label>Site <select name="site">{options}</select></label>', options=choices(sites, asked.site))
         if len(sites) > 1
         else Markup(""),
         node=asked.node,
         nodes=console.once(_nodes),
         channel=asked.channel,
-        lasts=_options(LASTS, last),
+        lasts=choices(LASTS, last),
         begin=local["begin"] if not asked.last else "",
         end=local["end"] if not asked.last else "",
-        compares=_options(COMPARES, asked.compare),
+        compares=choices(COMPARES, asked.compare),
         checked=Markup(" checked") if asked.expected else "",
     )
 
@@ -148,14 +149,6 @@ def _nodes(console: Console) -> Markup:
     """What may be typed for a node."""
     names = sorted({view.node for view in console.seat.snapshot.nodes})
     return Markup("").join(Markup('<option value="%s">') % name for name in names)
-
-
-def _options(values: "tuple[tuple[str, str], ...] | list[tuple[str, str]]", chosen: str) -> Markup:
-    return join(
-        html('<option value="{value}"{chosen}>{words}</option>', value=value, words=words,
-             chosen=Markup(" selected") if value == chosen else "")
-        for value, words in values
-    )  # fmt: skip
 
 
 def _links(what: plot.What) -> Markup:

@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from gateway.control.caller import Caller, ControlError
 from gateway.errors import GanglionError
 from gateway.web.console.map import Drawn, draw
-from gateway.web.console.markup import html, join
+from gateway.web.console.markup import html, join, url
 from gateway.web.console.states import Key, states
 from gateway.web.seat import Seat, Snapshot
 from gateway.web.users import Users
@@ -123,7 +123,7 @@ async def page(console: Console, visitor: Visitor, title: str, at: str = "") -> 
     trouble = put("").classes("banner trouble").props('role="status"')
 
     def tell(snapshot: Snapshot) -> None:
-        words = console.seat.trouble or _trouble(console, snapshot)
+        words = console.seat.trouble or _trouble(snapshot)
         trouble.set_content(str(html("{words}", words=words)) if words else "")
         trouble.set_visibility(bool(words))
 
@@ -131,6 +131,11 @@ async def page(console: Console, visitor: Visitor, title: str, at: str = "") -> 
     follow(console, tell)
     with ui.element("div").classes("content").props('id="content" tabindex="-1"'):  # within NiceGUI's own <main>
         yield
+
+
+def invite(words: str, to: str) -> None:
+    """A button to log in, which leads back to the path `to`."""
+    put(html('<p><a class="button" href="{href}">{words}</a></p>', href=url("/login", to=to), words=words))
 
 
 def put(text: str, tag: str = "div") -> ui.html:
@@ -192,7 +197,7 @@ def _header(at: str, name: str | None) -> str:
     )
 
 
-def _trouble(console: Console, snapshot: Snapshot) -> str:
+def _trouble(snapshot: Snapshot) -> str:
     figures = snapshot.figures
     if figures is None:
         return "The journal has not been read yet."

@@ -12,8 +12,8 @@ from gateway.steer import talk
 from gateway.steer.wanted import Table, flat, merge, parse
 from gateway.update import offer
 from gateway.update.store import Store
-from gateway.web.console.markup import facts, html, node_url, table, url
-from gateway.web.console.shell import Console, Visitor, put, said
+from gateway.web.console.markup import facts, html, node_url, table
+from gateway.web.console.shell import Console, Visitor, invite, put, said
 
 WAIT_SECONDS: Final = 10.0
 """How long a node may take to answer."""
@@ -37,8 +37,7 @@ async def show(console: Console, visitor: Visitor, site: str, node: str) -> None
         put("<h2>Commands</h2>")
         _commands(console, visitor, site, node)
     else:
-        to = url("/login", to=node_url(site, node))
-        put(html('<p><a class="button" href="{to}">Log in to act on it</a></p>', to=to))
+        invite("Log in to act on it", node_url(site, node))
 
 
 async def _configuration(console: Console, place: ui.element, site: str, node: str) -> None:
@@ -119,7 +118,7 @@ async def _update(console: Console, place: ui.element, site: str, node: str) -> 
 
 def _offers(console: Console, visitor: Visitor, place: ui.element, site: str, node: str) -> None:
     store = Store(Path(console.seat.config.data_dir))
-    view = next((each for each in console.seat.snapshot.nodes if (each.site, each.node) == (site, node)), None)
+    view = console.seat.snapshot.node(site, node)
     fitting = [each for each in store.manifests() if view is not None and view.board in each.boards]
     with ui.row().classes("controls"):
         if not fitting:

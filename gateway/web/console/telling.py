@@ -14,8 +14,8 @@ from gateway.errors import GanglionError
 from gateway.notify.answer import Answer
 from gateway.notify.drill import Drill
 from gateway.notify.state import Standing, standing
-from gateway.web.console.markup import badge, html, moment, table, url
-from gateway.web.console.shell import Console, Visitor, follow, page, put, said
+from gateway.web.console.markup import badge, html, moment, table
+from gateway.web.console.shell import Console, Visitor, follow, invite, page, put, said
 from gateway.web.console.states import open_ones
 from gateway.web.seat import Snapshot
 
@@ -43,8 +43,7 @@ def register(console: Console) -> None:
 
             follow(console, tell)
             if await visitor.name() is None:
-                to = url("/login", to="/told")
-                put(html('<p><a class="button" href="{to}">Log in to test it</a></p>', to=to))
+                invite("Log in to test it", "/told")
                 return
             _tests(console, visitor)
             _drills(console, visitor)
