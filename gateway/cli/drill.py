@@ -1,18 +1,15 @@
 """`ganglion incidents drill` and `end`: to practise what to do when something happens."""
 
 import time
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
 import typer
-from rich.console import Console
 
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
-from gateway.config import Config, load
-from gateway.control import token as tokens
-from gateway.control.caller import Caller
+from gateway.cli.running import running
+from gateway.config import load
 from gateway.control.ways import alone
 from gateway.errors import ConfigError
 from gateway.notify import drill as drills
@@ -34,7 +31,7 @@ def drill(
     """
     settings = load(config, None)
     wish = Drill(kind, site, round(time.time()), node, minutes, severity)
-    if (caller := _gateway(settings)) is not None:
+    if (caller := running(settings)) is not None:
         made = msgspec.json.decode(caller.post("/api/v1/incidents/drill", msgspec.json.encode(wish)), type=Incident)
     else:
         with alone(settings, make=False) as journal:
@@ -51,18 +48,10 @@ def end(
     Example: ganglion incidents end drill.burst.riverside.water-0007.1795432200
     """
     settings = load(config, None)
-    if (caller := _gateway(settings)) is not None:
+    if (caller := running(settings)) is not None:
         caller.post(f"/api/v1/incidents/{quote(name, safe='')}/end", b"")
     else:
         with alone(settings, make=False) as journal:
             if drills.end(journal, name, time.time()) is None:
                 raise ConfigError(f"no incident {name} is known")
     typer.echo(f"{name} is over")
-
-
-def _gateway(settings: Config) -> Caller | None:
-    """The one that runs."""
-    if not tokens.is_held(Path(settings.data_dir)):
-        return None
-    console = Console(stderr=True)
-    return Caller(settings, lambda words: console.print(f"waiting: {words}") if words else None)

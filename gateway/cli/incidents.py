@@ -1,13 +1,11 @@
 """`ganglion incidents`: what an operator should know, why, and who has taken note of it."""
 
 import time
-from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import quote
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Column
 
 from gateway.cli.drill import drill, end
@@ -20,11 +18,10 @@ from gateway.cli.options import (
     show_json,
     show_table,
 )
+from gateway.cli.running import running
 from gateway.cli.views import open_journal
 from gateway.config import load
-from gateway.control import token as tokens
 from gateway.control.acknowledge import Note
-from gateway.control.caller import Caller
 from gateway.control.ways import alone
 from gateway.errors import ConfigError
 from gateway.journal.store import Journal
@@ -142,16 +139,13 @@ def acknowledge(
     Example: ganglion incidents ack burst.riverside.water-0007.1795432200 --by Ada --note "on my way"
     """
     settings = load(config, None)
-    folder = Path(settings.data_dir)
     try:
         what = msgspec.convert({"by": by.strip(), "note": note}, Note)
     except msgspec.ValidationError as error:
         raise typer.BadParameter("a name has 1 to 100 characters, a note 1000 at most", param_hint="--by") from error
     with open_journal(config) as journal:
         name = _one(journal, name).id
-    if tokens.is_held(folder):
-        console = Console(stderr=True)
-        caller = Caller(settings, lambda words: console.print(f"waiting: {words}") if words else None)
+    if (caller := running(settings)) is not None:
         caller.post(f"/api/v1/incidents/{quote(name, safe='')}/acknowledge", msgspec.json.encode(what))
     else:
         with alone(settings, make=False) as journal:

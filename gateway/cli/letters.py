@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
@@ -22,9 +22,9 @@ from gateway.cli.options import (
     show_json,
     show_table,
 )
+from gateway.cli.running import running
 from gateway.cli.views import open_journal
 from gateway.config import load
-from gateway.control import token as tokens
 from gateway.control.caller import Caller
 from gateway.control.replay import Replay, Replayed, replay
 from gateway.control.ways import alone
@@ -92,14 +92,12 @@ def replay_letters(
     if reason and reason not in REASONS:
         raise typer.BadParameter(f"{reason!r} is none of {', '.join(REASONS)}", param_hint="--reason")
     settings = load(config, None)
-    folder = Path(settings.data_dir)
     which = Replay(numbers=tuple(numbers or ()), reason=reason)
     console = Console(stderr=True)
     with interruptible() as check, console.status("Looking at dead letters ..." if sys.stderr.isatty() else ""):
         try:
-            if tokens.is_held(folder):
-                caller = Caller(settings, lambda words: console.print(f"waiting: {words}") if words else None)
-                answers = _all(which, lambda each: _by_gateway(caller, each), check)
+            if (caller := running(settings, console)) is not None:
+                answers = _all(which, partial(_by_gateway, caller), check)
             else:
                 with alone(settings, make=False) as journal:
                     answers = _all(which, lambda each: replay(journal, each, time.time()), check)

@@ -7,12 +7,10 @@ from urllib.parse import quote
 
 import msgspec
 import typer
-from rich.console import Console
 
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, only_before, show_json, show_table
+from gateway.cli.running import running
 from gateway.config import load
-from gateway.control import token as tokens
-from gateway.control.caller import Caller
 from gateway.errors import TargetError
 from gateway.notify.answer import Answer
 from gateway.notify.settings import known
@@ -68,9 +66,7 @@ def press(
     """
     settings = load(config, None)
     known("notify", [name], [table.name for table in settings.notify])
-    if tokens.is_held(Path(settings.data_dir)):
-        console = Console(stderr=True)
-        caller = Caller(settings, lambda words: console.print(f"waiting: {words}") if words else None)
+    if (caller := running(settings)) is not None:
         data = caller.post(f"/api/v1/notify/{quote(name, safe='')}/test", b"")
         answer = msgspec.json.decode(data, type=Answer)
     else:
