@@ -1,9 +1,10 @@
 """What a report is made of, from the database and the journal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from gateway.journal.cases import MOST_CLOSED
 from gateway.journal.store import Journal
@@ -100,6 +101,13 @@ def weeks_with_data(ask: Ask, site: str, span: Span, least: int = LISTED) -> lis
         times += [str(values[0]) for series in answer for values in series.values]
     found = {each.week for each in spans if any(_within(time, each) for time in times)}
     return sorted(found, reverse=True)
+
+
+def reports(ask: Ask, sites: Sequence[str], zone: ZoneInfo, now: float) -> list[tuple[IsoWeek, str]]:
+    """The weeks up to now (Unix seconds) of which there can be a report, and of which site; the newest first."""
+    span = Span(IsoWeek.of(datetime.fromtimestamp(now, zone).date()), zone)
+    found = [(week, site) for site in sites for week in weeks_with_data(ask, site, span)]
+    return sorted(found, key=lambda each: each[0], reverse=True)
 
 
 def _within(time: str, span: Span) -> bool:

@@ -6,7 +6,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,12 +15,11 @@ from fastapi import Path as InPath
 from msgspec import Struct
 
 from gateway.airquality.tables import Region
-from gateway.errors import GanglionError, Passing
+from gateway.errors import GanglionError
 from gateway.journal.store import Journal
 from gateway.notify.state import who_was_told
-from gateway.query.client import Series
 from gateway.report.figures import week_of
-from gateway.report.gather import measure, remember, weeks_with_data
+from gateway.report.gather import Ask, measure, remember, reports
 from gateway.report.weeks import IsoWeek, ReportError, Span
 from gateway.report.written import Form, written
 from gateway.web.seat import Seat
@@ -32,8 +30,6 @@ KEPT: Final = 32
 """Documents that are kept,"""
 KEPT_SECONDS: Final = 600.0
 """for so long, of weeks that are over: what comes late, or is acknowledged late, is in the next."""
-ANSWER_SECONDS: Final = 120.0
-"""For one question to the database; longer than the seat itself waits."""
 RETRY_SECONDS: Final = 10
 
 TYPES: Final[dict[Form, str]] = {
@@ -73,14 +69,12 @@ class Desk:
         return await self._turn((site, str(week), region, form), lambda ask: self._make(ask, site, span, region, form))
 
     async def listed(self) -> bytes:
-        today = datetime.fromtimestamp(time.time(), self._seat.zone).date()
-        span = Span(IsoWeek.of(today), self._seat.zone)
+        seat = self._seat
 
-        def look(ask: Callable[[str], list[Series]]) -> tuple[bytes, bool]:
+        def look(ask: Ask) -> tuple[bytes, bool]:
             found = [
                 Listed(site, str(week), *(f"reports/{site}/{week}.{form}" for form in TYPES))
-                for site in self._seat.config.sites
-                for week in weeks_with_data(ask, site, span)
+                for week, site in reports(ask, seat.config.sites, seat.zone, time.time())
             ]
             return msgspec.json.encode(found), True
 
@@ -91,9 +85,7 @@ class Desk:
             known = ", ".join(self._seat.config.sites)
             raise HTTPException(404, f"there is no site {site:.40}; known are: {known}")
 
-    async def _turn(
-        self, key: tuple[str, ...], work: Callable[[Callable[[str], list[Series]]], tuple[bytes, bool]]
-    ) -> bytes:
+    async def _turn(self, key: tuple[str, ...], work: Callable[[Ask], tuple[bytes, bool]]) -> bytes:
         kept = self._recall(key)
         if kept is not None:
             return kept
@@ -101,14 +93,7 @@ class Desk:
             words = f"{self._asked} reports are being made: come again"
             raise HTTPException(503, words, {"Retry-After": str(RETRY_SECONDS)})
         loop = asyncio.get_running_loop()
-
-        def ask(statement: str) -> list[Series]:
-            future = asyncio.run_coroutine_threadsafe(self._seat.ask(statement), loop)
-            try:
-                return future.result(ANSWER_SECONDS)
-            except TimeoutError as error:
-                future.cancel()
-                raise Passing(f"the database did not answer within {ANSWER_SECONDS:.0f} s: ask again later") from error
+        ask = self._seat.asker()
 
         def run() -> bytes:
             made = self._recall(key)  # whoever came before may have asked for the same
@@ -138,9 +123,7 @@ class Desk:
         when, made = self._kept.get(key, (0.0, b""))
         return made if made and time.monotonic() - when < KEPT_SECONDS else None
 
-    def _make(
-        self, ask: Callable[[str], list[Series]], site: str, span: Span, region: Region, form: Form
-    ) -> tuple[bytes, bool]:
+    def _make(self, ask: Ask, site: str, span: Span, region: Region, form: Form) -> tuple[bytes, bool]:
         seat = self._seat
         # In this thread, not in the seat's: nobody who looks waits for a report.
         journal = Journal.open(Path(seat.config.data_dir), seat.config.journal.max_bytes, read_only=True)
@@ -173,7 +156,7 @@ def make_router(seat: Seat) -> APIRouter:
         return Response(content, media_type=TYPES[form])
 
     @router.get("/reports", summary="Weeks with data, the newest first")
-    async def reports() -> Response:
+    async def weeks() -> Response:
         return Response(await desk.listed(), media_type=TYPES["json"])
 
     @router.get("/reports/{site}/{week}.html", summary="A week as a page")

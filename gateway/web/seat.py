@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from gateway.config import Config
 from gateway.detect.plan import planned
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Passing
 from gateway.journal.store import Journal
 from gateway.query.client import Series, ask
 from gateway.records import Figures, Incident, NodeView
@@ -32,6 +32,8 @@ QUESTIONS: Final = 4
 """At the database at once. Others wait."""
 ASK_SECONDS: Final = 30.0
 """How long somebody who looks waits for the database."""
+THREAD_SECONDS: Final = 120.0
+"""The same for a thread, its turn behind others included."""
 ASK_BYTES: Final = 2**25
 """Of one answer."""
 
@@ -126,6 +128,20 @@ class Seat:
         loop = asyncio.get_running_loop()
         asking = partial(ask, self.config.influx, statement, ASK_SECONDS, most_bytes=ASK_BYTES)
         return await loop.run_in_executor(self._askers, asking)
+
+    def asker(self) -> Callable[[str], list[Series]]:
+        """`ask`, for a thread beside the loop. What it gives also raises Passing after `THREAD_SECONDS`."""
+        loop = asyncio.get_running_loop()
+
+        def ask_from_thread(statement: str) -> list[Series]:
+            future = asyncio.run_coroutine_threadsafe(self.ask(statement), loop)
+            try:
+                return future.result(THREAD_SECONDS)
+            except TimeoutError as error:
+                future.cancel()
+                raise Passing(f"the database did not answer within {THREAD_SECONDS:.0f} s: ask again later") from error
+
+        return ask_from_thread
 
     def _snapshot(self, journal: Journal) -> Snapshot:
         now = time.time()
