@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Final
 from xml.etree import ElementTree
 
@@ -10,6 +9,7 @@ from msgspec import Struct
 
 from gateway.cap.area import plain
 from gateway.cap.message import MEDIA_TYPE
+from gateway.times import utc
 
 NAMESPACE: Final = "http://www.w3.org/2005/Atom"
 FEED_TYPE: Final = "application/atom+xml"
@@ -38,7 +38,7 @@ def feed(title: str, address: str, page: str, author: str, entries: Iterable[Ent
     root = ElementTree.Element("feed", {"xmlns": NAMESPACE})
     _put(root, "id", identity(address))
     _put(root, "title", title)
-    _put(root, "updated", _moment(newest[0].updated if newest else since))
+    _put(root, "updated", utc(newest[0].updated if newest else since))
     _put(ElementTree.SubElement(root, "author"), "name", author)
     ElementTree.SubElement(root, "link", {"rel": "self", "type": FEED_TYPE, "href": address})
     if page:
@@ -47,8 +47,8 @@ def feed(title: str, address: str, page: str, author: str, entries: Iterable[Ent
         entry = ElementTree.SubElement(root, "entry")
         _put(entry, "id", identity(each.name))
         _put(entry, "title", each.title)
-        _put(entry, "updated", _moment(each.updated))
-        _put(entry, "published", _moment(each.published))
+        _put(entry, "updated", utc(each.updated))
+        _put(entry, "published", utc(each.published))
         if each.document:
             ElementTree.SubElement(entry, "link", {"rel": "alternate", "type": MEDIA_TYPE, "href": each.document})
         if each.page:
@@ -64,10 +64,6 @@ def feed(title: str, address: str, page: str, author: str, entries: Iterable[Ent
 def identity(text: str) -> str:
     """A `urn:uuid:` (RFC 4122, version 5) that is always the same for a text."""
     return uuid.uuid5(uuid.NAMESPACE_URL, text).urn
-
-
-def _moment(time: int) -> str:
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _put(parent: ElementTree.Element, name: str, text: str) -> None:

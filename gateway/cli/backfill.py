@@ -1,7 +1,6 @@
 """`ganglion backfill`: a time range of the database into another one."""
 
 import sys
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from gateway.cli.options import DEFAULT_CONFIG, INTERRUPTED, ConfigOption, inter
 from gateway.config import Api, Config, Influx, load
 from gateway.errors import GanglionError
 from gateway.query.influxql import instant
+from gateway.times import utc
 
 
 def backfill(
@@ -61,10 +61,10 @@ def backfill(
             try:
                 copying.run()
             except KeyboardInterrupt:
-                told(f"ended; go on with --from {_moment(copying.progress.next)}")
+                told(f"ended; go on with --from {utc(copying.progress.next)}")
                 raise typer.Exit(INTERRUPTED) from None
             except GanglionError as error:
-                raise BackfillError(f"{error}; then go on with --from {_moment(copying.progress.next)}") from error
+                raise BackfillError(f"{error}; then go on with --from {utc(copying.progress.next)}") from error
     unequal = differences(settings.influx, there, span) if verify else []
     _summary(copying, verify, unequal, json)
     if copying.progress.refused or unequal:
@@ -109,9 +109,5 @@ def _seconds(text: str) -> int:
     return int(when.timestamp())
 
 
-def _moment(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _day(seconds: int) -> str:
-    return _moment(seconds)[:10]
+    return utc(seconds)[:10]

@@ -10,6 +10,7 @@ from gateway.config import Influx
 from gateway.influx.plan import FOR_EVER, Api, Item, Planned, SetupError, Wish, keep, spell, unspell
 from gateway.influx.rollups import MEASUREMENTS, STEPS, Step, continuous_query, query_name, select
 from gateway.query.influxql import quote_name, quote_text
+from gateway.times import utc
 
 OWN: Final = "autogen"
 """What 1.x calls the policy that a new database begins with."""
@@ -139,7 +140,7 @@ def _reach(step: Step) -> str:
 
 
 def _at(seconds: int) -> str:
-    return quote_text(f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}")
+    return quote_text(utc(seconds))
 
 
 def _bare(statement: str) -> str:

@@ -1,14 +1,16 @@
 """ISO weeks as they pass in a time zone: 168 hours, or one more or less where clocks are changed. Pure."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Final, Self
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from gateway import times
 from gateway.errors import GanglionError
+from gateway.query.influxql import quote_text
 
 HOUR: Final = 3600
 DAYS: Final = 7
@@ -134,4 +136,4 @@ class Span(Struct, frozen=True, dict=True):
 
 def utc(time: float) -> str:
     """Unix seconds as InfluxQL writes them."""
-    return f"'{datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}'"
+    return quote_text(times.utc(time))

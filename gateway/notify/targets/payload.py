@@ -1,12 +1,11 @@
 """What machines are told: the body of a webhook and of an MQTT message."""
 
-from datetime import UTC, datetime
-
 import msgspec
 from msgspec import Struct
 
 from gateway.notify.told import Told
 from gateway.records import Incident
+from gateway.times import utc
 
 
 class Data(Struct, frozen=True):
@@ -34,6 +33,5 @@ class Payload(Struct, frozen=True):
 def payload(told: Told, subject: str, text: str) -> bytes:
     """JSON, the same bytes for the same message."""
     kind = told.event if told.event == "test" else f"incident.{told.event}"
-    made = datetime.fromtimestamp(told.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     data = Data(told.exercise, told.target, subject, text, told.link, told.incidents)
-    return msgspec.json.encode(Payload(kind, made, data))
+    return msgspec.json.encode(Payload(kind, utc(told.time), data))
