@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import urllib3
-
 from gateway.forward.senml import encode_pack
 from gateway.web.users import Users
 from sim_hardware.city.plan import write_plan
@@ -15,6 +13,7 @@ from sim_hardware.city.tables import Planned
 from sim_hardware.servers import InfluxDB, Mosquitto, free_port, wait_until
 from tests.gateway.streets import lived
 from tests.system.gateway_process import SECONDS, GatewayProcess, Publisher
+from tests.system.pages import Pages
 
 LEAKING = "water-0004"
 NODES = 30
@@ -30,15 +29,12 @@ SCENARIO = Scenario(
 USER, PASSWORD = "ada", "correct horse battery"
 
 
-class Evening:
+class Evening(Pages):
     """A gateway whose console knows that day."""
 
     def __init__(self, gateway: GatewayProcess, broker: Mosquitto, base: str) -> None:
-        self.gateway, self.broker, self.base = gateway, broker, base
-
-    def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
-        with urllib3.PoolManager(retries=False, timeout=SECONDS) as pool:
-            return pool.request("GET", f"{self.base}{path}", headers=headers, redirect=False)
+        super().__init__(base)
+        self.gateway, self.broker = gateway, broker
 
 
 @contextmanager
@@ -62,12 +58,5 @@ def evening(folder: Path, influx: InfluxDB, database: str, settings: str = "", f
             gateway.wait_for("the day", lambda count: count.received == len(packs) + 1 and not count.waiting, 120.0)
             it = Evening(gateway, broker, f"http://127.0.0.1:{port}")
             wait_until(lambda: LEAKING in str(gateway.cli_json("incidents", "--open")), SECONDS, "the leak")
-            wait_until(lambda: _ready(it), SECONDS, "the console")
+            wait_until(it.there, SECONDS, "the console")
             yield it
-
-
-def _ready(it: Evening) -> bool:
-    try:
-        return it.get("/static/icon.svg").status == 200
-    except urllib3.exceptions.HTTPError:
-        return False

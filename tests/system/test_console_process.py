@@ -11,26 +11,17 @@ import urllib3
 from gateway.web.users import Users
 from sim_hardware.servers import InfluxDB, Mosquitto, free_port, wait_until
 from tests.system.gateway_process import SECONDS, GatewayProcess
+from tests.system.pages import Pages
 
 
-class Pages:
+class Cabinet(Pages):
     """A gateway with a console, and how the console answers."""
 
     def __init__(self, folder: Path, broker: Mosquitto, influx: InfluxDB, database: str, more: str = "") -> None:
         self.port = free_port()
+        super().__init__(f"http://127.0.0.1:{self.port}")
         more = f'[console]\nlisten = "127.0.0.1:{self.port}"\n{more}'
         self.gateway = GatewayProcess(folder / "gateway", broker, influx.url, database, more)
-
-    def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse | None:
-        """None while nobody answers."""
-        try:
-            with urllib3.PoolManager(retries=False, timeout=SECONDS) as pool:
-                return pool.request("GET", f"http://127.0.0.1:{self.port}{path}", headers=headers, redirect=False)
-        except urllib3.exceptions.HTTPError:
-            return None
-
-    def there(self) -> bool:
-        return self.get("/static/icon.svg") is not None
 
     def pid(self) -> int:
         """Of the gateway's child."""
@@ -42,11 +33,11 @@ class Pages:
 
 
 @pytest.fixture
-def pages(tmp_path: Path, broker: Mosquitto, influx: InfluxDB, influx_db: str) -> Pages:
-    return Pages(tmp_path, broker, influx, influx_db)
+def pages(tmp_path: Path, broker: Mosquitto, influx: InfluxDB, influx_db: str) -> Cabinet:
+    return Cabinet(tmp_path, broker, influx, influx_db)
 
 
-def test_it_is_started_again_and_ends_with_the_gateway(pages: Pages) -> None:
+def test_it_is_started_again_and_ends_with_the_gateway(pages: Cabinet) -> None:
     """Killed, it comes back, and the gateway has not noticed; it outlives neither an orderly end nor a kill."""
     with pages.gateway as gateway:
         wait_until(pages.there, SECONDS, "the console")
@@ -67,7 +58,7 @@ def test_it_is_started_again_and_ends_with_the_gateway(pages: Pages) -> None:
         assert "Traceback" not in gateway.log
 
 
-def test_a_port_that_is_taken_is_said(pages: Pages) -> None:
+def test_a_port_that_is_taken_is_said(pages: Cabinet) -> None:
     """And the gateway does its work without the pages."""
     with socket.create_server(("127.0.0.1", pages.port)), pages.gateway as gateway:
         wait_until(lambda: "the console has ended with 1" in gateway.log, SECONDS, "the end of the console")
@@ -77,25 +68,23 @@ def test_a_port_that_is_taken_is_said(pages: Pages) -> None:
 
 def test_where_looking_takes_a_login(tmp_path: Path, broker: Mosquitto, influx: InfluxDB, influx_db: str) -> None:
     """Every page and interface is behind it, but for the form."""
-    pages = Pages(tmp_path, broker, influx, influx_db, 'read = "login"\n')
+    pages = Cabinet(tmp_path, broker, influx, influx_db, 'read = "login"\n')
     with pages.gateway as gateway:
         wait_until(pages.there, SECONDS, "the console")
         Users(gateway.folder / "data").add("ada", "correct horse battery", 0.0)
         interfaces = ("/cap/feed.atom", "/ngsi-ld/v1/types", "/sensorthings/v1.1/", "/reports", "/api/v1/openapi.json")
         for path in ("/", "/nodes", *interfaces):
             answer = pages.get(path)
-            assert answer is not None
             assert answer.status in (303, 401), path
             assert "riverside" not in answer.data.decode()
         token = (gateway.folder / "data" / "control.token").read_text().strip()
         for given, status in ((token, 200), (token[:-1], 401)):
             answer = pages.get("/api/v1/quantities", Authorization=f"Bearer {given}")
-            assert answer is not None
             assert answer.status == status
         with urllib3.PoolManager(retries=False) as pool:
             answer = pool.request(
                 "POST",
-                f"http://127.0.0.1:{pages.port}/login",
+                f"{pages.base}/login",
                 fields={"name": "ada", "password": "correct horse battery", "to": "/nodes"},
                 encode_multipart=False,
                 redirect=False,
@@ -103,5 +92,4 @@ def test_where_looking_takes_a_login(tmp_path: Path, broker: Mosquitto, influx: 
         assert (answer.status, answer.headers["location"]) == (303, "/nodes")
         cookie = answer.headers["set-cookie"].partition(";")[0]
         inside = pages.get("/nodes", Cookie=cookie)
-        assert inside is not None
         assert inside.status == 200
