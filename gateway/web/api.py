@@ -15,11 +15,11 @@ from gateway.query.fit import MOST_POINTS
 from gateway.query.influxql import QueryError, Question, only_reading, statement
 from gateway.query.table import MEDIA, FileFormat, Table, table, write
 from gateway.records import Incident
+from gateway.web.answers import Balance, Letter, Node, NodeWithGaps, QuantityLine, Rows, placed, quantity_lines, shown
 from gateway.web.asked import Compare, Site, question
 from gateway.web.careful import Careful, Refused, Turns, documented, json
 from gateway.web.drawn import POINTS, Drawn, drawn, named
 from gateway.web.seat import Seat, Snapshot
-from gateway.web.told import Balance, Letter, Node, NodeWithGaps, QuantityLine, Rows, placed, quantity_lines, shown
 
 TAG: Final = "query"
 MOST_ROWS: Final = 200_000
