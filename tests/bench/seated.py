@@ -24,6 +24,7 @@ from tests.bench.packs import FIRST, KINDS, SITE, VARIETY, birth, name, payload_
 from tests.bench.sender import Sender
 from tests.bench.stand import DATABASE, BenchError
 from tests.system.gateway_process import GatewayProcess
+from tests.system.pages import Pages
 
 OPEN = 12
 """Incidents that are open."""
@@ -107,15 +108,7 @@ def console_pid(gateway: GatewayProcess) -> int:
 
 def wait_for_console(base: str) -> None:
     """Until it answers. Raises TimeoutError."""
-
-    def answers() -> bool:
-        try:
-            with urllib3.PoolManager(retries=False, timeout=5.0) as pool:
-                return pool.request("GET", f"{base}/static/icon.svg").status == 200
-        except urllib3.exceptions.HTTPError:
-            return False
-
-    wait_until(answers, START_S, "the answer of the console")
+    wait_until(Pages(base).there, START_S, "the answer of the console")
 
 
 @contextmanager
