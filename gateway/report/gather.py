@@ -84,10 +84,10 @@ def remember(journal: Journal, site: str, span: Span, told: Told) -> Remembered:
     )
 
 
-def weeks_with_data(ask: Ask, site: str, span: Span, least: int = LISTED) -> list[IsoWeek]:
-    """Of the `least` weeks up to that of `span`, those in which anything was measured; the newest first."""
+def weeks_with_data(ask: Ask, site: str, span: Span) -> list[IsoWeek]:
+    """Of the `LISTED` weeks up to that of `span`, those in which anything was measured; the newest first."""
     spans = [span]
-    while len(spans) < least:
+    while len(spans) < LISTED:
         spans.append(spans[-1].before)
     probes = [
         f'SELECT {quote} FROM "{kind}" WHERE "site" = {quote_text(site)} '

@@ -72,7 +72,7 @@ def severity(incident: Incident) -> Markup:
     return badge("ok", "ended") if incident.closed is not None else badge(incident.severity, incident.severity)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str, caption: str = "") -> Markup:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> Markup:
     """A table, or the sentence `empty`."""
     body = join(
         html("<tr>{cells}</tr>", cells=join(html("<td>{cell}</td>", cell=cell) for cell in row)) for row in rows
@@ -81,10 +81,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str, 
         return html('<p class="empty">{empty}</p>', empty=empty)
     head = join(html('<th scope="col">{name}</th>', name=name) for name in columns)
     return html(
-        '<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table>{caption}<thead><tr>{head}</tr>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="table"><table><thead><tr>{head}</tr>'
         "</thead><tbody>{body}</tbody></table></div>",
-        label=caption or "table",
-        caption=html("<caption>{text}</caption>", text=caption) if caption else "",
         head=head,
         body=body,
     )
