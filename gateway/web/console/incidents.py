@@ -1,5 +1,6 @@
 """All incidents; one with its story; and to take note of it."""
 
+from functools import partial
 from typing import Final
 from urllib.parse import unquote
 
@@ -61,7 +62,7 @@ def register(console: Console) -> None:
     async def one(request: Request, name: str) -> None:
         name = unquote(name)
         visitor = console.visitor(request)
-        async with page(console, visitor, "Incident", "/incidents"):
+        async with page(console, visitor, "Incident", "/incidents") as frame:
             incident = _find(console.seat.snapshot, name)
             if incident is None:
                 put(html("<h1>No incident {name}</h1>", name=name))
@@ -70,7 +71,7 @@ def register(console: Console) -> None:
             story = put(_story(console, incident))
             acting = ui.element("div")
             await _acting(console, visitor, acting, incident)
-            await _around(console, incident)
+            frame.later(partial(_around, console, incident))
 
             async def tell(snapshot: Snapshot) -> None:
                 nonlocal incident

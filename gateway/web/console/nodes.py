@@ -1,6 +1,7 @@
 """`/nodes`: all of them, and one with all that is known of it."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from nicegui import ui
@@ -57,7 +58,7 @@ def register(console: Console) -> None:
     @ui.page("/nodes/{site}/{node}")
     async def one(request: Request, site: str, node: str) -> None:
         visitor = console.visitor(request)
-        async with page(console, visitor, node, "/nodes"):
+        async with page(console, visitor, node, "/nodes") as frame:
             view = console.seat.snapshot.node(site, node)
             if view is None:
                 put(html("<h1>No node {site}/{node} was heard</h1>", site=site, node=node))
@@ -74,12 +75,12 @@ def register(console: Console) -> None:
             for quantity in DRAWN.get(view.kind, ()):
                 more = url("/series", quantity=quantity, site=site, node=node, last="7d")
                 put(html('<h2>{what}, the newest day</h2><p><a href="{more}">More</a></p>', what=quantity, more=more))
-                await plot.show(console, plot.What(quantity, view.kind, site, node, "", end - DAY, end))
+                what = plot.What(quantity, view.kind, site, node, "", end - DAY, end)
+                frame.later(partial(plot.show, console, what))
             gaps = await console.seat.look(lambda journal: journal.gaps(site, node))
             put(_rest(console, view, gaps))
-            health = put("")
-            health.set_content(await _health(console, view))
-            await steering.show(console, visitor, site, node)
+            frame.later(partial(_health, console, view))
+            frame.later(partial(steering.show, console, visitor, site, node))
 
 
 def _form(like: str, kind: str, state: str) -> str:
@@ -191,7 +192,7 @@ def _rest(console: Console, view: NodeView, gaps: Sequence[Gap]) -> str:
     )
 
 
-async def _health(console: Console, view: NodeView) -> str:
+async def _health(console: Console, view: NodeView) -> None:
     """What the node said last of itself."""
     places = f'"site" = {quote_text(view.site)} AND "node" = {quote_text(view.node)}'
     names = [each for each in measured_in("health") if not each.flag]
@@ -199,9 +200,10 @@ async def _health(console: Console, view: NodeView) -> str:
     try:
         found = await console.seat.ask(f'SELECT {picks} FROM "health" WHERE {places} AND time > now() - 30d')
     except GanglionError as error:
-        return str(html('<h2>Health</h2><p class="empty">{words}</p>', words=str(error)))
+        put(html('<h2>Health</h2><p class="empty">{words}</p>', words=str(error)))
+        return
     values = dict(zip(found[0].columns, found[0].values[0], strict=True)) if found else {}
     said = [(f"{each.name} ({each.unit})" if each.unit else each.name, values.get(each.name)) for each in names]
     rows = facts((name, f"{value:,.6g}") for name, value in said if value is not None)
     empty = html('<p class="empty">It has said nothing of itself yet.</p>')
-    return str(html("<h2>Health</h2>{rows}", rows=rows if any(value is not None for _, value in said) else empty))
+    put(html("<h2>Health</h2>{rows}", rows=rows if any(value is not None for _, value in said) else empty))

@@ -16,7 +16,7 @@ from gateway.query.influxql import By, Question
 from gateway.web.console.chart import axis, merged, options, seconds_at
 from gateway.web.console.kept import BELOW
 from gateway.web.console.markup import html
-from gateway.web.console.shell import Console, put
+from gateway.web.console.shell import Console, put, said
 from gateway.web.drawn import Drawn, drawn
 
 POINTS: Final = 1500
@@ -102,8 +102,9 @@ def _closer(
         begin, end = (seconds_at(left + (right - left) * seen[key] / 100, zone) for key in ("start", "end"))
         if end - begin > ZOOMED * (found.end - found.begin):
             return
-        finer = await gather(console, structs.replace(what, begin=begin, end=end))
-        chart.options["series"] = options(merged(found, finer, begin, end), zone)["series"]
-        chart.update()
+        with said():
+            finer = await gather(console, structs.replace(what, begin=begin, end=end))
+            chart.options["series"] = options(merged(found, finer, begin, end), zone)["series"]
+            chart.update()
 
     return zoomed

@@ -1,6 +1,7 @@
 """`/series`: anything that was measured, over any time. The address holds the whole question, so it can be sent on."""
 
 from datetime import datetime
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -54,7 +55,7 @@ def register(console: Console) -> None:
         expected: str = "",
     ) -> None:
         asked = Asked(quantity, site, node, channel, last, begin, end, compare, expected)
-        async with page(console, console.visitor(request), "Series", "/series"):
+        async with page(console, console.visitor(request), "Series", "/series") as frame:
             put("<h1>Series</h1>")
             put(_form(console, asked))
             if not quantity:
@@ -66,7 +67,7 @@ def register(console: Console) -> None:
             except GanglionError as error:
                 put(html('<p class="empty" role="alert">{words}</p>', words=str(error)))
                 return
-            await plot.show(console, what)
+            frame.later(partial(plot.show, console, what))
             put(_links(what))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,8 @@ PAGES: Final = (
     ("/ledger", "Ledger"),
     ("/letters", "Dead letters"),
 )
+SOON_SECONDS: Final = 1.0
+"""How long a page waits for what takes long before it is sent without: it must not be lost with it."""
 T = TypeVar("T")
 HEAD: Final = '<link rel="stylesheet" href="/static/style.css"><script src="/static/console.js" defer></script>'
 
@@ -109,8 +112,43 @@ class Visitor:
         return name
 
 
+class Frame:
+    """A page that is being made."""
+
+    def __init__(self) -> None:
+        self._client = ui.context.client
+        self._parts: dict[asyncio.Task[None], ui.element] = {}
+
+    def later(self, work: Callable[[], Awaitable[None]]) -> None:
+        """A place in the page for what `work` makes, which may wait for a database or broker that does not answer."""
+        place = ui.element("div")
+
+        async def fill() -> None:
+            with place:
+                await work()
+
+        task = background_tasks.create(fill(), name="later")
+        self._client.on_delete(task.cancel)
+        self._parts[task] = place
+
+    async def wait(self) -> None:
+        """What comes soon is in the page when it is sent; the rest follows."""
+        if not self._parts:
+            return
+        _, late = await asyncio.wait(self._parts, timeout=SOON_SECONDS)
+        for task in late:
+            with self._parts[task]:
+                note = put('<p class="empty" role="status">This takes long to come …</p>')
+            task.add_done_callback(functools.partial(_away, note))
+
+
+def _away(note: ui.element, _: "asyncio.Task[None]") -> None:
+    if not note.is_deleted:
+        note.delete()
+
+
 @contextlib.asynccontextmanager
-async def page(console: Console, visitor: Visitor, title: str, at: str = "") -> AsyncIterator[None]:
+async def page(console: Console, visitor: Visitor, title: str, at: str = "") -> AsyncIterator[Frame]:
     """The frame; what is made in the block is its content. `at` is the path of the entry of the menu it belongs to."""
     name = await visitor.name()
     ui.page_title(f"{title} · Ganglion")
@@ -129,8 +167,10 @@ async def page(console: Console, visitor: Visitor, title: str, at: str = "") -> 
 
     tell(console.seat.snapshot)
     follow(console, tell)
+    frame = Frame()
     with ui.element("div").classes("content").props('id="content" tabindex="-1"'):  # within NiceGUI's own <main>
-        yield
+        yield frame
+    await frame.wait()
 
 
 def invite(words: str, to: str) -> None:

@@ -1,6 +1,8 @@
 """`/weeks`: the reports there are. They are made when somebody asks for one."""
 
 import asyncio
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from markupsafe import Markup
@@ -22,20 +24,27 @@ INTRODUCTION: Final = (
 
 def register(console: Console) -> None:
     """`/weeks`."""
+    # Of its own, and one: a database that hangs must not take the threads by which people log in.
+    thread = ThreadPoolExecutor(1, "weeks")
 
     @ui.page("/weeks")
     async def weeks(request: Request) -> None:
-        async with page(console, console.visitor(request), "Reports", "/weeks"):
+        async with page(console, console.visitor(request), "Reports", "/weeks") as frame:
             put(INTRODUCTION)
-            try:
-                seat = console.seat
-                found = await asyncio.to_thread(reports, seat.asker(), seat.config.sites, seat.zone, seat.newest())
-            except GanglionError as error:
-                put(html('<p class="empty" role="alert">{words}</p>', words=str(error)))
-                return
-            rows = ((week, site, *(_link(site, week, form) for form in FORMS)) for week, site in found)
-            columns = ("week", "site", "page", "to print", "figures")
-            put(table(columns, rows, "There is no week with data yet."))
+            frame.later(partial(_list, console, thread))
+
+
+async def _list(console: Console, thread: Executor) -> None:
+    seat = console.seat
+    ask = partial(reports, seat.asker(), seat.config.sites, seat.zone, seat.newest())
+    try:
+        found = await asyncio.get_running_loop().run_in_executor(thread, ask)
+    except GanglionError as error:
+        put(html('<p class="empty" role="alert">{words}</p>', words=str(error)))
+        return
+    rows = ((week, site, *(_link(site, week, form) for form in FORMS)) for site, week in found)
+    columns = ("week", "site", "page", "to print", "figures")
+    put(table(columns, rows, "There is no week with data yet."))
 
 
 def _link(site: str, week: IsoWeek, form: str) -> Markup:
