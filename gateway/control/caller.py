@@ -1,5 +1,6 @@
 """Asks a running gateway of this machine over HTTP, and waits while its journal is full. Blocking."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,11 +29,19 @@ class ControlError(GanglionError):
 
 
 class Caller:
-    def __init__(self, config: Config, told: Told, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        config: Config,
+        told: Told,
+        patience: float = PATIENCE_SECONDS,
+        full_patience: float = math.inf,
+    ) -> None:
+        """`patience` (seconds) is for a gateway that does not answer, `full_patience` for one whose journal is full."""
         self._url = config.http.url
         self._folder = Path(config.data_dir)
         self._told = told
         self._patience = patience
+        self._full_patience = full_patience
         self._http = make_http()
         self._dice = Random()
 
@@ -41,6 +50,7 @@ class Caller:
         url = f"{self._url}{path}{f'?{urlencode(fields)}' if fields else ''}"
         failures = 0
         unanswered_since: float | None = None
+        full_since: float | None = None
         while True:
             # Read each time: the gateway may have been started anew meanwhile, with a new token.
             headers = {"Authorization": f"Bearer {tokens.token(self._folder)}"}
@@ -49,6 +59,7 @@ class Caller:
                 answer = self._http.request("POST", url, body=body, headers=headers)
             except urllib3.exceptions.HTTPError as error:
                 passing = unreachable(self._url, error)
+                full_since = None
                 unanswered_since = unanswered_since or time.monotonic()
                 if time.monotonic() - unanswered_since > self._patience:
                     raise ControlError(
@@ -65,6 +76,9 @@ class Caller:
                 if answer.status != 503:
                     raise ControlError(f"{self._url}{path} answered {answer.status}: {words}")
                 unanswered_since = None
+                full_since = full_since or time.monotonic()
+                if time.monotonic() - full_since > self._full_patience:
+                    raise ControlError(f"the gateway cannot keep it: {words}")
                 passing = Passing(words, retry_after(answer.headers))
                 self._told("the journal is full")
             time.sleep(USUAL.wait(passing, failures, self._dice))

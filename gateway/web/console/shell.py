@@ -23,7 +23,7 @@ from gateway.web.users import Users
 
 COOKIE: Final = "ganglion_session"
 PATIENCE_SECONDS: Final = 5.0
-"""How long somebody who acts waits for a gateway that does not answer."""
+"""How long somebody who acts waits for a gateway that does not answer, or whose journal is full."""
 PAGES: Final = (
     ("/", "Map"),
     ("/incidents", "Incidents"),
@@ -81,7 +81,8 @@ class Console:
         """Have the gateway do something. Raises GanglionError in words for the person who acts."""
 
         def post() -> bytes:
-            return Caller(self.seat.config, lambda words: None, PATIENCE_SECONDS).post(path, body)
+            caller = Caller(self.seat.config, lambda words: None, PATIENCE_SECONDS, PATIENCE_SECONDS)
+            return caller.post(path, body)
 
         return await asyncio.to_thread(post)
 
