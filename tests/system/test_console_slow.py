@@ -1,4 +1,4 @@
-"""The operators' pages while the database takes everything and answers nothing."""
+"""The operators' pages while something that they need does not work, or somebody asks for nonsense."""
 
 import socketserver
 import subprocess
@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, expect
 
 from gateway.journal.store import Journal
 from gateway.records import Incident, Pack, Reading
+from gateway.web.console.shell import COOKIE
+from gateway.web.users import FILE_NAME as USERS
 from sim_hardware.servers import free_port, spawn, wait_until
 from tests.system.gateway_process import NOBODY, SECONDS
 
@@ -88,10 +90,14 @@ def console(folder: Path, database: str) -> Iterator[str]:
             process.wait()
 
 
+def _ask(url: str, method: str = "GET", *, body: str = "", **headers: str) -> urllib3.BaseHTTPResponse:
+    with urllib3.PoolManager(retries=False, timeout=SECONDS) as pool:
+        return pool.request(method, url, body=body, headers=headers, redirect=False)
+
+
 def _text(url: str) -> str:
     try:
-        with urllib3.PoolManager(retries=False, timeout=SECONDS) as pool:
-            return pool.request("GET", url).data.decode()
+        return _ask(url).data.decode()
     except urllib3.exceptions.HTTPError:
         return ""
 
@@ -110,3 +116,26 @@ def test_a_page_comes_without_what_the_database_keeps_back(tmp_path: Path, datab
         expect(page.get_by_text(f"flow of {NODE} around it")).to_be_visible(timeout=SECONDS * 1000)
         expect(page.get_by_text("This takes long to come")).to_have_count(0, timeout=SECONDS * 1000)
         page.close()
+
+
+def test_accounts_that_cannot_be_used_hide_nothing(tmp_path: Path, database: Hung) -> None:
+    """Who has logged in looks on like anybody else, and nobody is let in."""
+    with console(tmp_path, database.url) as base:
+        (tmp_path / "data" / USERS).write_bytes(b"no database " * 100)
+        cookie = f"{COOKIE}=of-an-earlier-hour"
+        page = _ask(f"{base}/incidents", Cookie=cookie)
+        assert (page.status, "It pours" in page.data.decode()) == (200, True)
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        refused = _ask(f"{base}/login", "POST", body="name=ada&password=correct+horse+battery", **form)
+        assert (refused.status, "accounts cannot be used" in refused.data.decode()) == (503, True)
+        assert _ask(f"{base}/logout", "POST", Cookie=cookie).status == 303
+
+
+def test_nonsense_is_answered(tmp_path: Path, database: Hung) -> None:
+    """And fills no log with what strangers make of it."""
+    with console(tmp_path, database.url) as base:
+        assert "is no time" in _text(f"{base}/series?quantity=flow&begin=yesterday")
+        assert _ask(f"{base}/", Host="[").status == 421
+        assert _ask(f"{base}/logout", "POST", Origin="http://[").status == 403
+        assert _ask(f"{base}/login?to=//[").status == 200
+        assert "Traceback" not in (tmp_path / "console.log").read_text()

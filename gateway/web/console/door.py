@@ -1,6 +1,7 @@
 """`/login` and `/logout`: plain forms, so that they work whatever else does not."""
 
 import asyncio
+import logging
 import time
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -9,9 +10,12 @@ from fastapi import FastAPI, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
+from gateway.errors import ConfigError
 from gateway.web.console.markup import html
 from gateway.web.console.shell import COOKIE, HEAD, Console
 from gateway.web.users import SESSION_SECONDS
+
+log = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 8
 """Attempts that wait for their turn. More are sent away."""
@@ -53,6 +57,9 @@ def register(app: FastAPI, console: Console) -> None:
                 token = await asyncio.to_thread(console.users.log_in, name, password, time.time())
                 if token is None:
                     await asyncio.sleep(FAILED_SECONDS)
+        except ConfigError as error:
+            log.warning("nobody can log in: %s", error)
+            return _page("The accounts cannot be used: see the gateway's log and its disk.", to, name, 503)
         finally:
             waiting -= 1
         if token is None:
@@ -64,7 +71,10 @@ def register(app: FastAPI, console: Console) -> None:
 
     @app.post("/logout", include_in_schema=False)
     async def leave(request: Request) -> Response:
-        await asyncio.to_thread(console.users.log_out, request.cookies.get(COOKIE, ""))
+        try:
+            await asyncio.to_thread(console.users.log_out, request.cookies.get(COOKIE, ""))
+        except ConfigError as error:  # the browser forgets it, and it ends with its shift
+            log.warning("a session is left: %s", error)
         answer = RedirectResponse("/", 303)
         answer.delete_cookie(COOKIE)
         return answer
@@ -77,5 +87,8 @@ def _page(words: str, to: str, name: str = "", status: int = 200) -> HTMLRespons
 
 def _within(to: str) -> str:
     """A path of this console; anything else is its first page."""
-    parts = urlsplit(to)
-    return to if to.startswith("/") and not to.startswith(("//", "/\\")) and not parts.netloc else "/"
+    try:
+        elsewhere = bool(urlsplit(to).netloc)
+    except ValueError:
+        return "/"
+    return to if to.startswith("/") and not to.startswith(("//", "/\\")) and not elsewhere else "/"

@@ -6,7 +6,7 @@ import ipaddress
 import socket
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
@@ -70,7 +70,7 @@ class Guard:
 
     async def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        host = _parts(f"//{headers.get('host', '')}").hostname or ""
         # A page of the Internet may point a name of its own to this machine, and so read as if it were of our origin.
         if not (host.lower() in self._hosts or _is_address(host)):
             return PlainTextResponse(f"{host!r} is no name of this console: set console.link to it\n", 421)
@@ -97,9 +97,17 @@ class Guard:
 def _is_foreign(headers: Headers) -> bool:
     """Whether a page of another origin asks; a program says nothing of that."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    if origin is not None and _parts(origin).netloc != headers.get("host"):
         return True
     return headers.get("sec-fetch-site") in ("cross-site", "same-site")
+
+
+def _parts(text: str) -> SplitResult:
+    """Empty ones of what is no address: strangers send anything."""
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return urlsplit("")
 
 
 def _is_address(host: str) -> bool:

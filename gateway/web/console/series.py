@@ -100,6 +100,14 @@ def _time(text: str, zone: ZoneInfo) -> float:
         return instant(text.partition(".")[0]).timestamp()
 
 
+def _local(text: str, zone: ZoneInfo) -> str:
+    """For the form; empty for what is no time."""
+    try:
+        return datetime.fromtimestamp(_time(text, zone), zone).strftime(_FORMAT) if text else ""
+    except (GanglionError, ValueError, OverflowError):
+        return ""
+
+
 def _form(console: Console, asked: Asked) -> Markup:
     """A plain form: it works by keyboard, and its answer has an address."""
     zone = console.seat.zone
@@ -112,10 +120,7 @@ def _form(console: Console, asked: Asked) -> Markup:
         html('<optgroup label="{kind}">{options}</optgroup>', kind=kind, options=choices(each, asked.quantity))
         for kind, each in quantities.items()
     )
-    local = {
-        key: datetime.fromtimestamp(_time(text, zone), zone).strftime(_FORMAT) if text else ""
-        for key, text in (("begin", asked.begin), ("end", asked.end))
-    }
+    local = {key: _local(text, zone) for key, text in (("begin", asked.begin), ("end", asked.end))}
     sites = [(each, each) for each in console.seat.config.sites]
     last = asked.last or ("" if asked.begin or asked.end else "24h")
     return html(

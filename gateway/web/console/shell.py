@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -14,12 +15,14 @@ from nicegui.client import Client
 from starlette.requests import HTTPConnection
 
 from gateway.control.caller import Caller, ControlError
-from gateway.errors import GanglionError
+from gateway.errors import ConfigError, GanglionError
 from gateway.web.console.map import Drawn, draw
 from gateway.web.console.markup import html, join, url
 from gateway.web.console.states import Key, states
 from gateway.web.seat import Seat, Snapshot
 from gateway.web.users import Users
+
+log = logging.getLogger(__name__)
 
 COOKIE: Final = "ganglion_session"
 PATIENCE_SECONDS: Final = 5.0
@@ -100,14 +103,21 @@ class Visitor:
         self.token = token
 
     async def name(self) -> str | None:
-        """Of the user who has logged in; None for anybody else."""
+        """Of the user who has logged in; None for anybody else, and while accounts cannot be read: to look goes on."""
+        try:
+            return await self._who()
+        except ConfigError as error:
+            log.warning("nobody counts as logged in: %s", error)
+            return None
+
+    async def _who(self) -> str | None:
         if not self.token:
             return None
         return await asyncio.to_thread(self._users.who, self.token, time.time())
 
     async def must(self) -> str:
-        """The same. Raises ControlError for who may only look."""
-        name = await self.name()
+        """The same. Raises ControlError for who may only look, ConfigError when accounts cannot be read."""
+        name = await self._who()
         if name is None:
             raise ControlError("your session has ended: log in again")
         return name
