@@ -8,7 +8,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Final, Literal
 
 import uvicorn
 from msgspec import structs
@@ -173,10 +173,20 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves an application until it is cancelled."""
 
-    def __init__(self, settings: Http, app: ASGIApp, key: str = "http", *, live: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Http,
+        app: ASGIApp,
+        key: str = "http",
+        *,
+        live: bool = False,
+        protocol: type[asyncio.Protocol] | Literal["auto"] = "auto",
+        backlog: int = 2048,
+    ) -> None:
         """Binds at once, so that a taken port is a ConfigError here and not a surprise later.
 
-        `key` is the table of the settings; `live`: the application has web sockets, and a life of its own.
+        `key` is the table of the settings; `live`: the application has web sockets, and a life of its own; `protocol`
+        is what uvicorn makes of each connection, and `backlog` so many are taken in at once.
         """
         host, port = settings.address
         try:
@@ -189,6 +199,8 @@ class HttpServer:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
             app,
+            http=protocol,
+            backlog=backlog,
             log_config=None,
             access_log=False,
             lifespan="on" if live else "off",

@@ -45,8 +45,9 @@ async def serve(path: Path, *, until_eof: bool = False) -> None:
     if config.citizens is not None:
         from gateway.citizens.app import make_app as make_public
         from gateway.citizens.pump import Pump
+        from gateway.web.strangers import server as server_for_strangers
 
-        parts += [HttpServer(config.citizens, make_public(seat), "citizens"), Pump(seat)]
+        parts += [server_for_strangers(config.citizens, make_public(seat)), Pump(seat)]
     try:
         with ungrouped():
             async with asyncio.TaskGroup() as group:
