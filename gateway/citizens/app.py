@@ -20,7 +20,7 @@ from gateway.cap.alert import sender_of
 from gateway.cap.answer import Answers
 from gateway.cap.area import Places
 from gateway.cap.message import MEDIA_TYPE, render
-from gateway.citizens.figures import Figures, air_now, water_yesterday
+from gateway.citizens.figures import Figures, Water, air_now, as_first_told, water_yesterday
 from gateway.citizens.notices import Board, Notice
 from gateway.citizens.page import Page
 from gateway.citizens.store import Store
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 FIGURES_SECONDS: Final = 300.0
 """For which figures are shown before they are asked for again."""
 WATER_SECONDS: Final = 1800.0
-"""The same for water, which is of a day that is over: packs that come late still change it."""
+"""The same for water, which is of a day that is over: packs that come late still bring further zones."""
 FIRST_SECONDS: Final = 2.0
 """How long the first reader waits for them."""
 STATIC: Final = {"page.css": "text/css", "push.js": "text/javascript", "sw.js": "text/javascript"}
@@ -89,6 +89,8 @@ class Desk:
         self._told: tuple[Snapshot | None, int, tuple[Notice, ...]] = (None, 0, ())
         self._written: tuple[tuple[Notice, ...], Figures, bool, float, bytes] | None = None
         self._figures = Figures()
+        self._water: dict[str, Water] = {}
+        """As it was told last of each zone, also while nothing is."""
         self._asked = self._asked_water = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
@@ -172,7 +174,9 @@ class Desk:
             if zones:
                 air = await air_now(ask, zones, seen.incidents, present, self.settings.air_index, zone)
                 if now >= self._asked_water + WATER_SECONDS:
-                    water = await water_yesterday(ask, zones, present, zone)
+                    found = await water_yesterday(ask, zones, present, zone)
+                    water = as_first_told(self._water, found)
+                    self._water |= water
                     self._asked_water = now
             self._figures = Figures(air, water)
         except GanglionError as error:

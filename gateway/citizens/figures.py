@@ -29,6 +29,8 @@ MOST_SHARE: Final = 0.5
 """Of a zone's water that one home may have used."""
 COARSE: Final = 10
 """Litres to which a sum is rounded."""
+LATE_SECONDS: Final = 3600
+"""How long packs of a day that is over are waited for before it is summed up."""
 
 Ask = Callable[[str], Awaitable[list[Series]]]
 
@@ -72,11 +74,12 @@ async def air_now(
 
 
 async def water_yesterday(ask: Ask, zones: Sequence[Area], now: float, zone: ZoneInfo) -> dict[str, Water]:
-    """By slug, of the day before that of `now` (Unix seconds), from midnight to midnight by the clock of `zone`.
+    """By slug, of the newest day that was over `LATE_SECONDS` before `now` (Unix seconds), from midnight to midnight by
+    the clock of `zone`.
 
     Raises GanglionError as `ask` does.
     """
-    today = datetime.fromtimestamp(now, zone).date()
+    today = datetime.fromtimestamp(now - LATE_SECONDS, zone).date()
     day = today - timedelta(days=1)
     begin, end = (int(datetime.combine(each, time.min, zone).timestamp()) for each in (day, today))
     return water_sums(await ask(water_statement(begin, end)), zones, day)
@@ -171,6 +174,11 @@ def water_sums(series: Iterable[Series], zones: Sequence[Area], day: date) -> di
         shown |= homes.keys()
         found[area.slug] = Water(day, round(total / COARSE) * COARSE, len(homes))
     return found
+
+
+def as_first_told(told: dict[str, Water], found: dict[str, Water]) -> dict[str, Water]:
+    """What is told of a zone's day stays: a second sum, after packs that came late, would tell what their home used."""
+    return {slug: old if (old := told.get(slug, each)).day == each.day else each for slug, each in found.items()}
 
 
 def _unix(text: str) -> int:

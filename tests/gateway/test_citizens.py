@@ -1,7 +1,7 @@
 """What the public is told of, and what never: notices, figures and the page made of them."""
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.cap.area import Places
 from gateway.cap.kinds import KINDS
 from gateway.cap.message import render
-from gateway.citizens.figures import Figures, Water, air_bands, water_sums
+from gateway.citizens.figures import Figures, Water, air_bands, as_first_told, water_sums
 from gateway.citizens.notices import KEPT, Board, Notice, Works
 from gateway.citizens.page import Page
 from gateway.citizens.pump import words
@@ -204,6 +204,18 @@ def hourly(node: str, *values: tuple[int, float | None]) -> Series:
 
 
 UNTIL = START // 3600 * 3600
+
+
+def test_a_home_that_comes_late_is_not_told_by_the_difference() -> None:
+    """One more home in a sum, and everybody knew what that home has used."""
+    zones = Places(PLAN).areas[:1]
+    first = water_sums(grown(dict.fromkeys(HARBOUR[:10], 100.0)), zones, DAY)
+    second = water_sums(grown(dict.fromkeys(HARBOUR[:11], 100.0)), zones, DAY)
+    assert first != second
+    assert as_first_told({}, first) == first
+    assert as_first_told(first, second) == first
+    tomorrow = {slug: msgspec.structs.replace(each, day=DAY + timedelta(days=1)) for slug, each in second.items()}
+    assert as_first_told(first, tomorrow) == tomorrow
 
 
 def test_the_air_of_a_zone_is_the_mean_of_its_stations() -> None:
