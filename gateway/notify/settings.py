@@ -146,6 +146,8 @@ def _check_way(table: Notify, here: str) -> None:
         case Webhook(url=url) | Ntfy(url=url):
             if not re.match(r"https?://[^/\s]+", url):
                 raise ConfigError(f"{here}.url: {url!r} is not http://host or https://host")
+            if "@" in re.split("[/?#]", url, maxsplit=3)[2]:
+                raise ConfigError(f"{here}.url: name and password before the host are not sent; use token_env")
         case Email():
             for address in (*table.to, table.sender):
                 if not _ADDRESS.fullmatch(address):

@@ -74,6 +74,10 @@ def test_a_good_file(tmp_path: Path) -> None:
         (NTFY + "updates = []\n", r"notify\.duty\.updates: is empty"),
         (NTFY + 'token_env = "OTHER"\n', r"notify\.duty\.token_env: the environment variable OTHER is not set"),
         (NTFY + 'url = "ntfy"\n', r"notify\.duty\.url: 'ntfy' is not http"),
+        (
+            NTFY + 'url = "https://me:secret@ntfy"\n',
+            r"notify\.duty\.url: name and password before the host are not sent",
+        ),
         (MAIL.replace("duty@", "duty"), r"notify\.mail: 'dutycity\.example' is no address"),
         (MAIL + 'username = "u"\nsecurity = "none"\n', r"notify\.mail\.security: a password is not sent in the clear"),
         (MAIL + 'sender = "x"\n', r"notify\.sender: there is no such key"),

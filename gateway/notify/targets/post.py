@@ -1,5 +1,6 @@
 """One POST over HTTP, and what its answer means for whoever sends messages."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,10 +18,10 @@ MOST_READ: Final = 8192
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> str:
     """What the server answered, in words. Raises TargetError for anything but a 2xx. Follows no redirect.
 
-    Only the server is named, for the path of a webhook is often its password; and only the beginning of what it says
-    is read.
+    Only the server is named, for path or query of a webhook is often its password; and only the beginning of what it
+    says is read.
     """
-    where = "/".join(url.split("/", 3)[:3])
+    where = "/".join(re.split("[/?#]", url, maxsplit=3)[:3])
     try:
         with urllib3.PoolManager(retries=False, timeout=SECONDS) as http:
             answer = http.request("POST", url, body=body, headers=headers, redirect=False, preload_content=False)
