@@ -250,6 +250,8 @@ def test_a_test_message_and_a_drill(page: Page, city: Evening, hook: Hook) -> No
     expect(page.locator("h1")).to_contain_text("DRILL")
     wait_until(lambda: any(b"EXERCISE" in each.body and b"water-0001" in each.body for each in hook.posted), SECONDS,
                "the message of the drill")  # fmt: skip
+    page.goto("/nodes/riverside/water-0001")
+    expect(page.locator("table .badge", has_text="DRILL").first).to_be_visible()
     page.goto("/told")
     page.get_by_role("button", name="End it", exact=True).click()
     expect(page.get_by_text("The drill has ended")).to_be_visible()

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import structs
 
 from gateway.query.band import offsets
-from gateway.web.drawn import Drawn, Line
+from gateway.web.drawn import Alarm, Drawn, Line
 
 # Colours that the colour-blind tell apart (Okabe and Ito); beyond them lines differ by their dashes.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -155,8 +155,12 @@ def _alarms(drawn: Drawn, zone: ZoneInfo) -> dict[str, Any]:
         ends = (max(each.opened, drawn.begin), min(drawn.end, drawn.end if each.closed is None else each.closed))
         begin, end = _shown(ends, zone)
         look = {"color": ALARMS[each.severity], "borderWidth": 1, "borderColor": "#D55E00", "borderType": "dashed"}
-        areas.append([{"name": each.kind.replace("_", " "), "xAxis": begin, "itemStyle": look}, {"xAxis": end}])
+        areas.append([{"name": _named(each), "xAxis": begin, "itemStyle": look}, {"xAxis": end}])
     return {"silent": True, "label": {"position": "insideTop", "color": "#333"}, "data": areas}
+
+
+def _named(alarm: Alarm) -> str:
+    return f"{'DRILL: ' if alarm.drill else ''}{alarm.kind.replace('_', ' ')}"
 
 
 def _words(drawn: Drawn) -> str:
@@ -166,5 +170,5 @@ def _words(drawn: Drawn) -> str:
         known = [value for value in line.values if value is not None]
         if known:
             said.append(f"{line.label}: from {min(known):.4g} to {max(known):.4g} {drawn.unit}, last {known[-1]:.4g}")
-    said += [f"{each.kind.replace('_', ' ')}: {each.summary}" for each in drawn.alarms]
+    said += [f"{_named(each)}: {each.summary}" for each in drawn.alarms]
     return ". ".join(said)

@@ -175,7 +175,12 @@ def _rest(console: Console, view: NodeView, gaps: Sequence[Gap]) -> str:
                 (
                     (
                         severity(each),
-                        html('<a href="{to}">{kind}</a>', to=incident_url(each), kind=called(each)),
+                        html(
+                            '<a href="{to}">{kind}</a>{drill}',
+                            to=incident_url(each),
+                            kind=called(each),
+                            drill=badge("info", "DRILL") if each.drill else "",
+                        ),
                         short(each.since or each.opened, zone),
                         each.summary,
                     )

@@ -42,7 +42,7 @@ async def _list(console: Console, thread: Executor) -> None:
     except GanglionError as error:
         put(html('<p class="empty" role="alert">{words}</p>', words=str(error)))
         return
-    rows = ((week, site, *(_link(site, week, form) for form in FORMS)) for site, week in found)
+    rows = ((week, site, *(_link(site, week, form) for form in FORMS)) for week, site in found)
     columns = ("week", "site", "page", "to print", "figures")
     put(table(columns, rows, "There is no week with data yet."))
 
