@@ -51,10 +51,10 @@ def register(console: Console) -> None:
     async def all_of_them(request: Request) -> None:
         async with page(console, console.visitor(request), "Incidents", "/incidents"):
             put("<h1>Incidents</h1>")
-            listed = put(_lists(console, console.seat.snapshot))
+            listed = put(console.once(_lists))
 
-            def tell(snapshot: Snapshot) -> None:
-                listed.set_content(_lists(console, snapshot))
+            def tell(_: Snapshot) -> None:
+                listed.set_content(console.once(_lists))
 
             follow(console, tell)
 
@@ -143,7 +143,8 @@ def _find(snapshot: Snapshot, name: str) -> Incident | None:
     return next((each for each in snapshot.incidents if each.id == name and not each.held), None)
 
 
-def _lists(console: Console, snapshot: Snapshot) -> str:
+def _lists(console: Console) -> str:
+    snapshot = console.seat.snapshot
     ended = [each for each in reversed(told(snapshot.incidents)) if each.closed is not None]
     columns = ("", "what", "where", "since", "until", "who knows", "why")
     return str(
