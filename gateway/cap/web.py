@@ -25,6 +25,8 @@ def make_router(seat: Seat) -> APIRouter:
     sender, config, places = sender_of(seat.config), seat.config, Places(seat.plan)
     console = config.console.link.rstrip("/") if config.console else ""
 
+    written: tuple[list[Incident], str, bytes] = ([], "", b"")
+
     def told(incident: Incident) -> list[Message]:
         return messages(incident, sender, places, config.exercise, console)
 
@@ -35,11 +37,13 @@ def make_router(seat: Seat) -> APIRouter:
     )
     async def feed(request: Request) -> Response:
         """Incidents as an Atom feed (RFC 4287), the newest change first; each entry leads to its CAP document."""
-        base = console or str(request.base_url).rstrip("/")
-        entries = [_entry(incident, told(incident), sender, base) for incident in current(seat.snapshot)]
-        title = f"Incidents of {', '.join(config.sites)}{' (EXERCISE)' if config.exercise else ''}"
-        body = atom.feed(title, f"{base}/cap/feed.atom", f"{base}/", sender, entries, 0)
-        return answers.give(request, body, atom.FEED_TYPE)
+        nonlocal written
+        base, found = console or str(request.base_url).rstrip("/"), current(seat.snapshot)
+        if written[:2] != (found, base):
+            entries = [_entry(incident, told(incident), sender, base) for incident in found]
+            title = f"Incidents of {', '.join(config.sites)}{' (EXERCISE)' if config.exercise else ''}"
+            written = found, base, atom.feed(title, f"{base}/cap/feed.atom", f"{base}/", sender, entries, 0)
+        return answers.give(request, written[2], atom.FEED_TYPE)
 
     @router.get(
         "/{incident}.xml",

@@ -38,6 +38,8 @@ WATER_SECONDS: Final = 1800.0
 """The same for water, which is of a day that is over: packs that come late still bring further zones."""
 FIRST_SECONDS: Final = 2.0
 """How long the first reader waits for them."""
+MOST_FEEDS: Final = 64
+"""Kept as they were written: a large one takes as long as a hundred of the operators' pages."""
 STATIC: Final = {"page.css": "text/css", "push.js": "text/javascript", "sw.js": "text/javascript"}
 HEADERS: Final = {
     b"content-security-policy": b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -88,6 +90,8 @@ class Desk:
         self._page = Page()
         self._told: tuple[Snapshot | None, int, tuple[Notice, ...]] = (None, 0, ())
         self._written: tuple[tuple[Notice, ...], Figures, bool, float, bytes] | None = None
+        self._feeds: tuple[tuple[Notice, ...], dict[tuple[str, str], bytes]] = ((), {})
+        """What they are of; by area and the address they are asked at."""
         self._figures = Figures()
         self._water: dict[str, Water] = {}
         """As it was told last of each zone, also while nothing is."""
@@ -133,19 +137,32 @@ class Desk:
         """All notices, or those of an area, as Atom."""
         base = self._link or str(request.base_url).rstrip("/")
         slug = request.path_params.get("slug", "")
-        told: Sequence[Notice] = self.told()
+        told = self.told()
+        if self._feeds[0] != told:
+            self._feeds = (told, {})
+        kept = self._feeds[1]
+        if (slug, base) not in kept:
+            body = self._feed(told, slug, base)
+            if body is None:
+                return PlainTextResponse("There is no such area.\n", 404)
+            if len(kept) >= MOST_FEEDS:
+                kept.clear()
+            kept[slug, base] = body
+        return self._answers.give(request, kept[slug, base], atom.FEED_TYPE)
+
+    def _feed(self, told: Sequence[Notice], slug: str, base: str) -> bytes | None:
+        """None where there is no such area."""
         name, path = self.settings.title, "feed.atom"
         if slug:
             areas = {each.slug: each.name for each in areas_shown(self.places, self.seat.config.sites, told)}
             if slug not in areas:
-                return PlainTextResponse("There is no such area.\n", 404)
+                return None
             told = [each for each in told if each.area.slug == slug]
             name, path = f"{name}: {areas[slug]}", f"area/{quote(slug)}/feed.atom"
         if self.seat.config.exercise:
             name = f"EXERCISE: {name}"
         entries = [_entry(each, self._sender, base) for each in told]
-        body = atom.feed(name, f"{base}/{path}", f"{base}/", self.settings.title, entries, 0)
-        return self._answers.give(request, body, atom.FEED_TYPE)
+        return atom.feed(name, f"{base}/{path}", f"{base}/", self.settings.title, entries, 0)
 
     async def document(self, request: Request) -> Response:
         """A notice as it is now, as a CAP 1.2 document."""

@@ -46,6 +46,10 @@ _PASSING: Final = (408, 425, 429)
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL: Final = re.compile(r"(^|\.)(localhost|local|internal|lan|home|corp|intranet|arpa|test|invalid)$")
 
+_NUMBER: Final = re.compile(r"(^|\.)([0-9]+|0x[0-9a-f]*)$")
+"""How a name ends that is an address in an old spelling, such as `127.1` (WHATWG URL, "ends in a number"): some resolve
+it themselves."""
+
 
 class PushError(GanglionError):
     """What a subscriber gave cannot be used; the message says why."""
@@ -107,7 +111,7 @@ def host_of(endpoint: str, *, private: bool = False) -> SplitResult:
     try:
         allowed = _public(host)
     except ValueError:  # a name
-        allowed = "." in host and not _LOCAL.search(host.rstrip("."))
+        allowed = "." in host and not _LOCAL.search(host.rstrip(".")) and not _NUMBER.search(host.rstrip("."))
     if not allowed:
         raise PushError("endpoint: it is on a private network")
     return parts

@@ -15,6 +15,7 @@ import pytest
 import urllib3
 from lxml import etree
 
+from gateway.cap import atom
 from gateway.citizens import wishes
 from gateway.citizens.app import make_app
 from gateway.citizens.store import Full, Store
@@ -121,6 +122,20 @@ def test_feeds_lead_to_documents_for_the_public(site: Served, seat: Seat) -> Non
         assert site.get(path).status == 404
 
 
+def test_a_feed_is_written_once_for_all_who_read_it(site: Served, seat: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operators' pages wait meanwhile."""
+    written: list[str] = []
+    write = atom.feed
+    monkeypatch.setattr(atom, "feed", lambda *of: written.append(of[0]) or write(*of))
+    for _ in range(3):
+        look(site, seat, JAM)  # another look, with nothing new
+        assert b"Traffic jam" in site.get("/feed.atom").data
+        assert b"Traffic jam" in site.get("/area/street-market-street/feed.atom").data
+    assert len(written) == 2
+    look(site, seat)
+    assert b"Traffic jam" not in site.get("/feed.atom").data
+
+
 def test_a_name_in_any_script_has_an_address(tmp_path: Path) -> None:
     seat = seat_of(tmp_path, plan=Plan(zone=(Zone("港区 <1>", ("air-0001",)),)))
     with served(make_app(seat)) as site:
@@ -159,6 +174,8 @@ def test_who_asks_is_kept_and_who_stops_is_deleted(site: Served, seat: Seat, sto
         ({}, {**ORIGIN, "Sec-Fetch-Site": "cross-site"}, 403),
         ({}, {**ORIGIN, "Content-Type": "text/plain"}, 415),
         ({"endpoint": "https://169.254.169.254/"}, ORIGIN, 400),
+        ({"endpoint": "https://169.254.43518/"}, ORIGIN, 400),
+        ({"endpoint": "https://0177.0.0.0x1/"}, ORIGIN, 400),
         ({"endpoint": "https://push.example.com/" + "x" * 1000}, ORIGIN, 400),
         ({"endpoint": "https://push.example.com/" + "x" * 5000}, ORIGIN, 413),
         ({"keys": {"p256dh": "AAAA", "auth": "AAAA"}}, ORIGIN, 400),
