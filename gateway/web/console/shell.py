@@ -39,6 +39,10 @@ PAGES: Final = (
 )
 SOON_SECONDS: Final = 1.0
 """How long a page waits for what takes long before it is sent without: it must not be lost with it."""
+MANY: Final = 100
+"""Pages at once. Beyond them those go soon that no browser has taken up: each holds a map, and anybody may ask for them
+as fast as a program can."""
+HURRY_SECONDS: Final = 5.0
 T = TypeVar("T")
 HEAD: Final = '<link rel="stylesheet" href="/static/style.css"><script src="/static/console.js" defer></script>'
 
@@ -161,6 +165,7 @@ def _away(note: ui.element, _: "asyncio.Task[None]") -> None:
 @contextlib.asynccontextmanager
 async def page(console: Console, visitor: Visitor, title: str, at: str = "") -> AsyncIterator[Frame]:
     """The frame; what is made in the block is its content. `at` is the path of the entry of the menu it belongs to."""
+    make_room()
     name = await visitor.name()
     ui.page_title(f"{title} · Ganglion")
     ui.add_head_html(HEAD)
@@ -187,6 +192,12 @@ async def page(console: Console, visitor: Visitor, title: str, at: str = "") -> 
 def invite(words: str, to: str) -> None:
     """A button to log in, which leads back to the path `to`."""
     put(html('<p><a class="button" href="{href}">{words}</a></p>', href=url("/login", to=to), words=words))
+
+
+def make_room() -> None:
+    """NiceGUI itself keeps pages that no browser takes up for a minute."""
+    if len(Client.instances) > MANY:
+        Client.prune_instances(client_age_threshold=HURRY_SECONDS)
 
 
 def put(text: str, tag: str = "div") -> ui.html:
