@@ -139,3 +139,26 @@ def test_nonsense_is_answered(tmp_path: Path, database: Hung) -> None:
         assert _ask(f"{base}/logout", "POST", Origin="http://[").status == 403
         assert _ask(f"{base}/login?to=//[").status == 200
         assert "Traceback" not in (tmp_path / "console.log").read_text()
+
+
+def test_pages_live_behind_a_proxy_with_a_certificate(tmp_path: Path, database: Hung) -> None:
+    """Which need not tell of itself. A page of another site gets no socket."""
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "x3JJHMbDL1EzLkh9GBhXDw==",
+    }
+    with console(tmp_path, database.url) as base:
+        host = base.removeprefix("http://")
+        for transport, origin, status in (
+            ("websocket", f"https://{host}", 101),
+            ("websocket", base, 101),
+            ("websocket", "https://evil.example", 403),
+            ("polling", "https://evil.example", 400),
+        ):
+            headers = {"Origin": origin} | (upgrade if transport == "websocket" else {})
+            answer = _ask(f"{base}/_nicegui_ws/socket.io/?EIO=4&transport={transport}", **headers)
+            assert answer.status == status, (transport, origin)
+            if status >= 400:
+                assert "Access-Control-Allow-Origin" not in answer.headers

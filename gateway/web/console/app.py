@@ -14,7 +14,7 @@ from gateway.north import router as north
 from gateway.report import router as reports
 from gateway.web import api
 from gateway.web.console import door, incidents, ledger, letters, nodes, overview, series, telling, weeks
-from gateway.web.console.guard import Guard
+from gateway.web.console.guard import Guard, of_this_host
 from gateway.web.console.kept import Kept
 from gateway.web.console.shell import Console
 from gateway.web.seat import Seat
@@ -43,7 +43,7 @@ def make_app(seat: Seat) -> FastAPI:
     ui.run_with(app, title="Ganglion", language="en-US", tailwind=False, show_welcome_message=False, dark=None,
                 reconnect_timeout=20.0, favicon=STATIC / "icon.svg",
                 gzip_middleware_factory=partial(GZipMiddleware, compresslevel=GZIP))  # fmt: skip
-    core.sio.eio.cors_allowed_origins = None  # pages of other origins do not get a socket
+    core.sio.eio.cors_allowed_origins = of_this_host  # pages of other origins do not get a socket
     app.add_middleware(Kept)
     app.add_middleware(Guard, console=console)
     return app

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -100,6 +101,12 @@ def _is_foreign(headers: Headers) -> bool:
     if origin is not None and _parts(origin).netloc != headers.get("host"):
         return True
     return headers.get("sec-fetch-site") in ("cross-site", "same-site")
+
+
+def of_this_host(origin: str | None, environ: Mapping[str, Any]) -> bool:
+    """Whether a web socket comes from a page of the console, as the library asks. The scheme is the browser's: before a
+    proxy with a certificate it is another than here."""
+    return origin is not None and _parts(origin).netloc == environ.get("HTTP_HOST")
 
 
 def _parts(text: str) -> SplitResult:
