@@ -9,6 +9,7 @@ import base64
 import binascii
 import contextlib
 import ipaddress
+import logging
 import re
 import socket
 import time
@@ -31,6 +32,8 @@ from gateway.citizens.store import Subscription
 from gateway.errors import ConfigError, GanglionError
 from gateway.files import PRIVATE, create
 
+log = logging.getLogger(__name__)
+
 KEY_FILE: Final = "vapid.pem"
 SECONDS: Final = 15.0
 """For a whole push, however slowly a service answers."""
@@ -49,6 +52,9 @@ _LOCAL: Final = re.compile(r"(^|\.)(localhost|local|internal|lan|home|corp|intra
 _NUMBER: Final = re.compile(r"(^|\.)([0-9]+|0x[0-9a-f]*)$")
 """How a name ends that is an address in an old spelling, such as `127.1` (WHATWG URL, "ends in a number"): some resolve
 it themselves."""
+
+_NAME: Final = re.compile(r"(?=.{1,253}\Z)([a-z0-9_-]{1,63}\.)+[a-z0-9-]{1,63}\.?")
+"""Of a host that can be looked up."""
 
 
 class PushError(GanglionError):
@@ -109,11 +115,15 @@ def host_of(endpoint: str, *, private: bool = False) -> SplitResult:
     if parts.scheme != "https" or port not in (None, 443):
         raise PushError("endpoint: https and its usual port alone are used")
     try:
-        allowed = _public(host)
+        allowed, plain = _public(host), f"[{host}]" if ":" in host else host
     except ValueError:  # a name
-        allowed = "." in host and not _LOCAL.search(host.rstrip(".")) and not _NUMBER.search(host.rstrip("."))
+        if not _NAME.fullmatch(host):
+            raise PushError("endpoint: no name of a push service") from None
+        allowed, plain = not _LOCAL.search(host.rstrip(".")) and not _NUMBER.search(host.rstrip(".")), host
     if not allowed:
         raise PushError("endpoint: it is on a private network")
+    if "%" in host or parts.netloc.lower() not in (plain, f"{plain}:443"):
+        raise PushError("endpoint: no address of a push service")
     return parts
 
 
@@ -218,6 +228,9 @@ class Sender:
             return Sent("gone", str(error))
         except (aiohttp.ClientError, TimeoutError) as error:
             return Sent("later", f"it does not answer: {type(error).__name__}", reached=False)
+        except Exception as error:  # what a stranger gave must not end the process, which is the operators' too
+            log.exception("a push cannot be sent")
+            return Sent("refused", f"it cannot be sent: {type(error).__name__}")
 
 
 def judge(status: int, retry_after: str | None) -> Sent:

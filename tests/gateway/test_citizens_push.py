@@ -119,12 +119,30 @@ def look_until(running: tuple[Served, Seat], condition: Callable[[], bool], *fou
         "https://[half/1",
         "file:///etc/passwd",
         "",
+        "https://a..example.com/",
+        f"https://{'a' * 64}.example.com/",
+        "https://push.example.com:/",
+        "https://[::ffff:1.2.3.4%25lo]/",
+        "https://[v1.fe]/",
     ],
 )
 def test_only_a_push_service_of_the_open_internet_is_sent_to(endpoint: str) -> None:
     with pytest.raises(PushError, match="endpoint"):
         check(Wish(endpoint, Keys(**BROWSER.keys)))
     check(Wish("https://fcm.googleapis.com/fcm/send/abc:DEF-_", Keys(**BROWSER.keys)))
+
+
+@pytest.mark.parametrize("endpoint", ["https://a..example.com/1", "https://push.example.com:/1"])
+def test_what_cannot_be_sent_ends_nothing(tmp_path: Path, endpoint: str) -> None:
+    """The process is the operators', too, and anybody may subscribe."""
+    to = Subscription(1, endpoint, BROWSER.keys["p256dh"], BROWSER.keys["auth"], "")
+
+    async def send() -> Sent:
+        async with Sender(Identity(tmp_path, "mailto:duty@city.example"), private=True) as sender:
+            return await sender.send(to, b"{}", "topic", urgent=False)
+
+    with ThreadPoolExecutor(1) as thread:  # whose loop is its own
+        assert thread.submit(asyncio.run, send()).result().state == "refused"
 
 
 @pytest.mark.parametrize("keys", [("", ""), ("AAAA", "AAAA"), ("!", "AAAAAAAAAAAAAAAAAAAAAA"), ("ä", "")])
