@@ -33,7 +33,8 @@ from gateway.outlet import IncidentOutlet
 from gateway.steer.service import Steer
 from gateway.systemd import Notifier, Watchdog
 from gateway.update.service import Updates
-from gateway.web.child import ConsoleProcess
+from gateway.web.child import PagesProcess
+from gateway.web.server import Pages
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +121,8 @@ class Gateway:
             "database": self._database_trouble,
         }
         self._watchdog = Watchdog(Notifier(), journal, checks)
-        pages = config.console is not None or config.citizens is not None
-        self._console = [ConsoleProcess(path)] if pages else []
+        tables: dict[Pages, object] = {"console": config.console, "citizens": config.citizens}
+        self._pages = [PagesProcess(name, path) for name, table in tables.items() if table is not None]
         routes = [*make_routes(journal, token), *telling_routes(journal, token, config.sites, self._notify.test)]
         self._http = HttpServer(config.http, make_app(journal, metrics, checks, routes, self._notify.figures))
 
@@ -168,7 +169,7 @@ class Gateway:
             self._steer,
             self._updates,
             self._home_assistant,
-            *self._console,
+            *self._pages,
             self._http,
             self._watchdog,
         )

@@ -1,27 +1,44 @@
-"""`ganglion console`: the pages for operators and citizens, as the gateway runs them."""
+"""`ganglion console` and `ganglion citizens`: the pages, as the gateway runs them."""
 
 import asyncio
 import logging
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
 from gateway.logs import Format, set_up
 
+if TYPE_CHECKING:
+    from gateway.web.server import Pages
 
-def console(
-    config: ConfigOption = DEFAULT_CONFIG,
-    until_eof: Annotated[bool, typer.Option("--until-eof", help="End when standard input does.", hidden=True)] = False,
-    log: Annotated[Format, typer.Option("--log", help="Lines for a person, or one JSON object a line.")] = "text",
-) -> None:
-    """Serve the console and the citizens' page until SIGTERM or Ctrl-C. A gateway with `[console]` runs it by itself.
+
+UntilEof = Annotated[bool, typer.Option("--until-eof", help="End when standard input does.", hidden=True)]
+Log = Annotated[Format, typer.Option("--log", help="Lines for a person, or one JSON object a line.")]
+
+
+def console(config: ConfigOption = DEFAULT_CONFIG, until_eof: UntilEof = False, log: Log = "text") -> None:
+    """Serve the operators' pages until SIGTERM or Ctrl-C. A gateway with `[console]` runs it by itself.
 
     Without a gateway it shows what the journal has, and nobody can act.
 
     Example: ganglion console --config /etc/ganglion/ganglion.toml
     """
+    _serve("console", config, until_eof, log)
+
+
+def citizens(config: ConfigOption = DEFAULT_CONFIG, until_eof: UntilEof = False, log: Log = "text") -> None:
+    """Serve the citizens' page until SIGTERM or Ctrl-C, and send to those who asked to be told. A gateway with
+    `[citizens]` runs it by itself.
+
+    Example: ganglion citizens --config /etc/ganglion/ganglion.toml
+    """
+    _serve("citizens", config, until_eof, log)
+
+
+def _serve(which: "Pages", config: Path, until_eof: bool, log: Format) -> None:
     from gateway.web.server import serve  # the other commands start faster without it
 
     set_up(log, logging.WARNING)
-    asyncio.run(serve(config, until_eof=until_eof))
+    asyncio.run(serve(config, which, until_eof=until_eof))

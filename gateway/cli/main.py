@@ -53,6 +53,7 @@ def make_app() -> "typer.Typer":
     for name, command in (
         ("gateway", run.gateway),
         ("console", console.console),
+        ("citizens", console.citizens),
         ("query", query.query),
         ("report", report.report),
         ("tail", tail.tail),

@@ -1,4 +1,4 @@
-"""The gateway's side: runs the process of the pages beside itself, and again when it ends."""
+"""The gateway's side: runs the processes of the pages beside itself, and again when they end."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ from random import Random
 from typing import Final
 
 from gateway.backoff import backoff
+from gateway.web.server import Pages
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +20,15 @@ END_SECONDS: Final = 5.0
 """How long it may take to end before it is killed."""
 
 
-class ConsoleProcess:
-    """`ganglion console` as a child. It ends with the gateway, however that ends: its standard input does then."""
+class PagesProcess:
+    """`ganglion console` or `ganglion citizens` as a child. It ends with the gateway, however that ends: its standard
+    input does then."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, which: Pages, config: Path) -> None:
         """`config` is the gateway's own file."""
+        self._name = which
         # -P: what lies in the working folder is not to be imported.
-        program = (sys.executable, "-P", "-m", "gateway.cli.main", "console")
+        program = (sys.executable, "-P", "-m", "gateway.cli.main", which)
         self._command = (*program, "--until-eof", "--config", str(config))
 
     async def run(self) -> None:
@@ -40,7 +43,7 @@ class ConsoleProcess:
                 await _end(process)
             failures = 1 if time.monotonic() - began > WAIT_SECONDS[1] else failures + 1
             wait = backoff(failures, *WAIT_SECONDS, dice)
-            log.error("the console has ended with %d; it is started again in %.0f s", code, wait)
+            log.error("the process %s has ended with %d; it is started again in %.0f s", self._name, code, wait)
             await asyncio.sleep(wait)
 
 

@@ -1,4 +1,4 @@
-"""The process of the pages: one for operators, one for citizens, each on a port of its own."""
+"""The processes of the pages: one for operators, one for citizens, so that what strangers do ends nobody's console."""
 
 import asyncio
 import contextlib
@@ -6,13 +6,15 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from gateway.config import load
 from gateway.errors import ConfigError, ungrouped
 from gateway.http import HttpServer
 from gateway.web.seat import Seat
 
+Pages = Literal["console", "citizens"]
+"""Which of them, by the table of its settings."""
 NICE: Final = 10
 """Whoever looks never takes the processor from the gateway."""
 FIRST_TO_GO: Final = "500"
@@ -24,7 +26,7 @@ class Part(Protocol):
         """Until cancelled."""
 
 
-async def serve(path: Path, *, until_eof: bool = False) -> None:
+async def serve(path: Path, which: Pages, *, until_eof: bool = False) -> None:
     """Until SIGTERM or SIGINT, or with `until_eof` until standard input ends. Raises ConfigError."""
     _stand_back()
     stop = asyncio.Event()
@@ -34,20 +36,10 @@ async def serve(path: Path, *, until_eof: bool = False) -> None:
     if until_eof:
         loop.add_reader(sys.stdin.fileno(), stop.set)  # nobody writes there: what can be read is its end
     config = load(path)
-    if config.console is None and config.citizens is None:
-        raise ConfigError(f"{path}: there is neither [console] nor [citizens]: add one")
+    if getattr(config, which) is None:
+        raise ConfigError(f"{path}: there is no [{which}]: add the table")
     seat = Seat(config)
-    parts: list[Part] = [seat]
-    if config.console is not None:
-        from gateway.web.console.app import make_app
-
-        parts.append(HttpServer(config.console, make_app(seat), "console", live=True))
-    if config.citizens is not None:
-        from gateway.citizens.app import make_app as make_public
-        from gateway.citizens.pump import Pump
-        from gateway.web.strangers import server as server_for_strangers
-
-        parts += [server_for_strangers(config.citizens, make_public(seat)), Pump(seat)]
+    parts = [seat, *(_console(seat) if which == "console" else _citizens(seat))]
     try:
         with ungrouped():
             async with asyncio.TaskGroup() as group:
@@ -57,6 +49,22 @@ async def serve(path: Path, *, until_eof: bool = False) -> None:
                     task.cancel()
     finally:
         seat.close()
+
+
+def _console(seat: Seat) -> list[Part]:
+    from gateway.web.console.app import make_app
+
+    assert seat.config.console is not None
+    return [HttpServer(seat.config.console, make_app(seat), "console", live=True)]
+
+
+def _citizens(seat: Seat) -> list[Part]:
+    from gateway.citizens.app import make_app
+    from gateway.citizens.pump import Pump
+    from gateway.web.strangers import server
+
+    assert seat.config.citizens is not None
+    return [server(seat.config.citizens, make_app(seat)), Pump(seat)]
 
 
 def _stand_back() -> None:

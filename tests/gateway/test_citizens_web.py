@@ -298,7 +298,7 @@ def test_the_process_of_the_pages_serves_it(tmp_path: Path) -> None:
         f'sites = ["riverside"]\ndata_dir = "data"\n[citizens]\nlisten = "127.0.0.1:{port}"\n'
         'contact = "mailto:duty@city.example"\n'
     )
-    command = [sys.executable, "-m", "gateway.cli.main", "console", "--config", str(file)]
+    command = [sys.executable, "-m", "gateway.cli.main", "citizens", "--config", str(file)]
     with (
         subprocess.Popen(command, cwd=Path(__file__).parents[2]) as process,
         urllib3.PoolManager(retries=False) as http,

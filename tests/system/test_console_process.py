@@ -47,7 +47,7 @@ def test_it_is_started_again_and_ends_with_the_gateway(pages: Cabinet) -> None:
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: pages.there() and pages.pid() != first, SECONDS, "the console again")
         assert gateway.get("/readyz")[0] == 200
-        assert "the console has ended with -9" in gateway.log
+        assert "the process console has ended with -9" in gateway.log
         second = pages.pid()
         gateway.kill()
         wait_until(lambda: not Path(f"/proc/{second}").exists(), SECONDS, "the end of the pages after a kill")
@@ -62,7 +62,7 @@ def test_it_is_started_again_and_ends_with_the_gateway(pages: Cabinet) -> None:
 def test_a_port_that_is_taken_is_said(pages: Cabinet) -> None:
     """And the gateway does its work without the pages."""
     with socket.create_server(("127.0.0.1", pages.port)), pages.gateway as gateway:
-        wait_until(lambda: "the console has ended with 1" in gateway.log, SECONDS, "the end of the console")
+        wait_until(lambda: "the process console has ended with 1" in gateway.log, SECONDS, "the end of the console")
         assert f"console.listen: 127.0.0.1:{pages.port} cannot be used" in gateway.log
         assert gateway.get("/readyz")[0] == 200
 
