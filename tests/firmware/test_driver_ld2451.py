@@ -16,6 +16,8 @@ from tests.firmware.board import fast
 from tests.firmware.importer import load
 from tests.micropython import run
 
+pytestmark = pytest.mark.soak
+
 driver = load("drivers.ld2451")
 
 MANUAL = bytes.fromhex("F4F3F2F1 1100 0301 8A28003C15 8A1E013C0F 765F003C0F F8F7F6F5")

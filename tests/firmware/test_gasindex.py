@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from tests.firmware.importer import load
 from tests.micropython import run
 
+pytestmark = pytest.mark.soak
+
 driver = load("drivers.gasindex")
 
 HOUR = 3600

@@ -23,6 +23,8 @@ from gateway.evaluate.verdict import Verdict
 from gateway.lines import Lines
 from tests.gateway.commandline import sentence
 
+pytestmark = pytest.mark.soak
+
 HOUR = 3600
 
 

@@ -21,6 +21,8 @@ from gateway.evaluate.windows import hold
 from tests.gateway.commandline import sentence
 from tests.gateway.test_detect_cli import days, hourly
 
+pytestmark = pytest.mark.soak
+
 SHARED = Path(__file__).parents[2].parent / "shared"
 SCORER = SHARED / "score" / "nabscore.py"
 

@@ -24,6 +24,8 @@ from tests.firmware.peers import Subscriber
 from tests.system.led import go_on, led, minute, settled
 from tests.system.test_demo import pids
 
+pytestmark = pytest.mark.soak
+
 GANGLION = [sys.executable, "-m", "gateway.cli.main"]
 SECONDS = 100.0
 QUIET = Scenario("riverside")

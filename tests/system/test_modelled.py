@@ -38,6 +38,8 @@ from tests.system.gateway_process import SECONDS, GatewayProcess
 from tests.system.led import go_on, led, settled
 from tests.system.test_fleet import all_arrived
 
+pytestmark = pytest.mark.soak
+
 START = 1_736_146_800
 """2025-01-06, a Monday, 07:00 UTC."""
 NODES = 15
