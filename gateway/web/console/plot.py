@@ -15,7 +15,7 @@ from gateway.query.answer import answered_later, answering
 from gateway.query.influxql import By, Question
 from gateway.web.console.chart import axis, merged, options, seconds_at
 from gateway.web.console.kept import BELOW
-from gateway.web.console.markup import html
+from gateway.web.console.markup import html, refused
 from gateway.web.console.shell import Console, put, said
 from gateway.web.drawn import Drawn, drawn
 
@@ -48,7 +48,7 @@ async def show(console: Console, what: What) -> None:
     try:
         found = await gather(console, what)
     except GanglionError as error:
-        put(html('<p class="empty" role="alert">{words}</p>', words=str(error)))
+        put(refused(error))
         return
     notes = [*found.notes, *(line.no_expected and f"no expected band: {line.no_expected}" for line in found.lines)]
     if found.lines:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import msgspec
 from markupsafe import Markup
 from msgspec import Struct
 from nicegui import ui
@@ -15,7 +16,7 @@ from gateway.near import hint
 from gateway.quantities import KINDS, measured_in
 from gateway.query.influxql import QueryError, instant, measurement, seconds
 from gateway.web.console import plot
-from gateway.web.console.markup import choices, html, join, url
+from gateway.web.console.markup import choices, html, join, refused, url
 from gateway.web.console.shell import Console, page, put
 
 LASTS: Final = (("1h", "hour"), ("24h", "day"), ("7d", "week"), ("30d", "30 days"), ("365d", "year"))
@@ -42,30 +43,19 @@ def register(console: Console) -> None:
     """`/series`."""
 
     @ui.page("/series")
-    async def series(
-        request: Request,
-        quantity: str = "",
-        site: str = "",
-        node: str = "",
-        channel: str = "",
-        last: str = "",
-        begin: str = "",
-        end: str = "",
-        compare: str = "",
-        expected: str = "",
-    ) -> None:
-        asked = Asked(quantity, site, node, channel, last, begin, end, compare, expected)
+    async def series(request: Request) -> None:
+        asked = msgspec.convert(dict(request.query_params), Asked)
         async with page(console, console.visitor(request), "Series", "/series") as frame:
             put("<h1>Series</h1>")
             put(_form(console, asked))
-            if not quantity:
+            if not asked.quantity:
                 put('<p class="empty">Choose what to look at. A node is one place; without one it is the mean of'
                         " the site.</p>")  # fmt: skip
                 return
             try:
                 what = what_of(console, asked)
             except GanglionError as error:
-                put(html('<p class="empty" role="alert">{words}</p>', words=str(error)))
+                put(refused(error))
                 return
             frame.later(partial(plot.show, console, what))
             put(_links(what))

@@ -14,7 +14,7 @@ from gateway.errors import GanglionError
 from gateway.notify.answer import Answer
 from gateway.notify.drill import Drill
 from gateway.notify.state import Standing, standing
-from gateway.web.console.markup import badge, html, moment, table
+from gateway.web.console.markup import badge, html, moment, refused, table
 from gateway.web.console.shell import Console, Visitor, follow, invite, page, put, said
 from gateway.web.console.states import open_ones
 from gateway.web.seat import Snapshot
@@ -54,7 +54,7 @@ async def _targets(console: Console) -> str:
     try:
         found = await asyncio.to_thread(standing, Path(config.data_dir))
     except GanglionError as error:
-        return str(html('<p class="empty" role="alert">{words}</p>', words=str(error)))
+        return str(refused(error))
     known = {each.name: each for each in found}
     rows = (_row(console, known.get(each.name) or Standing(each.name, _via(each))) for each in config.notify)
     columns = ("", "target", "by", "waiting", "later", "sent", "given up", "refused", "last taken", "last trouble")

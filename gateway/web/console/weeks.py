@@ -12,7 +12,7 @@ from starlette.requests import Request
 from gateway.errors import GanglionError
 from gateway.report.gather import reports
 from gateway.report.weeks import IsoWeek
-from gateway.web.console.markup import html, table
+from gateway.web.console.markup import html, refused, table
 from gateway.web.console.shell import Console, page, put
 
 FORMS: Final = ("html", "pdf", "json")
@@ -40,7 +40,7 @@ async def _list(console: Console, thread: Executor) -> None:
     try:
         found = await asyncio.get_running_loop().run_in_executor(thread, ask)
     except GanglionError as error:
-        put(html('<p class="empty" role="alert">{words}</p>', words=str(error)))
+        put(refused(error))
         return
     rows = ((week, site, *(_link(site, week, form) for form in FORMS)) for week, site in found)
     columns = ("week", "site", "page", "to print", "figures")
