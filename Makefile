@@ -18,7 +18,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/ready packages
 	@$(BIN)/ganglion demo $(ARGS)
 
-test: .venv/ready packages browser lint
+# Beside each other what need not wait for another: Python's packages and Debian's.
+test:
+	@$(MAKE) --no-print-directory -j2 lint browser
 	@$(BIN)/pytest -q -n 5 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/ready
@@ -47,7 +49,9 @@ deb: .venv/ready
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/packages python3-venv
 	@echo "Setting up .venv (once) ..." >&2
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable ".[dev]"
+	@# On all processors, which pip does not; some libraries bring files that are for other Pythons.
+	@$(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib || true
 	@touch $@
 
 packages:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from gateway.detect.air.fault import HOUR, Fault
 from gateway.detect.air.station import Kind, StationMemory
 
+pytestmark = pytest.mark.soak
+
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "air" / "beijing_PM25_2013-2015.csv.gz"
 SO2 = REAL.with_name("beijing_SO2_2013-2015.csv.gz")
 LEARNT = 40 * 24

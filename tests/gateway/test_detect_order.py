@@ -18,6 +18,8 @@ from sim_hardware.city.plan import plan_of
 from sim_hardware.city.scenario import load, places
 from tests.gateway.streets import START, city, detect, minutes, pack
 
+pytestmark = pytest.mark.soak
+
 NODES = 15
 QUIET = {
     "traffic-0002": [(20, 29), (40, 51)],

@@ -395,6 +395,7 @@ def test_a_clock_is_that_of_the_run() -> None:
     assert City(late, THIRTY, 1, MONDAY + 11 * 3600).truth(MONDAY + DAY_S) == []
 
 
+@pytest.mark.soak
 def test_months_by_chance_are_told() -> None:
     """Every incident that chance brings in has a place that is there, and nodes."""
     scenario = Scenario("a", random={"leak": 1.0, "dead": 0.5, "smoke": 2.0})

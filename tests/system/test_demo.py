@@ -376,7 +376,7 @@ def test_a_node_that_crashes_is_counted(tmp_path: Path) -> None:
         assert json.loads(demo.report.read_text())["crashes"] == 1
 
 
-@pytest.mark.parametrize("until", ["While it runs", "/3 connected"])
+@pytest.mark.parametrize("until", ["While it runs", pytest.param("/3 connected", marks=pytest.mark.soak)])
 def test_nobody_reads_on(tmp_path: Path, until: str) -> None:
     """As behind `| head`: a quiet end, whether the city runs already or not."""
     command = [*GANGLION, "demo", "--no-pages", "--nodes", "3", "--data", str(tmp_path / "data")]
@@ -406,7 +406,11 @@ def test_nothing_can_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("environment", "live"),
-    [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({"TERM": "xterm", "PYTHONIOENCODING": "ascii"}, False)],
+    [
+        ({"TERM": "xterm"}, True),
+        pytest.param({"TERM": "dumb"}, False, marks=pytest.mark.soak),
+        pytest.param({"TERM": "xterm", "PYTHONIOENCODING": "ascii"}, False, marks=pytest.mark.soak),
+    ],
     ids=["good", "dumb", "ascii"],
 )
 def test_on_a_terminal(tmp_path: Path, environment: dict[str, str], live: bool) -> None:

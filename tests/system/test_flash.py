@@ -116,6 +116,7 @@ def test_again_writes_only_what_has_changed(tmp_path: Path, broker: Mosquitto) -
         assert "restart" in said, "the node must not take its first start for a crash"
 
 
+@pytest.mark.soak
 def test_a_cable_that_is_pulled_leaves_nothing_half_started(tmp_path: Path, broker: Mosquitto) -> None:
     given = [*NODE, "--broker", f"mqtt://127.0.0.1:{broker.port}", "--wait", "100"]
     with Bench(tmp_path / "board", micropython=True) as bench:
@@ -221,6 +222,7 @@ def test_a_configuration_that_the_firmware_refuses(tmp_path: Path) -> None:
     assert "window_s must be a whole number from 1 to 3600" in said
 
 
+@pytest.mark.soak
 def test_a_sensor_setting_that_the_firmware_refuses(tmp_path: Path) -> None:
     """By the firmware on the board; it is not started."""
     with Bench(tmp_path / "board", micropython=True) as bench:
@@ -231,6 +233,7 @@ def test_a_sensor_setting_that_the_firmware_refuses(tmp_path: Path) -> None:
         assert "[]" in bench.run("import os; print([f for f in ('main.py', 'config.json') if f in os.listdir()])")
 
 
+@pytest.mark.soak
 def test_erasing_takes_all_away(tmp_path: Path) -> None:
     """Files and non-volatile storage; and MicroPython, which must be given again."""
     image = make_image(tmp_path / "image.bin")
@@ -252,6 +255,7 @@ def test_a_full_file_system(tmp_path: Path) -> None:
     assert "KiB free" in said
 
 
+@pytest.mark.soak
 def test_a_node_that_does_not_report(tmp_path: Path, broker: Mosquitto) -> None:
     """This machine hears the broker, the node does not; its console tells."""
     (tmp_path / "g.toml").write_text(
@@ -285,6 +289,7 @@ def test_a_dry_run_touches_no_board_and_shows_no_secret(tmp_path: Path) -> None:
     assert "hidden" not in answer.stdout + answer.stderr
 
 
+@pytest.mark.soak
 def test_a_node_with_an_identity_of_its_own(tmp_path: Path) -> None:
     """TLS both ways, and the key that updates must be signed with."""
     authority = Authority.create(tmp_path / "pki", "city")

@@ -3,6 +3,7 @@
 from io import StringIO
 from pathlib import Path
 
+import pytest
 import urllib3
 from rich.console import Console
 
@@ -11,6 +12,8 @@ from tests.bench.meter import ack_quantile_s
 from tests.bench.packs import SITE, WINDOW_S, name
 from tests.bench.profile import tables
 from tests.bench.stand import DATABASE, Stand, standing
+
+pytestmark = pytest.mark.soak
 
 NODES = 30
 
