@@ -5,6 +5,7 @@
     crl.pem                what holds no more
     server/{name}/         cert.pem key.pem
     gateway/{name}/        cert.pem key.pem
+    issuer/                cert.pem key.pem crl.pem: a second authority, for nodes alone, that may stand on a network
     node/{site}/{node}/    cert.pem key.pem, and ca.der cert.der key.der for the board
     old/{serial}/          what was revoked or renewed
 
@@ -16,9 +17,10 @@ import fcntl
 import ipaddress
 import os
 import re
+import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -32,7 +34,6 @@ from gateway.config import NAME
 from gateway.errors import GanglionError
 from gateway.files import PRIVATE, PUBLIC, create, replace
 from gateway.pki.certificates import (
-    USAGES,
     common_name,
     hosts_of,
     key_bytes,
@@ -43,8 +44,15 @@ from gateway.pki.certificates import (
     signed,
 )
 
-DAYS: Final = {"ca": 30 * 365, "server": 5 * 365, "gateway": 5 * 365, "node": 20 * 365}
-"""How long certificates hold if nothing else is said. A node's as long as its housing: to renew it is a ladder job."""
+DAYS: Final = {"ca": 30 * 365, "issuer": 10 * 365, "server": 5 * 365, "gateway": 5 * 365, "node": 20 * 365}
+"""How long certificates hold if nothing else is said. A node's from here as long as its housing: only a gateway with
+the issuer renews it without a ladder, and what is stolen is revoked, not waited out. Gateways make short ones."""
+
+RESERVED: Final = ("incident",)
+"""What stands in topics where the name of a node does: who had such a name could say what only the gateway may."""
+
+_PLACES: Final = {"server": "*", "gateway": "*", "node": "*/*", "issuer": "."}
+"""Below which folders of its kind an identity lies."""
 
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
 
@@ -57,7 +65,7 @@ class Identity(Struct, frozen=True):
     """One certificate that the authority has signed."""
 
     kind: str
-    """`server`, `gateway` or `node`."""
+    """`server`, `gateway`, `node` or `issuer`."""
     name: str
     """Its common name; a node's is `site/node`, which is its user name at the broker too."""
     hosts: tuple[str, ...]
@@ -94,7 +102,7 @@ class Authority:
         """Make a new authority in a folder that does not exist yet or is empty. Raises PkiError."""
         key, now = new_key(), datetime.now(UTC)
         certificate = self_signed(key, name, _end(now, days))
-        _put(
+        put(
             folder,
             {
                 "ca.pem": certificate.public_bytes(Encoding.PEM),
@@ -128,24 +136,35 @@ class Authority:
         """An identity for a node. Raises PkiError."""
         _check_name("a site", site)
         _check_name("a node", node)
+        if node in RESERVED:
+            raise PkiError(f"{node!r} cannot be a node: the gateway speaks below that topic")
         return self._issue("node", f"{site}/{node}", (), days, renew=renew)
+
+    def issuer(self, days: int = DAYS["issuer"], *, renew: bool = False) -> Identity:
+        """A second authority, signed by itself, for the gateway's machine: brokers believe it about nodes alone, and
+        nodes not at all. So whoever steals its key plays neither broker nor gateway.
+
+        Raises PkiError when there is one and it is not to be renewed. The former holds on until it is revoked.
+        """
+        name = f"{common_name(self.certificate)[:48]} issuer {secrets.token_hex(2)}"
+        return self._issue("issuer", name, (), days, renew=renew)
 
     def identities(self) -> list[Identity]:
         """All that was ever signed, by kind and name, the present one before old ones."""
         revoked = {each.serial_number for each in self._revocations()}
         found = []
-        for kind in USAGES:
-            depth = "*/*/cert.pem" if kind == "node" else "*/cert.pem"
-            found += [self._identity(path, kind, revoked) for path in (self.folder / kind).glob(depth)]
+        for kind, depth in _PLACES.items():
+            found += [self._identity(path, kind, revoked) for path in (self.folder / kind).glob(f"{depth}/cert.pem")]
         for path in (self.folder / "old").glob("*/*/cert.pem"):
             found.append(self._identity(path, path.parent.name, revoked))
-        order = list(USAGES)
+        order = list(_PLACES)
         return sorted(found, key=lambda each: (order.index(each.kind), each.name, "/old/" in each.folder, each.serial))
 
     def revoke(self, who: str) -> list[Identity]:
         """Revoke a name's certificates, old ones that hold still too, or the one of a serial number; those it was.
 
-        The broker must be given the new `crl.pem`. Raises PkiError when there is none of that name.
+        The broker must be given the new `crl.pem`, and for an issuer its folder anew. Raises PkiError when there is
+        none of that name.
         """
         with self._locked():
             found = [each for each in self.identities() if who in (each.name, each.serial)]
@@ -164,27 +183,34 @@ class Authority:
         return [each for each in self.identities() if each.serial in {gone.serial for gone in chosen}]
 
     def _issue(self, kind: str, name: str, hosts: Sequence[str], days: int, *, renew: bool) -> Identity:
-        folder = self.folder / kind / name
+        folder = self.folder / kind / ("" if kind == "issuer" else name)
         end, last = _end(datetime.now(UTC), days), self.certificate.not_valid_after_utc
         if end > last:
             raise PkiError(f"the authority itself ends on {last:%Y-%m-%d}: take fewer than {days} days")
         with self._locked():
             if folder.exists():
                 if not renew:
-                    raise PkiError(f"{name} has a certificate already, in {folder}: revoke it, or ask for --renew")
+                    who = "the issuer" if kind == "issuer" else name
+                    raise PkiError(f"{who} has a certificate already, in {folder}: revoke it, or ask for --renew")
                 self._retire(self._identity(folder / "cert.pem", kind, set()))
             key = new_key()
-            certificate = signed((self.certificate, self._key), key, kind, name, hosts, end)
+            if kind == "issuer":
+                certificate = self_signed(key, name, end)
+            else:
+                certificate = signed((self.certificate, self._key), key, kind, name, hosts, end)
             files = {
                 "cert.pem": certificate.public_bytes(Encoding.PEM),
                 "key.pem": key_bytes(key, Encoding.PEM),
             }
+            if kind == "issuer":
+                listed = revocations((certificate, key), [], 1, datetime.now(UTC))
+                files["crl.pem"] = listed.public_bytes(Encoding.PEM)
             if kind == "node":
                 # Every MicroPython takes DER, not every one PEM; and it is the smaller on a small flash.
                 files["ca.der"] = self.certificate.public_bytes(Encoding.DER)
                 files["cert.der"] = certificate.public_bytes(Encoding.DER)
                 files["key.der"] = key_bytes(key, Encoding.DER)
-            _put(folder, files)
+            put(folder, files)
             return self._identity(folder / "cert.pem", kind, set())
 
     def _identity(self, path: Path, kind: str, revoked: set[int]) -> Identity:
@@ -255,14 +281,14 @@ def _check_name(what: str, name: str) -> None:
         raise PkiError(f"{name!r} cannot be {what}: 1 to 32 of a-z, 0-9 and -, not beginning with -")
 
 
-def _put(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder of files that is there whole or not at all. Raises PkiError when there is one."""
+def put(folder: Path, files: Mapping[str, bytes], private: Collection[str] = ()) -> None:
+    """Write a folder of files that is there whole or not at all; keys are `private` anyway. Raises PkiError."""
     new = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))  # mode 0700
         for name, content in files.items():
-            secret = name.endswith(".key") or name.startswith("key.")
+            secret = name in private or name.endswith(".key") or name.startswith("key.")
             create(new / name, content, PRIVATE if secret else PUBLIC)
         new.chmod(0o755)  # the broker must come to its own files; the keys in it are for their owner alone
         new.rename(folder)  # fails when there is a folder with anything in it
