@@ -140,6 +140,14 @@ class North(Struct, frozen=True):
     """Whether the water meters of homes are announced too."""
 
 
+class Signing(Struct, frozen=True):
+    """`[signing]`: the identity that signs incidents and heads of the audit log. Without it they are not signed."""
+
+    cert: str
+    key: str
+    """PEM files of `ganglion pki signer`. Absolute after `load`."""
+
+
 class Config(Struct, frozen=True):
     """The whole file."""
 
@@ -158,6 +166,7 @@ class Config(Struct, frozen=True):
     console: Console | None = None
     citizens: Citizens | None = None
     north: North = North()
+    signing: Signing | None = None
     mirror: tuple[Mirror, ...] = ()
     notify: tuple[Notify, ...] = ()
 
@@ -188,8 +197,12 @@ def load(path: Path, environ: Mapping[str, str] | None = os.environ) -> Config:
         for key in ("ca", "cert", "key")
         if (value := getattr(config.mqtt, key))
     }
+    signing = config.signing and Signing(
+        str(path.parent.absolute() / config.signing.cert), str(path.parent.absolute() / config.signing.key)
+    )
     return msgspec.structs.replace(
         config,
+        signing=signing,
         data_dir=str(path.parent.absolute() / config.data_dir),
         mqtt=msgspec.structs.replace(config.mqtt, **mqtt),
         detect=msgspec.structs.replace(

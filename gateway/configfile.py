@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +19,10 @@ class ConfigFile:
     """Lives as long as the process: what has been read is remembered over reloads, so that a change made during one is
     found after it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, refused: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`refused` hears of a change that cannot be used."""
         self.path = path
+        self._refused = refused
         self._read: tuple[int, int, int] | None = None
 
     def load(self) -> Config:
@@ -38,6 +41,8 @@ class ConfigFile:
                         raise ConfigError(f"{self.path}: data_dir: cannot change while the gateway runs; restart it")
                 except ConfigError as error:
                     log.error("the changed configuration is refused, the one before goes on: %s", error)
+                    if self._refused is not None:
+                        await self._refused()
                 else:
                     if changed != running:
                         return changed

@@ -23,6 +23,7 @@ from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.outlet import publish
 from gateway.records import Incident
+from gateway.signing.signer import Signer
 from gateway.steer.link import Will, connect, end_if_cancelled, listen, stay_connected, until_one_ends
 
 log = logging.getLogger(__name__)
@@ -61,8 +62,14 @@ class Hold:
     """Run by the gateway: one connection for each site, as each has a will of its own."""
 
     def __init__(
-        self, settings: Mqtt, sites: Sequence[str], journal: JournalAccess, clock: Callable[[], float] = time.time
+        self,
+        settings: Mqtt,
+        sites: Sequence[str],
+        journal: JournalAccess,
+        clock: Callable[[], float] = time.time,
+        signer: Signer | None = None,
     ) -> None:
+        self._signer = signer
         self._settings = settings
         self._journal = journal
         self._clock = clock
@@ -125,7 +132,7 @@ class Hold:
             await client.publish(topic(site), encode(self._pressure.reason), qos=1, retain=True)
             end_if_cancelled()
             if incident is not None:
-                await publish(client, incident)
+                await publish(client, incident, self._signer)
                 end_if_cancelled()
             await event.wait()
 

@@ -10,6 +10,7 @@ from gateway.config import Mqtt
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import MQTT, Journal
 from gateway.records import Incident
+from gateway.signing.signer import Signer, with_signature
 from gateway.steer.link import connect, end_if_cancelled, stay_connected, until_one_ends, watch
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,9 @@ class IncidentOutlet:
     """Publishes every change of an incident, in order, at least once, over a connection of its own: a change counts as
     delivered when the broker has acknowledged it."""
 
-    def __init__(self, journal: JournalAccess, settings: Mqtt, site: str) -> None:
+    def __init__(self, journal: JournalAccess, settings: Mqtt, site: str, signer: Signer | None = None) -> None:
         """`site` gives the connection its name."""
+        self._signer = signer
         self._journal = journal
         self._settings = settings
         self._name = f"ganglion-outlet-{site}"
@@ -49,14 +51,16 @@ class IncidentOutlet:
                 await news.wait()
             for place, incident in changes:
                 if not incident.held:
-                    await publish(client, incident)
+                    await publish(client, incident, self._signer)
                 end_if_cancelled()
                 await self._journal.call(Journal.incidents_delivered, MQTT, place)
 
 
-async def publish(client: aiomqtt.Client, incident: Incident) -> None:
+async def publish(client: aiomqtt.Client, incident: Incident, signer: Signer | None = None) -> None:
     """Returns when the broker has it. Raises aiomqtt.MqttError."""
+    payload = msgspec.json.encode(incident)
+    signed = with_signature(signer, payload)
     topic = f"ganglion/v1/{incident.site}/incident/{incident.id}"
-    await client.publish(topic, msgspec.json.encode(incident), qos=1, retain=incident.closed is None)
+    await client.publish(topic, payload, qos=1, retain=incident.closed is None, properties=signed)
     if incident.closed is not None:
         await client.publish(topic, b"", qos=1, retain=True)  # MQTT's way to take back a retained message

@@ -6,13 +6,19 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from gateway.audit.asker import at_shell
+from gateway.audit.heads import Heads
+from gateway.audit.service import Audit
+from gateway.audit.witness import witness
 from gateway.config import Config
 from gateway.configfile import ConfigFile
 from gateway.control import token as tokens
 from gateway.control.api import make_routes
+from gateway.control.door import Door
 from gateway.control.telling import telling_routes
 from gateway.detect.detectors import Settings as DetectSettings
 from gateway.detect.plan import planned
@@ -30,6 +36,7 @@ from gateway.north.home_assistant import HomeAssistant
 from gateway.notify.drill import Drills
 from gateway.notify.service import Notify
 from gateway.outlet import IncidentOutlet
+from gateway.signing.signer import signer_of
 from gateway.steer.service import Steer
 from gateway.systemd import Notifier, Watchdog
 from gateway.update.service import Updates
@@ -57,7 +64,12 @@ async def serve(path: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    file = ConfigFile(path)
+
+    async def told(act: str) -> None:
+        digest = await asyncio.to_thread(_digest, path)
+        await witness(Path(config.data_dir), act, who="?", of=path.name, detail={"sha256": digest})
+
+    file = ConfigFile(path, lambda: told("file.refused"))
     config = file.load()
     notifier = Notifier()
 
@@ -74,17 +86,31 @@ async def serve(path: Path) -> None:
         metrics = Metrics()
         token = tokens.issue(Path(config.data_dir))
         gateway = await Gateway.build(path, config, journal, metrics, token)
+        started = at_shell(Path(config.data_dir))
+        await witness(started.data_dir, "gateway.start", who=started.who, came=started.came)
+        await told("file.taken")
         while (changed := await gateway.run(until())) is not None:
             try:
                 gateway = await Gateway.build(path, changed, journal, metrics, token)
             except (ConfigError, JournalFull) as error:
                 log.error("the changed configuration is refused, the one before goes on: %s", error)
+                await told("file.refused")
                 gateway = await Gateway.build(path, config, journal, metrics, token)
             else:
                 log.warning("the changed configuration of %s is taken", path)
                 config = changed
+                await told("file.taken")
+        await witness(started.data_dir, "gateway.stop", who=started.who)
     finally:
         await journal.close()
+
+
+def _digest(path: Path) -> str:
+    """Of the configuration's file as it is, for the audit log: it may hold secrets, its hash does not."""
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        return str(error.strerror)
 
 
 class Part(Protocol):
@@ -108,11 +134,14 @@ class Gateway:
         ]
         plan = planned(config)
         self._detector = Runner(journal, DetectSettings(plan, config.detect.budget))
-        self._outlet = IncidentOutlet(journal, config.mqtt, config.sites[0])
+        signer = signer_of(config)
+        self._outlet = IncidentOutlet(journal, config.mqtt, config.sites[0], signer)
         self._notify = Notify(journal, config, plan)
         self._drills = Drills(journal)
-        self._hold = Hold(config.mqtt, config.sites, journal)
-        self._steer = Steer(config.mqtt, config.sites, journal)
+        self._hold = Hold(config.mqtt, config.sites, journal, signer=signer)
+        self._audit = Audit(config.mqtt, config.sites, Path(config.data_dir), signer)
+        self._heads = Heads(config.influx, config.sites[0], Path(config.data_dir))
+        self._steer = Steer(config.mqtt, config.sites, journal, self._audit.expect)
         self._updates = Updates(config.mqtt, config.sites, Path(config.data_dir))
         self._home_assistant = HomeAssistant(config, plan, journal)
         checks = {
@@ -123,7 +152,8 @@ class Gateway:
         self._watchdog = Watchdog(Notifier(), journal, checks)
         tables: dict[Pages, object] = {"console": config.console, "citizens": config.citizens}
         self._pages = [PagesProcess(name, path) for name, table in tables.items() if table is not None]
-        routes = [*make_routes(journal, token), *telling_routes(journal, token, config.sites, self._notify.test)]
+        door = Door(token, Path(config.data_dir))
+        routes = [*make_routes(journal, door), *telling_routes(journal, door, config.sites, self._notify.test)]
         self._http = HttpServer(config.http, make_app(journal, metrics, checks, routes, self._notify.figures))
 
     @classmethod
@@ -166,6 +196,8 @@ class Gateway:
             self._notify,
             self._drills,
             self._hold,
+            self._audit,
+            self._heads,
             self._steer,
             self._updates,
             self._home_assistant,

@@ -17,6 +17,7 @@ from gateway.cap.message import CapError, Message, Status, render
 from gateway.config import Config
 from gateway.detect.plan import Plan
 from gateway.records import Incident
+from gateway.signing.signer import Signer
 
 
 def document(
@@ -30,10 +31,11 @@ def document(
     public: bool = False,
     homes: Collection[str] = (),
     test: bool = False,
+    signer: Signer | None = None,
 ) -> bytes:
-    """The newest of `documents`."""
+    """The newest of `documents`, signed where there is a signer."""
     told = messages(incident, sender, _places(plan), exercise, link, public=public, homes=homes, test=test)
-    return render(told[-1], zone)
+    return render(told[-1], zone, signer)
 
 
 def documents(

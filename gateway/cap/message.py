@@ -11,6 +11,7 @@ from msgspec import Struct
 from gateway.cap.area import Area, plain
 from gateway.cap.kinds import Category, Certainty, Response, Severity, Urgency
 from gateway.errors import GanglionError
+from gateway.signing.signer import Signer
 
 NAMESPACE: Final = "urn:oasis:names:tc:emergency:cap:1.2"
 MEDIA_TYPE: Final = "application/cap+xml"
@@ -63,8 +64,11 @@ def moment(time: int, zone: ZoneInfo) -> str:
     return text.replace("+00:00", "-00:00") if zone.key in _UTC else text
 
 
-def render(message: Message, zone: ZoneInfo) -> bytes:
-    """The document. Raises CapError where an identifier or the sender has a character that CAP forbids."""
+def render(message: Message, zone: ZoneInfo, signer: Signer | None = None) -> bytes:
+    """The document, signed where there is a signer.
+
+    Raises CapError where an identifier or the sender has a character that CAP forbids.
+    """
     for what, text in (("identifier", message.identifier), ("sender", message.sender)):
         if not text or _FORBIDDEN.search(text):
             raise CapError(f"the {what} {text!r} of a CAP message must have no space, comma, < or &, and not be empty")
@@ -103,7 +107,8 @@ def render(message: Message, zone: ZoneInfo) -> bytes:
             _put(place, "circle", f"{area.at[0]:.5f},{area.at[1]:.5f} {area.radius_m / 1000:.3f}")
     ElementTree.indent(root)
     document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return document + b"\n"
+    document += b"\n"
+    return document if signer is None else signer.xml(document)
 
 
 def _put(parent: ElementTree.Element, name: str, text: str) -> None:

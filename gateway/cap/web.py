@@ -61,7 +61,7 @@ def make_router(seat: Seat) -> APIRouter:
         for each in current(seat.snapshot):
             if each.id == incident:
                 newest = told(each)[-1]
-                return answers.give(request, render(newest, seat.zone), MEDIA_TYPE)
+                return answers.give(request, render(newest, seat.zone, seat.signer), MEDIA_TYPE)
         raise HTTPException(404, f"no incident {incident!r} is told of: it never was, is held, or ended a week ago")
 
     return router

@@ -169,7 +169,7 @@ class Desk:
         name = request.path_params["notice"]
         for each in self.told():
             if each.id == name:
-                return self._answers.give(request, render(each.newest, self.seat.zone), MEDIA_TYPE)
+                return self._answers.give(request, render(each.newest, self.seat.zone, self.seat.signer), MEDIA_TYPE)
         return PlainTextResponse("There is no such notice, or it was over a week ago.\n", 404)
 
     async def _known(self) -> Figures:

@@ -1,12 +1,14 @@
 """`ganglion incidents drill` and `end`: to practise what to do when something happens."""
 
 import time
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
 import typer
 
+from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
 from gateway.cli.running import running
 from gateway.config import load
@@ -35,6 +37,7 @@ def drill(
         made = msgspec.json.decode(caller.post("/api/v1/incidents/drill", msgspec.json.encode(wish)), type=Incident)
     else:
         with alone(settings, make=False) as journal:
+            at_shell(Path(settings.data_dir)).asks("drill.begin", "/".join(filter(None, (site, node))), {"kind": kind})
             made = drills.begin(journal, wish, settings.sites)
     typer.echo(made.id)
 
@@ -52,6 +55,7 @@ def end(
         caller.post(f"/api/v1/incidents/{quote(name, safe='')}/end", b"")
     else:
         with alone(settings, make=False) as journal:
+            at_shell(Path(settings.data_dir)).asks("drill.end", name)
             if drills.end(journal, name, time.time()) is None:
                 raise ConfigError(f"no incident {name} is known")
     typer.echo(f"{name} is over")

@@ -1,6 +1,7 @@
 """`ganglion incidents`: what an operator should know, why, and who has taken note of it."""
 
 import time
+from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import quote
 
@@ -8,6 +9,7 @@ import msgspec
 import typer
 from rich.table import Column
 
+from gateway.audit.asker import at_shell
 from gateway.cli.drill import drill, end
 from gateway.cli.options import (
     DEFAULT_CONFIG,
@@ -149,6 +151,7 @@ def acknowledge(
         caller.post(f"/api/v1/incidents/{quote(name, safe='')}/acknowledge", msgspec.json.encode(what))
     else:
         with alone(settings, make=False) as journal:
+            at_shell(Path(settings.data_dir)).asks("incident.ack", name, {"by": what.by})
             journal.acknowledge(name, Acknowledged(what.by, round(time.time()), what.note))
     typer.echo(f"{name} is acknowledged by {by}")
 

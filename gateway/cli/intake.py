@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, INTERRUPTED, ConfigOption, interruptible, show_json
 from gateway.config import Config, load
 from gateway.control import token as tokens
@@ -142,6 +143,7 @@ def _way(settings: Config, options: Options, bar: "_Bar", dry_run: bool) -> Iter
         yield ByGateway(settings, options, bar.wait)
     else:
         with alone(settings) as journal:
+            at_shell(folder).asks("import", detail={"file": options.file, "kind": options.kind, "site": options.site})
             bar.say("no gateway runs: the journal is written directly, and the gateway forwards it when it is started")
             yield ByJournal(journal, options)
 

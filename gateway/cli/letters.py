@@ -5,12 +5,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 import typer
 from rich.console import Console
 
+from gateway.audit.asker import at_shell
+from gateway.audit.entry import JSON
 from gateway.cli.options import (
     DEFAULT_CONFIG,
     INTERRUPTED,
@@ -100,6 +103,8 @@ def replay_letters(
                 answers = _all(which, partial(_by_gateway, caller), check)
             else:
                 with alone(settings, make=False) as journal:
+                    asked: dict[str, JSON] = {"numbers": which.numbers, "reason": reason}
+                    at_shell(Path(settings.data_dir)).asks("letters.replay", detail=asked)
                     answers = _all(which, lambda each: replay(journal, each, time.time()), check)
         except KeyboardInterrupt:
             typer.echo("ended; what was taken in is in, the same command again goes on", err=True)

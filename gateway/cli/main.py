@@ -20,6 +20,7 @@ def make_app() -> "typer.Typer":
 
     from gateway.cli import (
         airindex,
+        audit,
         backfill,
         console,
         detect,
@@ -77,6 +78,7 @@ def make_app() -> "typer.Typer":
     app.add_typer(notice.app, name="notice")
     app.add_typer(update.app, name="update")
     app.add_typer(users.app, name="users")
+    app.add_typer(audit.app, name="audit")
     app.add_typer(pki.app, name="pki")
     app.add_typer(influx.app, name="influx")
     for entry in entry_points(group=ENTRY_POINTS):

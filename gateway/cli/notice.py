@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, show_json, show_table
 from gateway.config import Config, load
 from gateway.control.token import user_name
@@ -50,6 +51,7 @@ def add(
         raise ConfigError(f"the text has {len(text.strip())} characters: write one line of 1 to {TEXT_MOST}")
     slug = _slug(settings, area)
     store = _store(settings)
+    at_shell(Path(settings.data_dir)).asks("notice.add", slug, {"from": moment(first), "to": moment(last)})
     try:
         works = store.announce(slug, text.strip(), first, last, now)
     finally:
@@ -90,7 +92,9 @@ def end_one(
 
     Example: ganglion notice end 3
     """
-    store = _store(load(config, None))
+    settings = load(config, None)
+    store = _store(settings)
+    at_shell(Path(settings.data_dir)).asks("notice.end", str(number))
     try:
         known = store.end_works(number, int(time.time()))
     finally:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 import typer
 
+from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, only_before, show_json, show_table
 from gateway.cli.running import running
 from gateway.config import load
@@ -70,6 +71,7 @@ def press(
         data = caller.post(f"/api/v1/notify/{quote(name, safe='')}/test", b"")
         answer = msgspec.json.decode(data, type=Answer)
     else:
+        at_shell(Path(settings.data_dir)).asks("notify.test", name)
         answer = _from_here(config, name)
     if json:
         show_json([answer])

@@ -84,6 +84,21 @@ def gateway(
     _tell(Authority(folder).gateway(name, days, renew=renew))
 
 
+@app.command()
+def signer(
+    *,
+    name: Annotated[str, typer.Option(help="What it is called in signatures.")] = "incidents",
+    folder: DirOption = DEFAULT_DIR,
+    days: Annotated[int, _Days] = DAYS["signer"],
+    renew: RenewOption = False,
+) -> None:
+    """An identity that signs incidents, for `[signing]` of the gateway: whoever has ca.pem can check them.
+
+    Example: ganglion pki signer
+    """
+    _tell(Authority(folder).signer(name, days, renew=renew))
+
+
 @app.command("list")
 def list_(folder: DirOption = DEFAULT_DIR, json: JsonOption = False) -> None:
     """Everything that was signed, and whether it holds.

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
+from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, printable, show_json, show_table
 from gateway.config import NAME, Config, load
 from gateway.near import hint
@@ -56,13 +57,14 @@ def config(
     """
     gateway = load(configuration)
     site, node = find(gateway, site, node)
-    change = None if show else _change(settings or [], unset or [], file)
-    if show and (settings or unset or file):
-        raise SteerError("--show changes nothing: leave out what is to change")
-    standing = asyncio.run(talk.configure(gateway.mqtt, site, node, change, wait))
-    _show_standing(site, node, standing, json)
     if show:
+        if settings or unset or file:
+            raise SteerError("--show changes nothing: leave out what is to change")
+        _show_standing(site, node, asyncio.run(talk.standing(gateway.mqtt, site, node)), json)
         return
+    change, asker = _change(settings or [], unset or [], file), at_shell(Path(gateway.data_dir))
+    standing = asyncio.run(talk.configure(gateway.mqtt, site, node, change, wait, asker))
+    _show_standing(site, node, standing, json)
     if standing.reported is None:
         typer.echo(
             f"{site}/{node} has not answered within {wait:g} s; the broker keeps what is wanted for it until it does",
@@ -95,7 +97,8 @@ def command(
     site, node = find(gateway, site, node)
     if op not in OPS:
         raise SteerError(f"there is no command {op}{hint(op, OPS)}. There are {', '.join(OPS)}")
-    answer = asyncio.run(talk.command(gateway.mqtt, site, node, op, parse(arguments or []), wait))
+    asker = at_shell(Path(gateway.data_dir))
+    answer = asyncio.run(talk.command(gateway.mqtt, site, node, op, parse(arguments or []), wait, asker))
     reply = answer.reply
     if reply is None:
         away = {True: "", False: ", and is not online", None: ", and was never heard"}[answer.online]
@@ -127,8 +130,8 @@ def find(gateway: Config, site: str, node: str) -> tuple[str, str]:
     return site, node
 
 
-def _change(settings: list[str], unset: list[str], file: Path | None) -> Callable[[Table], Table] | None:
-    """What is to become of the wanted configuration; None when nothing is."""
+def _change(settings: list[str], unset: list[str], file: Path | None) -> Callable[[Table], Table]:
+    """What is to become of the wanted configuration."""
     given: Table = {}
     if file is not None:
         try:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json, show_table
 from gateway.config import NAME, Config, load, secret
 from gateway.journal.store import Journal
@@ -109,7 +110,7 @@ def publish(
     nodes = [(site, node)] if node else _fitting(settings, site, manifest.boards)
     for forgotten in Store(Path(settings.data_dir)).add(loaded):
         typer.echo(f"{forgotten} is forgotten: only the newest are kept")
-    count = asyncio.run(offer.publish(settings.mqtt, manifest, nodes))
+    count = asyncio.run(offer.publish(settings.mqtt, manifest, nodes, at_shell(Path(settings.data_dir))))
     typer.echo(f"version {manifest.version} is offered to {count} node{'s' if count > 1 else ''} of {site}")
 
 
@@ -154,7 +155,8 @@ def withdraw(
     settings = load(config)
     site = _site(settings, site)
     _one_of(node, everyone)
-    found = asyncio.run(offer.withdraw(settings.mqtt, site, node or "+"))
+    asker = at_shell(Path(settings.data_dir))
+    found = asyncio.run(offer.withdraw(settings.mqtt, site, node or "+", asker))
     if not found:
         raise UpdateError(f"nothing is offered to {node or 'any node'} of {site}")
     for each in found:

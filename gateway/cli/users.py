@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.audit.asker import at_shell
 from gateway.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -62,7 +63,9 @@ def add(name: NameArgument, password_env: PasswordOption = "", config: ConfigOpt
 
     Example: ganglion users add ada
     """
-    _users(config).add(name, _password(password_env), time.time())
+    users, chosen = _users(config), _password(password_env)
+    _asks(config, "user.add", name)
+    users.add(name, chosen, time.time())
     typer.echo(f"{name} may log in")
 
 
@@ -72,7 +75,9 @@ def password(name: NameArgument, password_env: PasswordOption = "", config: Conf
 
     Example: ganglion users password ada
     """
-    _users(config).change(name, _password(password_env))
+    users, chosen = _users(config), _password(password_env)
+    _asks(config, "user.password", name)
+    users.change(name, chosen)
     typer.echo(f"{name} has another password")
 
 
@@ -82,8 +87,14 @@ def remove(name: NameArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     Example: ganglion users remove ada
     """
-    _users(config).remove(name)
+    users = _users(config)
+    _asks(config, "user.remove", name)
+    users.remove(name)
     typer.echo(f"{name} may not log in any more")
+
+
+def _asks(config: Path, act: str, name: str) -> None:
+    at_shell(Path(load(config, None).data_dir)).asks(act, name)
 
 
 def _users(config: Path) -> "Users":

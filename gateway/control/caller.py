@@ -10,8 +10,10 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from gateway.audit.asker import Asker, at_shell
 from gateway.config import Config
 from gateway.control import token as tokens
+from gateway.control.door import told_by
 from gateway.errors import GanglionError, Passing
 from gateway.forward.answers import retry_after, server_words, unreachable
 from gateway.forward.patience import USUAL
@@ -35,10 +37,13 @@ class Caller:
         told: Told,
         patience: float = PATIENCE_SECONDS,
         full_patience: float = math.inf,
+        asker: Asker | None = None,
     ) -> None:
-        """`patience` (seconds) is for a gateway that does not answer, `full_patience` for one whose journal is full."""
+        """`patience` (seconds) is for a gateway that does not answer, `full_patience` for one whose journal is full.
+        `asker` is for its audit log; without one it is who runs this program."""
         self._url = config.http.url
         self._folder = Path(config.data_dir)
+        self._asker = asker or at_shell(self._folder)
         self._told = told
         self._patience = patience
         self._full_patience = full_patience
@@ -53,7 +58,7 @@ class Caller:
         full_since: float | None = None
         while True:
             # Read each time: the gateway may have been started anew meanwhile, with a new token.
-            headers = {"Authorization": f"Bearer {tokens.token(self._folder)}"}
+            headers = {"Authorization": f"Bearer {tokens.token(self._folder)}", **told_by(self._asker)}
             failures += 1
             try:
                 answer = self._http.request("POST", url, body=body, headers=headers)

@@ -30,6 +30,7 @@ from gateway.notify.targets.webhook import Document
 from gateway.notify.told import Told, key_of, link_of
 from gateway.notify.words import body, subject
 from gateway.records import Incident, Queued
+from gateway.signing.signer import Signer, signer_of
 from gateway.steer.link import until_one_ends
 from gateway.threads import in_thread
 
@@ -74,11 +75,14 @@ class Teller:
 def tellers(config: Config, plan: Plan) -> dict[str, Teller]:
     """By the name of the target. Raises ConfigError for secrets that are not set."""
     zone, console = ZoneInfo(config.timezone), console_of(config)
-    cap = documents(config, plan)
-    return {each.name: Teller(make_target(each, config.mqtt, cap), plan, zone, console) for each in config.notify}
+    signer = signer_of(config)
+    cap = documents(config, plan, signer)
+    return {
+        each.name: Teller(make_target(each, config.mqtt, cap, signer), plan, zone, console) for each in config.notify
+    }
 
 
-def documents(config: Config, plan: Plan) -> Document:
+def documents(config: Config, plan: Plan, signer: Signer | None = None) -> Document:
     """What makes CAP documents, for those who run the place."""
     sender, zone, console = sender_of(config), ZoneInfo(config.timezone), console_of(config)
 
@@ -86,7 +90,14 @@ def documents(config: Config, plan: Plan) -> Document:
         of = incident or Incident("test", "test", config.sites[0], "", "", "info", round(time.time()), None, "A test.")
         link = link_of(console, incident)
         return document(
-            of, sender=sender, plan=plan, zone=zone, exercise=config.exercise, link=link, test=incident is None
+            of,
+            sender=sender,
+            plan=plan,
+            zone=zone,
+            exercise=config.exercise,
+            link=link,
+            test=incident is None,
+            signer=signer,
         )
 
     return make

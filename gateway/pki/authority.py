@@ -5,6 +5,7 @@
     crl.pem                what holds no more
     server/{name}/         cert.pem key.pem
     gateway/{name}/        cert.pem key.pem
+    signer/{name}/         cert.pem key.pem
     issuer/                cert.pem key.pem crl.pem: a second authority, for nodes alone, that may stand on a network
     node/{site}/{node}/    cert.pem key.pem, and ca.der cert.der key.der for the board
     old/{serial}/          what was revoked or renewed
@@ -44,14 +45,21 @@ from gateway.pki.certificates import (
     signed,
 )
 
-DAYS: Final = {"ca": 30 * 365, "issuer": 10 * 365, "server": 5 * 365, "gateway": 5 * 365, "node": 20 * 365}
+DAYS: Final = {
+    "ca": 30 * 365,
+    "issuer": 10 * 365,
+    "server": 5 * 365,
+    "gateway": 5 * 365,
+    "signer": 2 * 365,
+    "node": 20 * 365,
+}
 """How long certificates hold if nothing else is said. A node's from here as long as its housing: only a gateway with
 the issuer renews it without a ladder, and what is stolen is revoked, not waited out. Gateways make short ones."""
 
 RESERVED: Final = ("incident",)
 """What stands in topics where the name of a node does: who had such a name could say what only the gateway may."""
 
-_PLACES: Final = {"server": "*", "gateway": "*", "node": "*/*", "issuer": "."}
+_PLACES: Final = {"server": "*", "gateway": "*", "signer": "*", "node": "*/*", "issuer": "."}
 """Below which folders of its kind an identity lies."""
 
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
@@ -65,7 +73,7 @@ class Identity(Struct, frozen=True):
     """One certificate that the authority has signed."""
 
     kind: str
-    """`server`, `gateway`, `node` or `issuer`."""
+    """`server`, `gateway`, `node`, `signer` or `issuer`."""
     name: str
     """Its common name; a node's is `site/node`, which is its user name at the broker too."""
     hosts: tuple[str, ...]
@@ -131,6 +139,11 @@ class Authority:
         """An identity for a gateway, or for another program that may see the whole city. Raises PkiError."""
         _check_name("the gateway", name)
         return self._issue("gateway", name, (), days, renew=renew)
+
+    def signer(self, name: str = "incidents", days: int = DAYS["signer"], *, renew: bool = False) -> Identity:
+        """An identity that signs incidents, and can do nothing else. Raises PkiError."""
+        _check_name("a signer", name)
+        return self._issue("signer", name, (), days, renew=renew)
 
     def node(self, site: str, node: str, days: int = DAYS["node"], *, renew: bool = False) -> Identity:
         """An identity for a node. Raises PkiError."""

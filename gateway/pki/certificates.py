@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 Key = ec.EllipticCurvePrivateKey
 
@@ -18,12 +18,16 @@ NOT_BEFORE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 that says 2000-01-01 after every loss of power. The board has to connect before anybody can tell it the time, so every
 certificate that it checks must be valid on that day."""
 
+DOCUMENT_SIGNING: Final = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
+"""id-kp-documentSigning (RFC 9336)."""
 USAGES: Final = {
     "server": ExtendedKeyUsageOID.SERVER_AUTH,
     "gateway": ExtendedKeyUsageOID.CLIENT_AUTH,
     "node": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "signer": DOCUMENT_SIGNING,
 }
-"""What an identity of each kind may be used for: a node's certificate cannot play broker."""
+"""What an identity of each kind may be used for: a node's certificate cannot play broker, and one that signs incidents
+cannot log in at one."""
 
 
 def new_key() -> Key:

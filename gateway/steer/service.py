@@ -46,7 +46,15 @@ class _Reported(Struct):
 class Steer:
     """Run by the gateway."""
 
-    def __init__(self, settings: Mqtt, sites: Sequence[str], journal: JournalAccess) -> None:
+    def __init__(
+        self,
+        settings: Mqtt,
+        sites: Sequence[str],
+        journal: JournalAccess,
+        expect: Callable[[bytes], None] = lambda payload: None,
+    ) -> None:
+        """`expect` is told each command just before it is given."""
+        self._expect = expect
         self._settings = settings
         self._sites = frozenset(sites)
         self._topics = [f"ganglion/v1/{site}/+/{level}" for site in sites for level in LEVELS]
@@ -92,6 +100,7 @@ class Steer:
             order, wait = self._clocks.next(time.monotonic(), _wall_ms())
             if order is not None:
                 site, node = order.key
+                self._expect(order.payload)
                 await client.publish(f"ganglion/v1/{site}/{node}/command", order.payload, qos=0)
                 end_if_cancelled()
                 continue

@@ -10,12 +10,13 @@ import aiomqtt
 import msgspec
 from msgspec import Struct
 
+from gateway.audit.asker import Asker
 from gateway.config import Mqtt
 from gateway.errors import Refused
 from gateway.ingest.decode import decode_status
 from gateway.steer.errors import SteerError
 from gateway.steer.link import connect, expires, retained
-from gateway.steer.wanted import Table, encode
+from gateway.steer.wanted import Table, encode, flat
 
 OPS: Final[Mapping[str, str]] = {
     "reboot": "restart; what was measured is kept",
@@ -68,21 +69,26 @@ async def broker(settings: Mqtt) -> AsyncIterator[aiomqtt.Client]:
         raise SteerError(f"the broker at {where} cannot be talked to: {error}") from error
 
 
+async def standing(settings: Mqtt, site: str, node: str) -> Standing:
+    """What is wanted of a node, and its last answer to that. Raises SteerError."""
+    async with broker(settings) as client:
+        return await _standing(client, site, node)
+
+
 async def configure(
-    settings: Mqtt, site: str, node: str, change: Callable[[Table], Table] | None, wait: float
+    settings: Mqtt, site: str, node: str, change: Callable[[Table], Table], wait: float, asker: Asker
 ) -> Standing:
     """Publish what `change` makes of the wanted configuration, and wait so many seconds for the node's answer to it.
 
-    Without `change` nothing is published; the answer is the last one. Raises SteerError.
+    Raises SteerError, and AuditError where it cannot be written down who wants it.
     """
     root = f"ganglion/v1/{site}/{node}/config"
     async with broker(settings) as client:
-        kept = await retained(client, [root, f"{root}/reported"])
-        wanted = _table(kept.get(root, b""), f"what is wanted of {site}/{node} so far")
-        if change is None:
-            return Standing(wanted, _report(kept.get(f"{root}/reported", b"")))
-        wanted = change(wanted)
-        await client.publish(root, encode(wanted), qos=1, retain=True)
+        before = (await _standing(client, site, node)).wanted
+        wanted = change(before)
+        payload = encode(wanted)
+        await asker.will("config", f"{site}/{node}", _changes(before, wanted), [payload])
+        await client.publish(root, payload, qos=1, retain=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 async for message in client.messages:
@@ -92,8 +98,10 @@ async def configure(
         return Standing(wanted, None)
 
 
-async def command(settings: Mqtt, site: str, node: str, op: str, arguments: Mapping[str, Any], wait: float) -> Answer:
-    """Give a command and wait so many seconds for its reply. Raises SteerError."""
+async def command(
+    settings: Mqtt, site: str, node: str, op: str, arguments: Mapping[str, Any], wait: float, asker: Asker
+) -> Answer:
+    """Give a command and wait so many seconds for its reply. Raises SteerError and AuditError like `configure`."""
     root = f"ganglion/v1/{site}/{node}"
     name = f"cli-{secrets.token_hex(8)}"
     payload = encode({**arguments, "id": name, "op": op})
@@ -101,6 +109,7 @@ async def command(settings: Mqtt, site: str, node: str, op: str, arguments: Mapp
         kept = await retained(client, [f"{root}/status", f"{root}/reply"])
         online = _online(kept.get(f"{root}/status", b""))
         loop = asyncio.get_running_loop()
+        await asker.will("command", f"{site}/{node}", {"op": op, "id": name, **flat(arguments)}, [payload])
         sent = loop.time()
         await client.publish(f"{root}/command", payload, qos=1, properties=expires(KEPT_SECONDS))
         with contextlib.suppress(TimeoutError):
@@ -114,6 +123,23 @@ async def command(settings: Mqtt, site: str, node: str, op: str, arguments: Mapp
                         if reply.get("id") == name:
                             return Answer(reply, loop.time() - sent, online)
     return Answer(None, loop.time() - sent, online)
+
+
+async def _standing(client: aiomqtt.Client, site: str, node: str) -> Standing:
+    root = f"ganglion/v1/{site}/{node}/config"
+    kept = await retained(client, [root, f"{root}/reported"])
+    wanted = _table(kept.get(root, b""), f"what is wanted of {site}/{node} so far")
+    return Standing(wanted, _report(kept.get(f"{root}/reported", b"")))
+
+
+def _changes(before: Table, wanted: Table) -> Table:
+    """Key by key, for the log; what is not wanted any more is null."""
+    old, new = flat(before), flat(wanted)
+    return {
+        key: new.get(key)
+        for key in dict.fromkeys([*old, *new])
+        if (key in old, old.get(key)) != (key in new, new.get(key))
+    }
 
 
 def _answers(reported: Reported, wanted: Table) -> bool:

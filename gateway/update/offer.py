@@ -1,11 +1,12 @@
 """Offers a package to nodes, takes it back, and asks how far they are: retained messages on the broker."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from gateway.audit.asker import Asker
 from gateway.config import Mqtt
 from gateway.steer.link import retained
 from gateway.steer.talk import broker
@@ -48,29 +49,47 @@ class _Reported(Struct):
     reason: str = ""
 
 
-async def publish(settings: Mqtt, manifest: Manifest, nodes: Iterable[tuple[str, str]]) -> int:
-    """Offer it to (site, node) pairs; their number. Raises UpdateError, SteerError."""
+async def publish(settings: Mqtt, manifest: Manifest, nodes: Sequence[tuple[str, str]], asker: Asker) -> int:
+    """Offer it to (site, node) pairs; their number. Raises UpdateError, SteerError, and AuditError where it cannot be
+    written down who offers it."""
     payload = msgspec.json.encode(manifest)
     if len(payload) > MANIFEST_MAX - 128:  # a node's client counts the topic too
         raise UpdateError(f"the manifest has {len(payload)} bytes, which is more than a node reads: name fewer boards")
-
-    count = 0
+    said = {"version": manifest.version, "sha256": manifest.sha256}
     async with broker(settings) as client:
-        for site, node in nodes:
-            await client.publish(f"ganglion/v1/{site}/{node}/update", payload, qos=1, retain=True)
-            count += 1
-    return count
+        for site, those in _by_site(nodes).items():
+            await asker.will("update.publish", _of(site, those), {**said, "nodes": len(those)}, [payload])
+            for node in those:
+                await client.publish(f"ganglion/v1/{site}/{node}/update", payload, qos=1, retain=True)
+    return len(nodes)
 
 
-async def withdraw(settings: Mqtt, site: str, node: str) -> list[tuple[str, str]]:
-    """Take back what is offered to a node, or to all of a site with `+`; to whom anything was. Raises SteerError."""
+async def withdraw(settings: Mqtt, site: str, node: str, asker: Asker) -> list[tuple[str, str]]:
+    """Take back what is offered to a node, or to all of a site with `+`; to whom anything was.
+
+    Raises SteerError and AuditError like `publish`."""
     async with broker(settings) as client:
         kept = await retained(client, [f"ganglion/v1/{site}/{node}/update"])
         found = [topic for topic, payload in kept.items() if payload]
+        if found:
+            nodes = [topic.split("/")[3] for topic in found]
+            await asker.will("update.withdraw", _of(site, nodes), {"nodes": len(nodes)}, [WITHDRAWN, b""])
         for topic in found:
             await client.publish(topic, WITHDRAWN, qos=1)
             await client.publish(topic, b"", qos=1, retain=True)
     return [(topic.split("/")[2], topic.split("/")[3]) for topic in found]
+
+
+def _by_site(nodes: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for site, node in nodes:
+        found.setdefault(site, []).append(node)
+    return found
+
+
+def _of(site: str, nodes: Sequence[str]) -> str:
+    """Whom an entry of the audit log is about: a node, or several of a site."""
+    return f"{site}/{nodes[0]}" if len(nodes) == 1 else f"{site}/*"
 
 
 async def standings(settings: Mqtt, sites: Iterable[str]) -> list[Standing]:

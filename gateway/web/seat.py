@@ -21,6 +21,7 @@ from gateway.errors import ConfigError, Passing
 from gateway.journal.store import Journal
 from gateway.query.client import Series, ask
 from gateway.records import Figures, Incident, NodeView
+from gateway.signing.signer import signer_of
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,9 @@ class Seat:
     """See `run`."""
 
     def __init__(self, config: Config) -> None:
-        """Raises ConfigError when the plan cannot be used."""
+        """Raises ConfigError when the plan, or the identity that signs, cannot be used."""
         self.config = config
+        self.signer = signer_of(config)
         self.plan = planned(config)
         self.zone = ZoneInfo(config.timezone)
         self.snapshot = Snapshot(0.0)

@@ -106,13 +106,18 @@ class Users:
             return None
         token = secrets.token_urlsafe(32)
         with self._open() as db:
-            db.execute("DELETE FROM sessions WHERE until <= ?", (now,))
             db.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_digest(token), name, now + SESSION_SECONDS))
             db.execute(
                 "DELETE FROM sessions WHERE token NOT IN (SELECT token FROM sessions ORDER BY until DESC LIMIT ?)",
                 (MOST_SESSIONS,),
             )
         return token
+
+    def ended(self, now: float) -> list[tuple[str, float]]:
+        """(name, until in Unix seconds) of sessions that ended by their time; they are forgotten with it."""
+        with self._open() as db:
+            rows = db.execute("DELETE FROM sessions WHERE until <= ? RETURNING name, until", (now,)).fetchall()
+        return [(name, until) for name, until in rows]
 
     def who(self, token: str, now: float) -> str | None:
         """Whose session a token is; None when it is nobody's, or no more."""

@@ -16,6 +16,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gateway.audit.asker import at_shell
 from gateway.config import load as load_config
 from gateway.records import NodeView
 from gateway.update import keys, offer
@@ -51,7 +52,7 @@ async def run(folder: Path, nodes: int, cuts: int, seed: int, progress: Progress
                 config = load_config(gateway.config)
                 Store(Path(config.data_dir)).add(offered)
                 places = [(plan.site, place.node) for place in fleet.places]
-                await offer.publish(config.mqtt, offered.manifest, places)
+                await offer.publish(config.mqtt, offered.manifest, places, at_shell(Path(config.data_dir)))
                 for _ in progress.track(range(cuts), description="power cuts"):
                     await asyncio.sleep(dice.expovariate(CUTS_PER_S))
                     while not fleet.cut(dice.randrange(nodes), dice.uniform(*OFF_S)):  # noqa: ASYNC110

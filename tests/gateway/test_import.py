@@ -25,6 +25,7 @@ from gateway.config import Http, load
 from gateway.control import token as tokens
 from gateway.control.api import MAX_BODY, make_routes
 from gateway.control.caller import ControlError
+from gateway.control.door import Door
 from gateway.control.ways import ByGateway
 from gateway.errors import ConfigError, Refused
 from gateway.forward.lines import line, pack_lines
@@ -402,7 +403,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     journal = await JournalAccess.open(folder, 5000)
     port = free_port()
     own = Running(folder, journal, port)
-    routes = make_routes(journal, tokens.issue(folder))
+    routes = make_routes(journal, Door(tokens.issue(folder), folder))
     server = HttpServer(Http(f"127.0.0.1:{port}"), make_app(journal, Metrics(), {}, routes))
     serving = asyncio.create_task(server.run())
     yield own

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from gateway.config import Config, Console, Http
 from gateway.control import token as tokens
+from gateway.control.door import Door
 from gateway.control.telling import telling_routes
 from gateway.detect.plan import Plan
 from gateway.errors import ConfigError
@@ -307,7 +308,7 @@ async def ask(journal: JournalAccess, tmp_path: Path) -> AsyncIterator[Callable[
 
     def serve(config: Config) -> Any:
         token, port = tokens.issue(tmp_path), free_port()
-        routes = telling_routes(journal, token, config.sites, Notify(journal, config, Plan()).test)
+        routes = telling_routes(journal, Door(token, tmp_path), config.sites, Notify(journal, config, Plan()).test)
         server = HttpServer(Http(f"127.0.0.1:{port}"), make_app(journal, Metrics(), {}, routes))
         serving.append(asyncio.create_task(server.run()))
 

@@ -13,16 +13,18 @@ from gateway.errors import Lasting, Passing
 from gateway.notify.settings import Topic
 from gateway.notify.targets.payload import payload
 from gateway.notify.told import Told
+from gateway.signing.signer import Signer, with_signature
 from gateway.steer.link import connect
 
 SECONDS: Final = 10.0
 
 
 class MqttTarget:
-    def __init__(self, table: Topic, own: Mqtt) -> None:
+    def __init__(self, table: Topic, own: Mqtt, signer: Signer | None = None) -> None:
         """`own` is the gateway's broker. Raises ConfigError for a password that is not set."""
         self._topic, self._retained = table.topic, table.retained
         self._broker = own
+        self._signer = signer
         if table.host:
             self._broker = Mqtt(
                 table.host, table.port, table.ca, table.cert, table.key, table.username, table.password_env
@@ -49,7 +51,9 @@ class MqttTarget:
                 confirm(paho, data, mid, reason, properties)
 
             client._client.on_publish = hear
-            await client.publish(self._topic, body, qos=1, retain=self._retained)
+            await client.publish(
+                self._topic, body, qos=1, retain=self._retained, properties=with_signature(self._signer, body)
+            )
             if any(each.is_failure for each in said):
                 raise Lasting(
                     f"the broker refuses {self._topic}: {said[0]}; to do: give its user the right to write it"

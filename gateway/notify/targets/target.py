@@ -9,6 +9,7 @@ from gateway.notify.targets.mqtt import MqttTarget
 from gateway.notify.targets.ntfy import NtfyTarget
 from gateway.notify.targets.webhook import Document, WebhookTarget
 from gateway.notify.told import Told
+from gateway.signing.signer import Signer
 
 
 class Target(Protocol):
@@ -19,14 +20,17 @@ class Target(Protocol):
         """
 
 
-def make_target(table: Notify, own: Mqtt, cap: Document) -> Target:
-    """`own` is the gateway's broker, `cap` makes CAP documents. Raises ConfigError for secrets that are not set."""
+def make_target(table: Notify, own: Mqtt, cap: Document, signer: Signer | None = None) -> Target:
+    """`own` is the gateway's broker, `cap` makes CAP documents, `signer` signs what machines are told.
+
+    Raises ConfigError for secrets that are not set.
+    """
     match table:
         case Webhook():
-            return WebhookTarget(table, cap)
+            return WebhookTarget(table, cap, signer=signer)
         case Email():
             return EmailTarget(table)
         case Topic():
-            return MqttTarget(table, own)
+            return MqttTarget(table, own, signer)
         case Ntfy():
             return NtfyTarget(table)

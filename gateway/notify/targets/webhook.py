@@ -15,6 +15,7 @@ from gateway.notify.targets.payload import payload
 from gateway.notify.targets.post import bearer, post
 from gateway.notify.told import Told, key_of
 from gateway.records import Incident
+from gateway.signing.signer import HEADER, Signer
 
 PREFIX: Final = "whsec_"
 Document = Callable[[Incident | None], bytes]
@@ -22,13 +23,20 @@ Document = Callable[[Incident | None], bytes]
 
 
 class WebhookTarget:
-    def __init__(self, table: Webhook, cap: Document, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        table: Webhook,
+        cap: Document,
+        clock: Callable[[], float] = time.time,
+        signer: Signer | None = None,
+    ) -> None:
         """`cap` is for tables of that format. Raises ConfigError for a secret that is not set."""
         self._cap = cap if table.format == "cap" else None
         self._url = table.url
         self._secret = secret(table.secret_env)
         self._token = secret(table.token_env)
         self._clock = clock
+        self._signer = signer
 
     def deliver(self, told: Told, subject: str, text: str) -> str:
         if self._cap is None:
@@ -49,6 +57,8 @@ class WebhookTarget:
             # Of this attempt, not of the message: a receiver refuses what is old as a replay.
             stamp = str(int(self._clock()))
             headers |= {"webhook-timestamp": stamp, "webhook-signature": sign(self._secret, key, stamp, body)}
+        if self._signer is not None:
+            headers[HEADER] = self._signer.jws(body)
         return post(self._url, body, headers | bearer(self._token))
 
 

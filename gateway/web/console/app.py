@@ -13,7 +13,7 @@ from gateway.cap import web as cap
 from gateway.north import router as north
 from gateway.report import router as reports
 from gateway.web import api
-from gateway.web.console import door, incidents, ledger, letters, nodes, overview, series, telling, weeks
+from gateway.web.console import audit, door, incidents, ledger, letters, nodes, overview, series, telling, weeks
 from gateway.web.console.guard import Guard, of_this_host
 from gateway.web.console.kept import Kept
 from gateway.web.console.shell import Console
@@ -22,7 +22,7 @@ from gateway.web.seat import Seat
 STATIC: Final = Path(__file__).parent / "static"
 GZIP: Final = 4
 """A page is made anew each time: more effort would cost more than the network saves."""
-PAGES: Final = (overview, incidents, series, nodes, ledger, letters, telling, weeks)
+PAGES: Final = (overview, incidents, series, nodes, ledger, letters, telling, weeks, audit)
 """Each has `register(console)`."""
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -10,6 +11,8 @@ from fastapi import FastAPI, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
+from gateway.audit.asker import Asker, AuditError
+from gateway.audit.witness import Sparing, witness
 from gateway.errors import ConfigError
 from gateway.web.console.markup import html
 from gateway.web.console.shell import COOKIE, HEAD, Console
@@ -21,6 +24,8 @@ MOST_WAITING: Final = 8
 """Attempts that wait for their turn. More are sent away."""
 FAILED_SECONDS: Final = 1.0
 """After a wrong one all others wait: a password is not found by trying."""
+
+UNKNOWN: Final = "(no user)"
 
 PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -37,6 +42,7 @@ PAGE: Final = """<!doctype html>
 def register(app: FastAPI, console: Console) -> None:
     """The routes."""
     turn, waiting = asyncio.Lock(), 0
+    sparing = Sparing(Path(console.seat.config.data_dir))
 
     @app.get("/login", include_in_schema=False)
     async def ask(to: str = "/") -> HTMLResponse:
@@ -44,20 +50,26 @@ def register(app: FastAPI, console: Console) -> None:
 
     @app.post("/login", include_in_schema=False)
     async def enter(
+        request: Request,
         name: Annotated[str, Form(max_length=64)],
         password: Annotated[str, Form(max_length=1000)],
         to: Annotated[str, Form(max_length=500)] = "/",
     ) -> Response:
         nonlocal waiting
+        came = request.client.host if request.client else ""
         if waiting >= MOST_WAITING:
+            await sparing.witness("login.crowded", who="?", came=came)
             return _page("Too many try to log in at once: wait a moment.", to, name, 429)
         waiting += 1
         try:
             async with turn:
                 token = await asyncio.to_thread(console.users.log_in, name, password, time.time())
                 if token is None:
+                    await _refused(console, sparing, name, came)
                     await asyncio.sleep(FAILED_SECONDS)
-        except ConfigError as error:
+                else:
+                    await _entered(console, name, token, came)
+        except (ConfigError, AuditError) as error:
             log.warning("nobody can log in: %s", error)
             return _page("The accounts cannot be used: see the gateway's log and its disk.", to, name, 503)
         finally:
@@ -71,13 +83,36 @@ def register(app: FastAPI, console: Console) -> None:
 
     @app.post("/logout", include_in_schema=False)
     async def leave(request: Request) -> Response:
+        visitor = console.visitor(request)
         try:
-            await asyncio.to_thread(console.users.log_out, request.cookies.get(COOKIE, ""))
+            name = await visitor.name()
+            await asyncio.to_thread(console.users.log_out, visitor.token)
+            if name is not None:
+                came = request.client.host if request.client else ""
+                await witness(Path(console.seat.config.data_dir), "logout", who=name, came=came)
         except ConfigError as error:  # the browser forgets it, and it ends with its shift
             log.warning("a session is left: %s", error)
         answer = RedirectResponse("/", 303)
         answer.delete_cookie(COOKIE)
         return answer
+
+
+async def _entered(console: Console, name: str, token: str, came: str) -> None:
+    """Who has logged in is in the log before they can act. Raises AuditError; then nobody has logged in."""
+    folder = Path(console.seat.config.data_dir)
+    for whose, until in await asyncio.to_thread(console.users.ended, time.time()):
+        await witness(folder, "session.end", who=whose, detail={"until": round(until)})
+    try:
+        await Asker(folder, name, came).will("login.ok")
+    except AuditError:
+        await asyncio.to_thread(console.users.log_out, token)
+        raise
+
+
+async def _refused(console: Console, sparing: Sparing, name: str, came: str) -> None:
+    """A name that is no user's is not written down: it may be a password, typed into the wrong place."""
+    known = {each.name for each in await asyncio.to_thread(console.users.all)}
+    await sparing.witness("login.refused", who=name if name in known else UNKNOWN, came=came)
 
 
 def _page(words: str, to: str, name: str = "", status: int = 200) -> HTMLResponse:

@@ -131,9 +131,9 @@ async def _acting(console: Console, visitor: Visitor, place: ui.element, inciden
 
             async def acknowledge() -> None:
                 with said():
-                    by = await visitor.must()
-                    body = msgspec.json.encode(Note(by, note.value or ""))
-                    await console.act(f"/api/v1{incident_url(incident)}/acknowledge", body)
+                    asker = await visitor.must()
+                    body = msgspec.json.encode(Note(asker.who, note.value or ""))
+                    await console.act(f"/api/v1{incident_url(incident)}/acknowledge", body, asker)
                     ui.notify("Acknowledged: everybody who looks at it sees that.", type="positive")
 
             ui.button("Acknowledge", on_click=acknowledge).props('data-test="acknowledge" no-caps')

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from nicegui import ui
 from starlette.requests import Request
 
+from gateway.audit.asker import Asker
 from gateway.control.replay import Replay, Replayed
 from gateway.journal.letters import Letters
 from gateway.web.console.markup import html, moment, table, url
@@ -50,12 +51,12 @@ async def _acting(console: Console, visitor: Visitor, reason: str, show: Callabl
 
         async def again() -> None:
             with said():
-                await visitor.must()
+                asker = await visitor.must()
                 numbers = (int(number.value),) if (number.value or "").strip().isdigit() else ()
                 if (number.value or "").strip() and not numbers:
                     ui.notify("A letter's number is written in digits.", type="negative")
                     return
-                taken, refused = await replay(console, Replay(numbers=numbers, reason=reason))
+                taken, refused = await replay(console, Replay(numbers=numbers, reason=reason), asker)
                 words = f"{taken} taken in, {refused} still refused"
                 ui.notify(words, type="positive" if not refused else "warning", timeout=0, close_button="Close")
                 await show()
@@ -64,11 +65,11 @@ async def _acting(console: Console, visitor: Visitor, reason: str, show: Callabl
         ui.button(words, on_click=again).props('data-test="replay" no-caps')
 
 
-async def replay(console: Console, which: Replay) -> tuple[int, int]:
+async def replay(console: Console, which: Replay, asker: Asker) -> tuple[int, int]:
     """Have the gateway take letters in again: (taken in, still refused). Raises GanglionError."""
     taken = refused = 0
     while True:
-        body = await console.act("/api/v1/dead-letters/replay", msgspec.json.encode(which))
+        body = await console.act("/api/v1/dead-letters/replay", msgspec.json.encode(which), asker)
         done = msgspec.json.decode(body, type=Replayed)
         taken, refused = taken + done.taken, refused + len(done.refused)
         if not done.more:

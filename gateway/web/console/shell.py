@@ -14,6 +14,7 @@ from nicegui import background_tasks, ui
 from nicegui.client import Client
 from starlette.requests import HTTPConnection
 
+from gateway.audit.asker import Asker
 from gateway.control.caller import Caller, ControlError
 from gateway.errors import ConfigError, GanglionError
 from gateway.web.console.map import Drawn, draw
@@ -36,6 +37,7 @@ PAGES: Final = (
     ("/weeks", "Reports"),
     ("/ledger", "Ledger"),
     ("/letters", "Dead letters"),
+    ("/audit", "Audit"),
 )
 SOON_SECONDS: Final = 1.0
 """How long a page waits for what takes long before it is sent without: it must not be lost with it."""
@@ -60,7 +62,8 @@ class Console:
         self._drawn: tuple[dict[Key, str], Drawn] | None = None
 
     def visitor(self, connection: HTTPConnection) -> "Visitor":
-        return Visitor(self.users, connection.cookies.get(COOKIE, ""))
+        came = connection.client.host if connection.client else ""
+        return Visitor(self.users, connection.cookies.get(COOKIE, ""), Path(self.seat.config.data_dir), came)
 
     def once(self, make: Callable[["Console"], T]) -> T:
         """What `make` makes of the present snapshot: made once for all who look."""
@@ -84,11 +87,11 @@ class Console:
             self._drawn = now, draw(self.seat.plan, self.seat.snapshot.nodes, now)
         return self._drawn[1]
 
-    async def act(self, path: str, body: bytes) -> bytes:
+    async def act(self, path: str, body: bytes, asker: Asker) -> bytes:
         """Have the gateway do something. Raises GanglionError in words for the person who acts."""
 
         def post() -> bytes:
-            caller = Caller(self.seat.config, lambda words: None, PATIENCE_SECONDS, PATIENCE_SECONDS)
+            caller = Caller(self.seat.config, lambda words: None, PATIENCE_SECONDS, PATIENCE_SECONDS, asker)
             return caller.post(path, body)
 
         return await asyncio.to_thread(post)
@@ -102,8 +105,11 @@ def _states(console: Console) -> dict[Key, str]:
 class Visitor:
     """Who looks at one page. Whether they may act is looked up each time: a session ends, also by others."""
 
-    def __init__(self, users: Users, token: str) -> None:
+    def __init__(self, users: Users, token: str, data_dir: Path, came: str) -> None:
+        """`came` is the address that asked for the page."""
         self._users = users
+        self._folder = data_dir
+        self._came = came
         self.token = token
 
     async def name(self) -> str | None:
@@ -119,12 +125,12 @@ class Visitor:
             return None
         return await asyncio.to_thread(self._users.who, self.token, time.time())
 
-    async def must(self) -> str:
-        """The same. Raises ControlError for who may only look, ConfigError when accounts cannot be read."""
+    async def must(self) -> Asker:
+        """Who acts. Raises ControlError for who may only look, ConfigError when accounts cannot be read."""
         name = await self._who()
         if name is None:
             raise ControlError("your session has ended: log in again")
-        return name
+        return Asker(self._folder, name, self._came)
 
 
 class Frame:

@@ -43,7 +43,7 @@ async def show(console: Console, visitor: Visitor, site: str, node: str) -> None
 async def _configuration(console: Console, place: ui.element, site: str, node: str) -> None:
     place.clear()
     try:
-        standing = await talk.configure(console.seat.config.mqtt, site, node, None, 0.0)
+        standing = await talk.standing(console.seat.config.mqtt, site, node)
     except GanglionError as error:
         text = html('<p class="empty">{words}</p>', words=str(error))
     else:
@@ -66,14 +66,14 @@ async def _change(console: Console, visitor: Visitor, place: ui.element, site: s
 
         async def want() -> None:
             with said():
-                await visitor.must()
+                asker = await visitor.must()
                 change = parse((given.value or "").split())
                 if not change:
                     ui.notify("Say what is wanted, such as window_s=30.", type="negative")
                     return
                 made: Callable[[Table], Table] = lambda before: merge(before, change)  # noqa: E731
                 mqtt = console.seat.config.mqtt
-                standing = await talk.configure(mqtt, site, node, made, WAIT_SECONDS)
+                standing = await talk.configure(mqtt, site, node, made, WAIT_SECONDS, asker)
                 words = "The node has answered." if standing.reported else "No answer yet: the broker keeps it for it."
                 ui.notify(words, type="positive" if standing.reported else "warning")
                 await _configuration(console, place, site, node)
@@ -88,8 +88,8 @@ def _commands(console: Console, visitor: Visitor, site: str, node: str) -> None:
     def give(op: str) -> Callable[[], object]:
         async def work() -> None:
             with said():
-                await visitor.must()
-                answer = await talk.command(console.seat.config.mqtt, site, node, op, {}, WAIT_SECONDS)
+                asker = await visitor.must()
+                answer = await talk.command(console.seat.config.mqtt, site, node, op, {}, WAIT_SECONDS, asker)
                 told = "no answer yet: should it connect within a day, it gets the command then"
                 text = msgspec.json.format(msgspec.json.encode(answer.reply)).decode() if answer.reply else told
                 reply.set_content(str(html("<h3>{op}</h3><pre>{text}</pre>", op=op, text=text)))
@@ -131,9 +131,9 @@ def _offers(console: Console, visitor: Visitor, place: ui.element, site: str, no
 
             async def publish() -> None:
                 with said():
-                    await visitor.must()
+                    asker = await visitor.must()
                     manifest = next(each for each in fitting if each.sha256 == chosen.value)
-                    await offer.publish(console.seat.config.mqtt, manifest, [(site, node)])
+                    await offer.publish(console.seat.config.mqtt, manifest, [(site, node)], asker)
                     ui.notify(f"Version {manifest.version} is offered.", type="positive")
                     await _update(console, place, site, node)
 
@@ -141,8 +141,8 @@ def _offers(console: Console, visitor: Visitor, place: ui.element, site: str, no
 
         async def withdraw() -> None:
             with said():
-                await visitor.must()
-                found = await offer.withdraw(console.seat.config.mqtt, site, node)
+                asker = await visitor.must()
+                found = await offer.withdraw(console.seat.config.mqtt, site, node, asker)
                 ui.notify("Taken back." if found else "Nothing was offered.", type="positive")
                 await _update(console, place, site, node)
 

@@ -79,8 +79,8 @@ def _tests(console: Console, visitor: Visitor) -> None:
 
         async def send() -> None:
             with said():
-                await visitor.must()
-                body = await console.act(f"/api/v1/notify/{name.value}/test", b"")
+                asker = await visitor.must()
+                body = await console.act(f"/api/v1/notify/{name.value}/test", b"", asker)
                 answer = msgspec.json.decode(body, type=Answer)
                 words = f"{name.value}: {answer.words}"
                 ui.notify(words, type="positive" if answer.taken else "negative", timeout=0, close_button="Close")
@@ -98,10 +98,10 @@ def _drills(console: Console, visitor: Visitor) -> None:
 
         async def begin() -> None:
             with said():
-                await visitor.must()
+                asker = await visitor.must()
                 length = int(minutes.value or 30)
                 drill = Drill(kind.value, site.value, round(time.time()), (node.value or "").strip(), length)
-                await console.act("/api/v1/incidents/drill", msgspec.json.encode(drill))
+                await console.act("/api/v1/incidents/drill", msgspec.json.encode(drill), asker)
                 ui.notify("The drill has begun.", type="positive")
 
         ui.button("Begin", on_click=begin).props('data-test="drill" no-caps')
@@ -124,8 +124,8 @@ def _drills(console: Console, visitor: Visitor) -> None:
 def _open_drill(console: Console, visitor: Visitor, name: str) -> None:
     async def end() -> None:
         with said():
-            await visitor.must()
-            await console.act(f"/api/v1/incidents/{name}/end", b"")
+            asker = await visitor.must()
+            await console.act(f"/api/v1/incidents/{name}/end", b"", asker)
             ui.notify("The drill has ended.", type="positive")
 
     with ui.row().classes("controls"):

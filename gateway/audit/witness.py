@@ -1,0 +1,76 @@
+"""What has happened already, written down for those who look later. What strangers can cause does not fill the log."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from gateway.audit.entry import JSON
+from gateway.audit.log import record
+
+log = logging.getLogger(__name__)
+
+MOST: Final = 20
+"""Entries of one act in a window that are written one by one."""
+WINDOW_SECONDS: Final = 60.0
+MOST_PLACES: Final = 100
+"""Addresses counted in a window; the rest are one."""
+TOLD_PLACES: Final = 5
+REST: Final = "others"
+
+
+async def witness(
+    data_dir: Path, act: str, *, who: str, of: str = "", came: str = "", detail: Mapping[str, JSON] | None = None
+) -> None:
+    """As `record`. It is done, so a log that cannot be written hinders nothing: the gateway's own log then says it."""
+    try:
+        await asyncio.to_thread(record, data_dir, act, who=who, of=of, came=came, detail=detail)
+    except OSError as error:
+        log.error("the audit log lacks %s of %s %s: %s; free its disk, or mend its owner", act, who, of, error)
+
+
+class Sparing:
+    """Of each act the first `MOST` of a window are written one by one, of the others how many there were, and where
+    the most came from, when the window ends. For one event loop."""
+
+    def __init__(
+        self, data_dir: Path, clock: Callable[[], float] = time.monotonic, seconds: float = WINDOW_SECONDS
+    ) -> None:
+        self._folder = data_dir
+        self._clock = clock
+        self._seconds = seconds
+        self._windows: dict[str, tuple[float, int]] = {}
+        self._more: dict[str, Counter[str]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def witness(
+        self, act: str, *, who: str, of: str = "", came: str = "", detail: Mapping[str, JSON] | None = None
+    ) -> None:
+        """As the function. `act` must be one of a few: each is counted by itself."""
+        now = self._clock()
+        begin, count = self._windows.get(act, (now, 0))
+        if now - begin >= self._seconds:
+            begin, count = now, 0
+        self._windows[act] = begin, count + 1
+        if count < MOST:
+            await witness(self._folder, act, who=who, of=of, came=came, detail=detail)
+            return
+        if act not in self._more:
+            self._more[act] = Counter()
+            task = asyncio.create_task(self._later(act, self._seconds - (now - begin)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        places = self._more[act]
+        places[came if came in places or len(places) < MOST_PLACES else REST] += 1
+
+    async def _later(self, act: str, seconds: float) -> None:
+        try:
+            await asyncio.sleep(seconds)
+        finally:  # also when the program ends before
+            places = self._more.pop(act)
+            most: dict[str, JSON] = {place or "?": count for place, count in places.most_common(TOLD_PLACES)}
+            detail: dict[str, JSON] = {"more": places.total(), "seconds": self._seconds, "from": most}
+            await witness(self._folder, act, who="?", detail=detail)

@@ -1,0 +1,142 @@
+"""Signs what leaves: bytes by a detached JWS (RFC 7515, appendix F), CAP by a signature within it (XML-DSig 1.1)."""
+
+import base64
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from jwt.api_jws import PyJWS
+from msgspec import Struct
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from gateway.config import Config
+from gateway.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+PROPERTY: Final = "jws"
+"""User property of an MQTT message."""
+HEADER: Final = "Ganglion-JWS"
+"""Of an HTTP request."""
+ALGORITHM: Final = "ES256"
+KEPT: Final = 512
+"""Signatures remembered: the same document is the same bytes, and so has the same entity tag."""
+
+
+class Pair(Struct, frozen=True):
+    """Key and certificate, as they were read."""
+
+    certificate: Any  # x509.Certificate
+    key: Any  # ec.EllipticCurvePrivateKey
+
+
+class Signer:
+    """One a process. Files that have changed are read again; while they cannot be used, the pair before signs on."""
+
+    def __init__(self, certificate: Path, key: Path, clock: Callable[[], float] = time.time) -> None:
+        """PEM files, of an identity that `ganglion pki signer` makes. Raises ConfigError when they cannot be used."""
+        self._paths = certificate, key
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._read = self._stamp()
+        self._pair = _load(certificate, key)
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+
+    def jws(self, payload: bytes) -> str:
+        """`header..signature`, over exactly these bytes. The header has the certificate (`x5c`), and when (`iat`)."""
+        pair = self._current()
+        return self._once(b"jws" + payload, lambda: _jws(pair, payload, self._clock())).decode("ascii")
+
+    def xml(self, document: bytes) -> bytes:
+        """The document with an enveloped signature as its last element (CAP 1.2, 3.3.4.1)."""
+        pair = self._current()
+        return self._once(b"xml" + document, lambda: _xml(pair, document))
+
+    def _once(self, what: bytes, make: Callable[[], bytes]) -> bytes:
+        """What was made of the same before, with the same key."""
+        name = sha256(what).digest()
+        with self._lock:
+            if name in self._kept:
+                self._kept.move_to_end(name)
+                return self._kept[name]
+        made = make()
+        with self._lock:
+            made = self._kept.setdefault(name, made)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+    def _current(self) -> Pair:
+        with self._lock:
+            stamp = self._stamp()
+            if stamp not in (self._read, None):
+                self._read = stamp
+                try:
+                    self._pair = _load(*self._paths)
+                    self._kept.clear()
+                except ConfigError as error:
+                    log.error("the identity before goes on to sign: %s", error)
+            return self._pair
+
+    def _stamp(self) -> tuple[int, ...] | None:
+        """What changes when one of the files does; None while one is being put in place of the other."""
+        try:
+            found = [path.stat() for path in self._paths]
+        except OSError:
+            return None
+        return tuple(number for each in found for number in (each.st_mtime_ns, each.st_size, each.st_ino))
+
+
+def signer_of(config: Config) -> Signer | None:
+    """That of `[signing]`; None without the table. Raises ConfigError."""
+    return Signer(Path(config.signing.cert), Path(config.signing.key)) if config.signing else None
+
+
+def with_signature(signer: Signer | None, payload: bytes) -> Properties | None:
+    """The properties of a message that is published; None without a signer."""
+    if signer is None:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.UserProperty = [(PROPERTY, signer.jws(payload))]
+    return properties
+
+
+def _jws(pair: Pair, payload: bytes, now: float) -> bytes:
+    der = base64.b64encode(pair.certificate.public_bytes(Encoding.DER)).decode("ascii")
+    headers = {"typ": None, "x5c": [der], "iat": int(now)}
+    header, _, signature = PyJWS().encode(payload, pair.key, ALGORITHM, headers).split(".")
+    return f"{header}..{signature}".encode("ascii")
+
+
+def _xml(pair: Pair, document: bytes) -> bytes:
+    from lxml import etree
+    from signxml.algorithms import SignatureMethod  # what signs nothing need not load them
+    from signxml.signer import XMLSigner
+
+    root = etree.fromstring(document, etree.XMLParser(resolve_entities=False, no_network=True))
+    signer = XMLSigner(signature_algorithm=SignatureMethod.ECDSA_SHA256)
+    signed = signer.sign(root, key=pair.key, cert=[pair.certificate])
+    written: bytes = etree.tostring(signed, encoding="utf-8", xml_declaration=True)
+    return written + b"\n"
+
+
+def _load(certificate: Path, key: Path) -> Pair:
+    try:
+        found = x509.load_pem_x509_certificate(certificate.read_bytes())
+        private = load_pem_private_key(key.read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"signing.cert, signing.key: {certificate}, {key} cannot be used: {error}") from error
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
+        raise ConfigError(f"signing.key: {key} is no EC key on P-256: `ganglion pki signer` makes one")
+    if private.public_key() != found.public_key():
+        raise ConfigError(f"signing.key: {key} is not the key of {certificate}: take both from one folder")
+    return Pair(found, private)
