@@ -21,6 +21,7 @@ from gateway.cli.options import (
     show_table,
 )
 from gateway.cli.running import running
+from gateway.cli.verify import verify
 from gateway.cli.views import open_journal
 from gateway.config import load
 from gateway.control.acknowledge import Note
@@ -36,6 +37,7 @@ SHOWN: Final = 8
 app = typer.Typer(invoke_without_command=True)
 app.command("drill")(drill)
 app.command("end")(end)
+app.command("verify")(verify)
 
 
 @app.callback()
