@@ -9,6 +9,7 @@ import machine
 from micropython import const
 
 from node.clock import Clock
+from node.files import SIGNER, read
 from node.later import Later, forget
 from node.net import Wifi, wire_ms, wire_sleep_ms
 from node.outbox import Outbox
@@ -29,9 +30,13 @@ _SLOTS = const("slots.json")  # there once an update was begun: see node/slots.p
 
 
 def _is_needed(level, payload):
-    """Whether a part must be loaded for a message. The manifest of the firmware that runs comes on each connection."""
+    """Whether a part must be loaded for a message. The manifest of the firmware that runs comes on each connection: it
+    is of interest only if its signing key is a new one, which ends those before it.
+    """
     if level == "update":
-        return b'"version":"%s"' % VERSION.encode() not in payload
+        if b'"version":"%s"' % VERSION.encode() not in payload:
+            return True
+        return b'"by":' in payload and b'"serial":%s,' % str(read(SIGNER).get("serial")).encode() not in payload
     return level != "update/piece"
 
 

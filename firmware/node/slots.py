@@ -5,9 +5,10 @@
 # fields mean is told in loader.py.
 
 import asyncio
+import hashlib
 import os
 import struct
-from binascii import crc32
+from binascii import crc32, hexlify
 
 from node.files import read, write
 
@@ -92,6 +93,21 @@ def clear(slot):
             os.rmdir(path)
         else:
             os.remove(path)
+
+
+async def sha256(path):
+    """Of a file's content, as hexadecimal digits; other tasks go on meanwhile."""
+    whole = hashlib.sha256()
+    buffer = bytearray(512)
+    view = memoryview(buffer)
+    with open(path, "rb") as f:
+        while True:
+            n = f.readinto(buffer)
+            if not n:
+                break
+            whole.update(view[:n])
+            await asyncio.sleep_ms(0)
+    return str(hexlify(whole.digest()), "utf-8")
 
 
 async def fill(slot, path, version, sha):

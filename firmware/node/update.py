@@ -5,14 +5,12 @@
 # a reset goes on where the last piece ended, and whatever ends in the middle leaves the firmware that runs untouched.
 
 import asyncio
-import hashlib
 import json
 import os
-import sys
-from binascii import hexlify
 
-from node import signature, slots
-from node.manifest import MANIFEST_MAX, numbers, parse, signed_text
+from node import slots
+from node.judge import Settled, check, outdated
+from node.manifest import MANIFEST_MAX, parse
 from node.net import jittered, wire_sleep_ms
 from node.version import VERSION
 
@@ -99,7 +97,7 @@ class Updater:
                 if self._heard is None:
                     self._news.clear()
                     await self._news.wait()
-                self._look()
+                await self._look()
             manifest = self._wanted
             try:
                 await self._follow(manifest)
@@ -133,9 +131,14 @@ class Updater:
         if past.get("bad") and past.get("version"):
             self._tell(past["version"], past.get("end", "rolled_back"), past.get("why") or "")
 
-    def _look(self):
+    async def _look(self):
         """Judge the manifest that was heard; if it is to be followed it becomes `_wanted`."""
-        text, self._heard = self._heard, None
+        text = self._heard
+        await self._judge(text)
+        if self._heard is text:  # else another one came meanwhile
+            self._heard = None
+
+    async def _judge(self, text):
         if text in (b"", b"{}"):  # taken back
             if self._wanted:
                 self._tell(self._wanted["version"], "refused", "withdrawn")
@@ -147,7 +150,7 @@ class Updater:
             version = manifest["version"]
             if self._wanted and manifest == self._wanted:
                 return
-            self._check(manifest)
+            await check(manifest, self._board)
         except Settled as error:
             self._tell(version, error.args[0], error.args[1])
         except (ValueError, OSError) as error:
@@ -155,27 +158,9 @@ class Updater:
             self._tell(version, "refused", str(error))
         else:
             self._wanted = manifest
-
-    def _check(self, manifest):
-        """Raises Settled when there is nothing to do, ValueError when it must not be followed."""
-        try:
-            key = signature.load_key()
-        except OSError:
-            raise ValueError("no update.key on this board") from None
-        if not signature.verify(key, signed_text(manifest), manifest["signature"]):
-            raise ValueError("signature: not made with the key of this board")
-        if self._board not in manifest["boards"]:
-            raise ValueError("boards: not for %s" % self._board)
-        if manifest["mpy"] != sys.implementation._mpy & 0xFF:
-            raise ValueError("mpy: needs another version of MicroPython")
-        past = slots.state()
-        if past.get("bad") == manifest["sha256"]:
-            raise Settled(past.get("end", "rolled_back"), past.get("why") or "")
-        slot = slots.running()
-        if slot and slots.mark(slot).get("sha256") == manifest["sha256"]:
-            raise Settled("kept", "")
-        if numbers(manifest["version"]) <= numbers(VERSION):
-            raise ValueError("version: %s is not newer than %s" % (manifest["version"], VERSION))
+        if self._wanted and outdated(self._wanted):  # by what was heard now
+            self._tell(self._wanted["version"], "refused", "by: its delegation has a successor")
+            self._wanted = None
 
     async def _follow(self, manifest):
         """Fetch, unpack and restart. Returns when something else is wanted; raises ValueError when it is no good."""
@@ -191,7 +176,7 @@ class Updater:
             for _ in range(_SPOILED):
                 if not await self._fetch(manifest):
                     return
-                if await _sha256(_PART) == sha:
+                if await slots.sha256(_PART) == sha:
                     break
                 self._forget_part()
                 self._claim_part(sha)
@@ -199,6 +184,11 @@ class Updater:
                 raise ValueError("sha256: what the gateway sent is something else")
             await slots.fill(spare, _PART, version, sha)
             self._forget_part()
+        if self._heard is not None:  # while the slot was filled
+            await self._look()
+            if self._wanted is not manifest:
+                slots.clear(spare)
+                return
         self._tell(version, "ready", "")
         await self._say_report()
         slots.begin_trial(spare, version, sha)
@@ -231,7 +221,7 @@ class Updater:
         while at < size:
             piece = await self._ask(manifest["sha256"], at, min(PIECE, size - at), wait)
             if self._heard is not None:
-                self._look()
+                await self._look()
                 if self._wanted is not manifest:
                     return False
             if piece is None:
@@ -293,26 +283,8 @@ class Updater:
             self._report = None
 
 
-class Settled(Exception):
-    """Nothing is to be done for a manifest: (state, reason) to report."""
-
-
 def _size(path):
     try:
         return os.stat(path)[6]
     except OSError:
         return 0
-
-
-async def _sha256(path):
-    whole = hashlib.sha256()
-    buffer = bytearray(512)
-    view = memoryview(buffer)
-    with open(path, "rb") as f:
-        while True:
-            n = f.readinto(buffer)
-            if not n:
-                break
-            whole.update(view[:n])
-            await asyncio.sleep_ms(0)
-    return str(hexlify(whole.digest()), "utf-8")

@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json, show_table
 from gateway.config import NAME, Config, load, secret
 from gateway.journal.store import Journal
 from gateway.update import keys, offer
+from gateway.update.delegation import MAX_SERIAL, Delegation
 from gateway.update.errors import UpdateError
-from gateway.update.package import Package
+from gateway.update.package import Manifest, Package
 from gateway.update.store import Store
 
 app = typer.Typer(
-    help="Update nodes over the air: keygen once, then pack, sign and publish; status tells how far they are.",
+    help="Update nodes over the air: keygen and delegate once, then pack, sign and publish; status tells how far.",
     no_args_is_help=True,
 )
 
@@ -28,28 +30,56 @@ SiteOption = Annotated[str, typer.Option(help="The site; may be left out where t
 PassphraseOption = Annotated[
     str, typer.Option(help="Environment variable with the passphrase of the private key.", metavar="NAME")
 ]
+PassphraseFileOption = Annotated[
+    Path | None, typer.Option(help="File with that passphrase, which only you may read.", metavar="FILE")
+]
 
 
 @app.command()
 def keygen(
     private: Annotated[Path, typer.Argument(help="Where the private key goes.", metavar="FILE")],
-    public: Annotated[Path, typer.Option(help="Where the public part goes, which boards get.", metavar="FILE")] = Path(
-        "update.key"
-    ),
+    public: Annotated[Path, typer.Option(help="Where the public part goes.", metavar="FILE")] = Path("update.key"),
     passphrase_env: PassphraseOption = "",
+    passphrase_file: PassphraseFileOption = None,
 ) -> None:
-    """Make the key pair that says who may update the boards. Keep the private part off the network.
+    """Make a key pair: the anchor, whose public part boards hold as update.key, or a signing key to be delegated to.
 
-    Example: ganglion update keygen update-private.pem --public update.key
+    Example: ganglion update keygen anchor.pem --public update.key --passphrase-file anchor.pass
     """
     for path in (private, public):
         if path.exists():
             raise UpdateError(f"{path} exists: boards may depend on that key; name another file")
+    passphrase = _passphrase(passphrase_env, passphrase_file)
     key = keys.generate()
-    keys.save_private(key, private, secret(passphrase_env))
+    keys.save_private(key, private, passphrase)
     keys.save_public(key.public_key(), public)
-    typer.echo(f"{private} signs updates: keep it off the network, and a copy of it safe")
-    typer.echo(f"{public} belongs on every board, as update.key")
+    typer.echo(f"{private} signs: keep it off the network, and a copy of it safe")
+    typer.echo(f"{public} is its public part: an anchor's goes onto every board, a signing key's to `update delegate`")
+    if not passphrase:
+        typer.echo(f"{private} has no passphrase: whoever reads the file can sign", err=True)
+
+
+@app.command()
+def delegate(
+    anchor: Annotated[Path, typer.Option(help="The anchor's private key.", metavar="FILE")],
+    serial: Annotated[
+        int, typer.Option(min=1, max=MAX_SERIAL, help="Higher than that of every delegation before.", metavar="N")
+    ],
+    key: Annotated[Path, typer.Option(help="The public part of the signing key.", metavar="FILE")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The delegation.", metavar="FILE")],
+    passphrase_env: PassphraseOption = "",
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
+    """Let a signing key sign updates, and end those before it. Done where the anchor is: off-line, needs no gateway.
+
+    A board that has seen this delegation in use refuses all with a lower serial.
+
+    Example: ganglion update delegate --anchor anchor.pem --serial 2 --key signing-2.pub -o signing-2.delegation
+    """
+    secret_key = keys.load_private(anchor, _passphrase(passphrase_env, passphrase_file))
+    made = keys.delegate(secret_key, serial, keys.load_public(key))
+    made.save(output)
+    typer.echo(f"{output}: delegation {serial} to {key}. It is no secret; write its number down beside the anchor")
 
 
 @app.command()
@@ -72,15 +102,38 @@ def pack(
 def sign(
     package: PackageArgument,
     key: Annotated[Path, typer.Option(help="The private key.", metavar="FILE")],
+    delegation: Annotated[
+        Path | None, typer.Option(help="What the anchor says of this key; none for the anchor itself.", metavar="FILE")
+    ] = None,
     passphrase_env: PassphraseOption = "",
+    passphrase_file: PassphraseFileOption = None,
 ) -> None:
     """Sign a package, in place. Needs no network and no gateway.
 
-    Example: ganglion update sign ganglion-0.2.1.update --key update-private.pem
+    Example: ganglion update sign ganglion-0.2.1.update --key signing-2.pem --delegation signing-2.delegation
     """
-    signed = keys.sign(Package.load(package), keys.load_private(key, secret(passphrase_env)))
+    by = Delegation.load(delegation) if delegation else None
+    private = keys.load_private(key, _passphrase(passphrase_env, passphrase_file))
+    signed = keys.sign(Package.load(package), private, by)
     signed.save(package)
-    typer.echo(f"{package} is signed: version {signed.manifest.version} for {', '.join(signed.manifest.boards)}")
+    whose = f"delegation {by.serial}" if by else "the anchor"
+    manifest = signed.manifest
+    typer.echo(f"{package} is signed by {whose}: version {manifest.version} for {', '.join(manifest.boards)}")
+
+
+@app.command()
+def verify(
+    package: PackageArgument,
+    public: Annotated[Path, typer.Option(help="The boards' update.key.", metavar="FILE")] = Path("update.key"),
+) -> None:
+    """Say whether boards with this update.key would believe a package. Needs no gateway.
+
+    Example: ganglion update verify ganglion-0.2.1.update --public update.key
+    """
+    manifest = Package.load(package).manifest
+    _believed(package, manifest, public)
+    whose = f"delegation {manifest.by.serial}" if manifest.by else "the anchor itself"
+    typer.echo(f"{package}: version {manifest.version} for {', '.join(manifest.boards)}, signed by {whose}")
 
 
 @app.command()
@@ -105,10 +158,17 @@ def publish(
     manifest = loaded.manifest
     if not manifest.signature:
         raise UpdateError(f"{package} is not signed: `ganglion update sign` does it")
-    if public is not None and not keys.is_signed(manifest, keys.load_public(public)):
-        raise UpdateError(f"{package} was not signed with the private key that belongs to {public}")
+    store = Store(Path(settings.data_dir))
+    if public is not None:
+        anchor = _believed(package, manifest, public)
+        newest = keys.newest_serial(store.manifests(), anchor)
+        if manifest.by and manifest.by.serial < newest:
+            raise UpdateError(
+                f"{package} is signed by delegation {manifest.by.serial}, and boards have been offered {newest}, "
+                "after which they refuse it: sign it with the newest key"
+            )
     nodes = [(site, node)] if node else _fitting(settings, site, manifest.boards)
-    for forgotten in Store(Path(settings.data_dir)).add(loaded):
+    for forgotten in store.add(loaded):
         typer.echo(f"{forgotten} is forgotten: only the newest are kept")
     count = asyncio.run(offer.publish(settings.mqtt, manifest, nodes, at_shell(Path(settings.data_dir))))
     typer.echo(f"version {manifest.version} is offered to {count} node{'s' if count > 1 else ''} of {site}")
@@ -161,6 +221,31 @@ def withdraw(
         raise UpdateError(f"nothing is offered to {node or 'any node'} of {site}")
     for each in found:
         typer.echo(f"{'/'.join(each)} is offered nothing any more")
+
+
+def _passphrase(variable: str, file: Path | None) -> str:
+    """Of a private key; empty when none is named. Raises UpdateError, ConfigError."""
+    if file is None:
+        return secret(variable)
+    if variable:
+        raise UpdateError("give --passphrase-env or --passphrase-file, not both")
+    try:
+        if file.stat().st_mode & 0o077:
+            raise UpdateError(f"others may read {file}: chmod 600 {file}")
+        passphrase = file.read_text(encoding="utf-8").rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UpdateError(f"{file} cannot be read: {error}") from error
+    if not passphrase:
+        raise UpdateError(f"{file} is empty: a passphrase belongs there")
+    return passphrase
+
+
+def _believed(package: Path, manifest: Manifest, public: Path) -> RSAPublicKey:
+    """The anchor, when it would take the manifest. Raises UpdateError."""
+    anchor = keys.load_public(public)
+    if refusal := keys.refusal(manifest, anchor):
+        raise UpdateError(f"boards with {public} would refuse {package}: {refusal}")
+    return anchor
 
 
 def _one_of(node: str, everyone: bool) -> None:

@@ -17,6 +17,7 @@ from gateway.config import NAME
 from gateway.files import replace
 from gateway.update import archive
 from gateway.update.compile import bytecode, compile_tree
+from gateway.update.delegation import Delegation
 from gateway.update.errors import UpdateError
 
 VERSION_FILE: Final = "node/version.py"
@@ -28,7 +29,7 @@ Version = Annotated[str, Meta(pattern=r"^[0-9]{1,5}\.[0-9]{1,5}\.[0-9]{1,5}\Z")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a node decides by."""
 
     version: Version
@@ -44,13 +45,16 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of the archive."""
     signature: str = ""
     """Base64, over `signed_text`; empty before `ganglion update sign`."""
+    by: Delegation | None = None
+    """Of the key that has signed; None where that is the boards' `update.key` itself."""
 
     def signed_text(self) -> bytes:
         """Every field that counts, a line each. `firmware/node/manifest.py` makes the same."""
-        return (
+        text = (
             f"ganglion update 1\nversion {self.version}\nboards {' '.join(self.boards)}\nmpy {self.mpy}\n"
             f"size {self.size}\nneeds {self.needs}\nsha256 {self.sha256}\n"
-        ).encode()
+        )
+        return (text if self.by is None else f"{text}serial {self.by.serial}\n").encode()
 
 
 class Package(Struct, frozen=True):
@@ -92,7 +96,7 @@ class Package(Struct, frozen=True):
         line, found, packed = data.partition(b"\n")
         try:
             manifest = msgspec.json.decode(line, type=Manifest)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UpdateError(f"it does not begin with a manifest: {error}") from error
         if not found or hashlib.sha256(packed).hexdigest() != manifest.sha256 or len(packed) != manifest.size:
             raise UpdateError("the archive is not the one that the manifest speaks of: the file is damaged")

@@ -30,6 +30,10 @@ PIECES_PER_SECOND: Final = 250
 MOST_WAITING: Final = 20_000
 WANT_SECONDS: Final = 60.0
 """A request that waited longer was made again, or its node is gone."""
+MOST_WANT_BYTES: Final = 256
+"""Of a request; a node's has some 100."""
+_QUIET_SECONDS: Final = 60.0
+"""Between two lines of the log about what any node can bring about as often as it likes."""
 
 
 class Want(Struct, frozen=True):
@@ -59,9 +63,11 @@ class Updates:
         self._gap = 1 / pieces_per_second
         self._waiting: dict[str, _Waiting] = {}
         self._asked = asyncio.Event()
-        self._missing: set[str] = set()
+        self._quiet_until: dict[str, float] = {}
         self.served = 0
         """Pieces, since the start."""
+        self.refused = 0
+        """Requests that nobody can serve, since the start."""
 
     async def run(self) -> None:
         """Serve, over every loss of the connection."""
@@ -82,9 +88,9 @@ class Updates:
             if node not in self._waiting and len(self._waiting) >= MOST_WAITING:
                 continue  # it asks again
             try:
-                want = msgspec.json.decode(bytes(message.payload), type=Want)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
-                log.info("%s asks for what nobody can give: %s", node, error)
+                want = _want(message.payload)
+            except ValueError as error:
+                self._refuse("rubbish", "%s asks for what nobody can give: %s", node, error)
                 continue
             self._waiting[node] = _Waiting(want, time.monotonic())
             self._asked.set()
@@ -99,11 +105,12 @@ class Updates:
             want, since = self._waiting.pop(node)
             if time.monotonic() - since > WANT_SECONDS:
                 continue
+            # Before it is looked for: to ask for what is not there must not be cheaper than to fetch.
+            due = max(due + self._gap, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
             piece = await asyncio.to_thread(self._piece, want)
             if piece is None:
                 continue
-            due = max(due + self._gap, time.monotonic())
-            await asyncio.sleep(due - time.monotonic())
             await client.publish(f"{node}/piece", piece, qos=0)
             end_if_cancelled()
             self.served += 1
@@ -112,9 +119,24 @@ class Updates:
         """Offset and data; None when there is no such piece."""
         archive = self._store.archive(want.sha256)
         if archive is None:
-            if want.sha256 not in self._missing:
-                self._missing = {*self._missing, want.sha256} if len(self._missing) < 100 else {want.sha256}
-                log.warning("nodes want the update %s, which is not here: publish it again", want.sha256)
+            self._refuse("missing", "nodes want the update %s, which is not here: publish it again", want.sha256)
             return None
         data = archive[want.at : want.at + want.size]
         return struct.pack(">I", want.at) + data if data else None
+
+    def _refuse(self, what: str, words: str, *of: object) -> None:
+        self.refused += 1
+        now = time.monotonic()
+        if now >= self._quiet_until.get(what, now):
+            self._quiet_until[what] = now + _QUIET_SECONDS
+            log.warning(f"{words} (%d requests were not served since the start)", *of, self.refused)
+
+
+def _want(payload: object) -> Want:
+    """Raises ValueError when it is no request."""
+    if not isinstance(payload, bytes) or len(payload) > MOST_WANT_BYTES:
+        raise ValueError(f"a request has {MOST_WANT_BYTES} bytes at most")
+    try:
+        return msgspec.json.decode(payload, type=Want)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error

@@ -11,7 +11,8 @@ from gateway.update.package import Manifest, Package
 FOLDER: Final = "updates"
 MOST_PACKAGES: Final = 16
 """Beyond these the oldest is forgotten; a node that still wants it waits until something newer is published."""
-_IN_MEMORY: Final = 2
+_IN_MEMORY: Final = MOST_PACKAGES
+"""All: a node that asks for one after the other must not make us read and hash one for each piece."""
 
 
 class Store:

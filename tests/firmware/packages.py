@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from gateway.update import keys
 from gateway.update.compile import compile_file, compile_tree
+from gateway.update.delegation import Delegation
 from gateway.update.package import VERSION_FILE, Package, source_version
 from tests.micropython import ROOT
 
@@ -29,6 +30,18 @@ def key() -> RSAPrivateKey:
 @cache
 def other_key() -> RSAPrivateKey:
     return keys.generate()
+
+
+@cache
+def signer(number: int = 1) -> RSAPrivateKey:
+    """A signing key that `key()`, the anchor, may delegate to; another one for each number."""
+    return keys.generate()
+
+
+@cache
+def delegation(serial: int, number: int | None = None) -> Delegation:
+    """The anchor's word for `signer(number)`; by default each serial has a key of its own."""
+    return keys.delegate(key(), serial, signer(serial if number is None else number).public_key())
 
 
 @cache

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.update import keys
+from gateway.update.delegation import Delegation, delegated_text
 from gateway.update.package import Manifest
 from tests.firmware.importer import load
 from tests.firmware.packages import key, other_key, package
@@ -124,10 +125,15 @@ except ValueError as error:
     st.integers(1, 1 << 20),
     st.integers(1, 1 << 22),
     st.from_regex(r"[0-9]{1,5}\.[0-9]{1,5}\.[0-9]{1,5}", fullmatch=True),
+    st.integers(0, (1 << 31) - 1),
 )
-def test_both_sides_sign_the_same_text(boards: list[str], size: int, needs: int, version: str) -> None:
-    manifest = Manifest(version=version, boards=tuple(boards), mpy=6, size=size, needs=needs, sha256="0" * 64)
+def test_both_sides_sign_the_same_text(boards: list[str], size: int, needs: int, version: str, serial: int) -> None:
+    by = Delegation(serial=serial, key="A" * 512, signature="B" * 512) if serial else None
+    manifest = Manifest(version=version, boards=tuple(boards), mpy=6, size=size, needs=needs, sha256="0" * 64, by=by)
     fields = {each: getattr(manifest, each) for each in manifest.__struct_fields__}
+    if by:
+        fields["by"] = {"serial": by.serial, "key": by.key}
+        assert load("node.manifest").delegated_text(fields["by"]) == delegated_text(by.serial, by.key)
     assert load("node.manifest").signed_text(fields) == manifest.signed_text()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.update import keys
 from gateway.update.package import Package
-from tests.firmware.packages import NEXT, VERSION, files, key, other_key, package
+from tests.firmware.packages import NEXT, VERSION, delegation, files, key, other_key, package, signer
 from tests.micropython import run
 
 SMALL = {"main.mpy": b"M\x06\x00\x1f" + bytes(range(256)) * 20, "node/a.mpy": b"a" * 3000}
@@ -552,3 +552,108 @@ updater.tasks = [(name, lambda name=name, start=start: keeper.keep(name, start))
         + "assert len(fulls) == 2\n",
     )
     assert literal_eval(said[0])[-1] == ORDINARY[-1]
+
+
+def by(serial: int, version: str = NEXT) -> Package:
+    """Each has an archive of its own."""
+    found = {**SMALL, "node/b.mpy": f"{serial} {version}".encode()}
+    return keys.sign(Package.make(found, version, ("esp32-devkit",)), signer(serial), delegation(serial))
+
+
+def test_an_update_by_a_delegated_key_is_put_on_trial(tmp_path: Path) -> None:
+    assert board(tmp_path, _TO_THE_END, by(1))[0] == str(ORDINARY)
+    assert json.loads((tmp_path / "signer.json").read_text())["serial"] == 1
+
+
+def test_a_replayed_update_is_refused_and_told_once(tmp_path: Path) -> None:
+    """Whoever has the broker may send all that was ever signed, as often as they like."""
+    (tmp_path / "old").write_bytes(msgspec.json.encode(by(1, "0.0.9").manifest))
+    (tmp_path / "older").write_bytes(msgspec.json.encode(small("0.0.8").manifest))
+    said = board(
+        tmp_path,
+        """
+async def life():
+    for path, times in (("/old", 20), ("/older", 20)):
+        told = len(uplink.reports)
+        for _ in range(times):
+            uplink.manifest(get(HOST + path))
+            await until(lambda: updater._heard is None)
+            await asyncio.sleep_ms(2)
+        await until(lambda: len(uplink.reports) > told)
+    print([each["reason"] for each in uplink.reports], uplink.wants, reasons)
+asyncio.run(main())
+""",
+    )
+    assert said == [
+        f"['version: 0.0.9 is not newer than {VERSION}', 'version: 0.0.8 is not newer than {VERSION}'] [] []"
+    ]
+
+
+@pytest.mark.parametrize("version", [VERSION, "0.3.0"], ids=["of what runs", "newer"])
+def test_a_new_key_ends_what_is_fetched_by_its_predecessor(tmp_path: Path, version: str) -> None:
+    """In the middle of the archive, and in the very last moment before the restart."""
+    (tmp_path / "other").write_bytes(msgspec.json.encode(by(2, version).manifest))
+    for moment in ("fetch", "fill"):
+        (tmp_path / "signer.json").unlink(missing_ok=True)
+        said = board(
+            tmp_path,
+            f"""
+over = []
+def come():
+    over.append(1)
+    uplink.manifest(get(HOST + "/other"))
+fill = slots.fill
+async def filled(*args):
+    await fill(*args)
+    if {moment!r} == "fill":
+        come()
+slots.fill = filled
+def answer(at, size):
+    if at == 4096 and {moment!r} == "fetch":
+        come()
+    return [] if over else [piece(at, size)]
+async def life():
+    uplink.manifest(MANIFEST)
+    await until(lambda: updater._last != MANIFEST and updater._heard is None)
+    await asyncio.sleep_ms(30)
+    told = len(uplink.reports)
+    uplink.manifest(MANIFEST)
+    await until(lambda: len(uplink.reports) > told)
+    print(uplink.reports[-1]["reason"], reasons, slots.mark("a"), slots.state())
+asyncio.run(main())
+""",
+            by(1),
+        )
+        assert said == ["by: delegation 1 has a successor, 2 [] {} {}"]
+
+
+def test_a_new_key_is_looked_at_though_the_firmware_is_the_one_that_runs(tmp_path: Path) -> None:
+    """An operator ends a stolen key by signing what already runs anew: nobody has to wait for the next version."""
+    texts = [small(VERSION), by(1, VERSION), by(2, VERSION), by(2)]
+    for i, each in enumerate(texts):
+        (tmp_path / f"m{i}").write_bytes(msgspec.json.encode(each.manifest))
+    said = board(
+        tmp_path,
+        """
+from node.node import _is_needed
+def needed():
+    return [_is_needed("update", get(HOST + "/m%d" % i)) for i in range(4)]
+async def life():
+    print(needed())
+    for i in (1, 2):
+        uplink.manifest(get(HOST + "/m%d" % i))
+        await until(lambda: updater._heard is None)
+        print(needed())
+    for damage in ('"x"', "{", '{"serial":[]}'):
+        with open("signer.json", "w") as f:
+            f.write(damage)
+        print(needed())
+asyncio.run(main())
+""",
+    )
+    assert said == [
+        "[False, True, True, True]",
+        "[False, False, True, True]",
+        "[False, True, False, True]",
+        *["[False, True, True, True]"] * 3,
+    ]
