@@ -117,7 +117,9 @@ def test_what_nodes_would_refuse_is_not_published(cli: Cli, signed: Package, bro
     keys.save_public(other_key().public_key(), cli.folder / "other.key")
     keys.save_public(key().public_key(), cli.folder / "update.key")
     assert "is not signed" in cli.error("publish", "@unsigned.update", "--node", "air-1")
-    assert "was not signed with" in cli.error("publish", "@x.update", "--node", "air-1", "--public", "@other.key")
+    assert "was not signed by the anchor" in cli.error(
+        "publish", "@x.update", "--node", "air-1", "--public", "@other.key"
+    )
     assert "no package" in cli.error("publish", "@ganglion.toml", "--node", "air-1")
     assert "--node NAME, or --all" in cli.error("publish", "@x.update")
     assert "--node NAME, or --all" in cli.error("publish", "@x.update", "--node", "a", "--all")

@@ -175,3 +175,26 @@ async def test_what_cannot_be_read_ends_nothing(broker: Mosquitto, tmp_path: Pat
         await ask(client, "odd", 10**400)
         await ask(client, "well", 0)
         assert (await piece(client))[0] == "well"
+
+
+async def test_a_node_that_asks_for_nonsense_fills_neither_the_log_nor_others_time(
+    broker: Mosquitto, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rubbish, what is too long, names that lead elsewhere, updates that are not there: a line each, and counted."""
+    (tmp_path / "secret.update").write_bytes(PACKAGE.encode())
+    elsewhere = ("../secret", "/etc/passwd", "..", "", SHA.upper(), SHA + "\n", SHA[:-1], "../" * 21 + "x", "\0" * 64)
+    async with running(broker, tmp_path) as (updates, client):
+        caplog.clear()
+        for sha in elsewhere:
+            await ask(client, "bad", 0, sha=sha)
+        for i in range(50):
+            await client.publish(f"{ROOT}/bad/update/want", b" " * 2000 + b'{"sha256":"%d"}' % i)
+            await ask(client, "bad", 0, sha=f"{i:064x}")
+            await ask(client, f"bad{i}", 0, sha=f"{i:064x}")
+        await ask(client, "well", 0)
+        assert (await piece(client))[0] == "well"
+        assert updates.refused >= len(elsewhere) + 100
+    lines = [each.getMessage() for each in caplog.records if each.name == "gateway.update.service"]
+    assert len(lines) == 2, lines
+    assert any("asks for what nobody can give" in each for each in lines)
+    assert any("which is not here" in each for each in lines)
