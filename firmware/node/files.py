@@ -6,7 +6,6 @@ import os
 CONFIG = "config.json"
 WANTED = "wanted.json"  # what the gateway wants of the configuration, as far as it was taken: see node/wanted.py
 CALIBRATION = "calibration.json"  # what a command has calibrated
-SIGNER = "signer.json"  # which delegation of the update key was the newest: see node/judge.py
 
 
 class ConfigError(ValueError):

@@ -9,9 +9,11 @@ import asyncio
 import sys
 
 from node import signature, slots
-from node.files import SIGNER, ConfigError, load, write
+from node.files import ConfigError, load, write
 from node.manifest import delegated_text, numbers, signed_text
 from node.version import VERSION
+
+SIGNER = "signer.json"
 
 
 class Settled(Exception):

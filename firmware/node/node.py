@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import os
 
 import esp32
@@ -9,7 +10,6 @@ import machine
 from micropython import const
 
 from node.clock import Clock
-from node.files import SIGNER, read
 from node.later import Later, forget
 from node.net import Wifi, wire_ms, wire_sleep_ms
 from node.outbox import Outbox
@@ -27,6 +27,7 @@ _WELL_MS = const(600_000)  # who has lived so long has not crashed at the start
 _SAFE_MS = const(3_600_000)  # a node in safe mode tries once an hour whether it can do without
 _UPLINK_MS = const(600_000)  # of the wire: the longest time for sending to come no further
 _SLOTS = const("slots.json")  # there once an update was begun: see node/slots.py
+_SIGNER = const("signer.json")  # which key signs updates now: see node/judge.py
 
 
 def _is_needed(level, payload):
@@ -36,8 +37,17 @@ def _is_needed(level, payload):
     if level == "update":
         if b'"version":"%s"' % VERSION.encode() not in payload:
             return True
-        return b'"by":' in payload and b'"serial":%s,' % str(read(SIGNER).get("serial")).encode() not in payload
+        return b'"by":' in payload and b'"serial":%s,' % _signer().encode() not in payload
     return level != "update/piece"
+
+
+def _signer():
+    """The serial number of the newest delegation; anything else where there is none."""
+    try:
+        with open(_SIGNER) as f:
+            return str(json.load(f)["serial"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "none"
 
 
 def next_boot():

@@ -27,7 +27,7 @@ async def judged(text):
 
 with open("cases") as f:
     for line in f:
-        print(asyncio.run(judged(json.loads(line))), "| knows", files.read(files.SIGNER).get("serial"))
+        print(asyncio.run(judged(json.loads(line))), "| knows", files.read(judge.SIGNER).get("serial"))
 """
 
 NOT_SIGNED = "signature: not made with the key of this board"
