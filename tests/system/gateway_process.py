@@ -27,16 +27,24 @@ class GatewayProcess:
     """`ganglion gateway` below a folder. `start`, then `stop` (SIGTERM), `kill` (SIGKILL), and `start` again."""
 
     def __init__(
-        self, folder: Path, broker: Mosquitto, influx_url: str, database: str, more: str = "", **journal: int
+        self,
+        folder: Path,
+        broker: Mosquitto,
+        influx_url: str,
+        database: str,
+        more: str = "",
+        mqtt: str = "",
+        **journal: int,
     ) -> None:
-        """`more` is further text of the configuration, after its tables."""
+        """`more` is further text of the configuration, after its tables; `mqtt` the table of a broker with TLS."""
         self.folder = folder
         self.port = free_port()
         self.config = folder / "ganglion.toml"
         folder.mkdir(parents=True, exist_ok=True)
         self.write_config(
-            f'sites = ["riverside"]\ndata_dir = "data"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
-            f'[influx]\nurl = "{influx_url}"\napi = "v1"\ndatabase = "{database}"\nflush_ms = 50\n'
+            'sites = ["riverside"]\ndata_dir = "data"\n'
+            + (mqtt or f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n')
+            + f'[influx]\nurl = "{influx_url}"\napi = "v1"\ndatabase = "{database}"\nflush_ms = 50\n'
             f'[http]\nlisten = "127.0.0.1:{self.port}"\n[journal]\n'
             + "".join(f"{key} = {value}\n" for key, value in journal.items())
             + more
