@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh Debian 12: `make demo` runs the system, `make test` passes the tests.
 # `make demo ARGS="--duration 60 --report r.json"` hands options on.
 # `make deb` builds the Debian package of the gateway and its tools.
+# `make sbom` lists what is delivered, and `make audit` asks the network whether anything of it is known to be vulnerable.
 # `make bench` prints figures of this machine, `make bench ARGS=firmware` those of one part; `make soak` hurts a city.
 
 ARGS ?=
@@ -13,7 +14,7 @@ BROWSER := chromium
 # What is compiled once is kept: a test run starts some hundred programs, which would all compile it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench soak deb packages browser clean
+.PHONY: demo test lint bench soak deb sbom audit packages browser clean
 
 demo: .venv/ready packages
 	@$(BIN)/ganglion demo $(ARGS)
@@ -41,6 +42,13 @@ soak: .venv/ready packages browser
 # The Debian package, in dist/.
 deb: .venv/ready
 	@gateway/setup/deb/build
+
+# The bill of materials, CycloneDX, in dist/.
+sbom: .venv/ready
+	@$(BIN)/python gateway/setup/sbom.py --output dist/ganglion.cdx.json
+
+audit: .venv/ready
+	@$(BIN)/python gateway/setup/audit.py
 
 # What is installed is looked for first, so that all of this works offline from the second time on.
 .venv/ready: pyproject.toml constraints.txt
