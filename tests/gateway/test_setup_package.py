@@ -26,6 +26,7 @@ dpkg -i /ganglion.deb
 ganglion --help >/dev/null
 test "$(stat -c %U:%G:%a /etc/ganglion)" = root:ganglion:750
 test -e /lib/systemd/system/ganglion-gateway.service
+test -e /usr/share/doc/ganglion/ganglion.cdx.json
 test -e /usr/share/ganglion/grafana/dashboards/city.json
 test -e /usr/share/ganglion/grafana/provisioning/datasources/ganglion.yaml
 sed -i 's/riverside/hill/; s/#port = 1883/port = 9/' /etc/ganglion/ganglion.toml
