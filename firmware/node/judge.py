@@ -35,7 +35,8 @@ async def check(manifest, board):
         raise Settled(past.get("end", "rolled_back"), past.get("why") or "")
     slot = slots.running()
     if slot and slots.mark(slot).get("sha256") == manifest["sha256"]:
-        raise Settled("kept", "")
+        # Whoever has changed the key sees by this who has heard of it.
+        raise Settled("kept", "by delegation %d" % manifest["by"]["serial"] if manifest["by"] else "")
     if numbers(manifest["version"]) <= numbers(VERSION):
         raise ValueError("version: %s is not newer than %s" % (manifest["version"], VERSION))
 

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.audit.asker import Asker
+from gateway.audit.entry import JSON
 from gateway.config import Mqtt
 from gateway.steer.link import retained
 from gateway.steer.talk import broker
@@ -55,7 +56,9 @@ async def publish(settings: Mqtt, manifest: Manifest, nodes: Sequence[tuple[str,
     payload = msgspec.json.encode(manifest)
     if len(payload) > MANIFEST_MAX - 128:  # a node's client counts the topic too
         raise UpdateError(f"the manifest has {len(payload)} bytes, which is more than a node reads: name fewer boards")
-    said = {"version": manifest.version, "sha256": manifest.sha256}
+    said: dict[str, JSON] = {"version": manifest.version, "sha256": manifest.sha256}
+    if manifest.by is not None:
+        said["delegation"] = manifest.by.serial
     async with broker(settings) as client:
         for site, those in _by_site(nodes).items():
             await asker.will("update.publish", _of(site, those), {**said, "nodes": len(those)}, [payload])

@@ -12,12 +12,13 @@ import msgspec
 import pytest
 
 from gateway.config import Mqtt
-from gateway.update.package import Manifest
+from gateway.update import keys
+from gateway.update.package import Manifest, Package
 from gateway.update.service import Updates
 from gateway.update.store import Store
 from sim_hardware.fleet.image import build
 from sim_hardware.servers import Mosquitto
-from tests.firmware.packages import FIRMWARE, NEXT, VERSION, package
+from tests.firmware.packages import BOARD, FIRMWARE, NEXT, VERSION, delegation, files, package, signer
 from tests.firmware.peers import Heard, Subscriber
 from tests.system.flash_board import FlashBoard, cuts
 
@@ -130,6 +131,33 @@ def test_updates_are_taken_and_kept_one_after_the_other(board: FlashBoard, broke
     for slot, offered in zip("ba", offers, strict=True):
         assert found["marks"][slot] == {"version": offered.manifest.version, "sha256": offered.manifest.sha256}
     assert not {"update.part", "update.json"} & set(found["files"])
+
+
+def test_a_key_that_was_stolen_is_worth_nothing_once_its_successor_was_heard_of(
+    board: FlashBoard, broker: Mosquitto, serving: Store
+) -> None:
+    """The owner signs what runs anew. What the thief signs then is refused, and so is all that was ever sent before."""
+    ours = Package.make(files(NEXT), NEXT, (BOARD,))
+    theirs = Package.make({"main.mpy": files(NEXT)["main.mpy"]}, "9.0.0", (BOARD,))
+    first = keys.sign(ours, signer(1), delegation(1))
+    serving.add(first)
+    with Subscriber(broker.port) as subscriber, board:
+        offer(subscriber, first.manifest)
+        assert wait_for_state(subscriber, "kept")[3] == ["fetching", "ready", "trial", "kept"]
+        offer(subscriber, keys.sign(ours, signer(2), delegation(2)).manifest)
+        while wait_for_state(subscriber, "kept")[2] != "by delegation 2":
+            pass  # it was shown the first one again
+        forged = msgspec.structs.replace(delegation(1), serial=3)
+        for attack, reason in (
+            (keys.sign(theirs, signer(1), delegation(1)), "by: delegation 1 has a successor, 2"),
+            (keys.sign(theirs, signer(1), forged), "by: delegation not made with the key of this board"),
+            (package(VERSION), f"version: {VERSION} is not newer than {NEXT}"),
+        ):
+            offer(subscriber, attack.manifest)
+            assert wait_for_state(subscriber, "refused")[2].startswith(reason)
+        wait_for_work(subscriber)
+    assert board.firmware == [VERSION, NEXT]
+    assert "signer.json" in board.look()["files"]
 
 
 def silent() -> dict[str, str]:
