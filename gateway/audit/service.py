@@ -80,6 +80,9 @@ class Audit:
             match = TOPIC.fullmatch(str(message.topic))
             if match is None:
                 continue
+            # An empty command is none: `ganglion doctor` asks by one whether it may give others.
+            if match[3] == "command" and not message.payload:
+                continue
             payload, (site, node, level) = bytes(message.payload), match.groups()
             sha256 = digest(payload)
             if level == "command" and sha256 in self._own:

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.doctor import broker, clocks, database, installation, journal, nodes, pages, running
+from gateway.doctor import broker, clocks, database, installation, journal, nodes, pages, proof, running
 from gateway.doctor.context import Context
 from gateway.doctor.finding import Finding, NotAsked, Said, fault, parted
 from gateway.errors import GanglionError
@@ -45,6 +45,8 @@ CHECKS: Final = (
     Check("ledger", journal.ledger, ("journal",)),
     Check("backlog", journal.backlog, ("journal",), seconds=5.0),
     Check("dead letters", journal.dead_letters, ("journal",)),
+    Check("audit", proof.audit, ("data_dir",), seconds=8.0),
+    Check("signing", proof.signing, ("configuration",)),
     Check("broker password", installation.broker_password, ("configuration",)),
     Check("own certificate", installation.own_certificate, ("configuration",)),
     Check("broker address", broker.address, ("configuration",), network=True),

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -50,6 +51,12 @@ class Signer:
         self._read = self._stamp()
         self._pair = _load(certificate, key)
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+
+    @property
+    def ends(self) -> datetime:
+        """When the certificate does: after that nobody takes what it signs."""
+        end: datetime = self._current().certificate.not_valid_after_utc
+        return end
 
     def jws(self, payload: bytes) -> str:
         """`header..signature`, over exactly these bytes. The header has the certificate (`x5c`), and when (`iat`)."""

@@ -50,11 +50,13 @@ def test_every_key_is_told_with_its_default() -> None:
 
 def test_the_example_is_a_configuration(tmp_path: Path) -> None:
     """And its targets can be made."""
-    (example,) = blocks(PAGE, "toml")
+    example, signing = blocks(PAGE, "toml")
     (tmp_path / "ganglion.toml").write_text(example)
     with pytest.raises(ConfigError, match="MAIL_PASSWORD is not set"):
         load(tmp_path / "ganglion.toml", {})
+    (tmp_path / "ganglion.toml").write_text(f"{example}\n{signing}")
     config = load(tmp_path / "ganglion.toml", None)
+    assert config.signing is not None
     assert [table.via for table in config.notify] == ["email", "ntfy", "webhook", "mqtt"]
     assert Notify.__doc__
 
@@ -69,7 +71,7 @@ def test_the_payload_of_the_page_is_one() -> None:
 
 @pytest.mark.parametrize("secret", ["any text", "whsec_a2V5IG9mIHNpZ25hdHVyZXM="])
 def test_a_receiver_that_does_as_the_page_says_knows_what_is_genuine(secret: str) -> None:
-    (code,) = blocks(PAGE, "python")
+    code, _ = blocks(PAGE, "python")
     names: dict[str, Any] = {}
     exec(code, names)
     body, stamp = b'{"a": "\xc3\xa4"}', str(int(time.time()))

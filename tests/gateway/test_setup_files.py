@@ -38,6 +38,7 @@ def test_the_configuration_can_be_used_as_it_is(tmp_path: Path) -> None:
     assert config == Config(sites=("riverside",), data_dir="/var/lib/ganglion", console=Console())
     said = tomllib.loads(re.sub(r"^#(\w+ = |\[)", r"\1", text, flags=re.MULTILINE))
     assert said.pop("mirror") == [{"name": "archive", "url": "https://archive.example:8086"}]
+    assert said.pop("signing") == {"cert": "signing/cert.pem", "key": "signing/key.pem"}
     (duty,) = said.pop("notify")
     assert isinstance(msgspec.convert(duty, Notify), Email)
     tables = {"mqtt": Mqtt(), "influx": Influx(), "journal": JournalSettings(), "detect": Detect(), "http": Http()}
@@ -49,7 +50,7 @@ def test_the_configuration_can_be_used_as_it_is(tmp_path: Path) -> None:
         "exercise": False,
         **{name: msgspec.to_builtins(table) for name, table in tables.items()},
     }
-    assert {*said, "mirror", "notify"} == {field.name for field in msgspec.structs.fields(Config)}
+    assert {*said, "mirror", "notify", "signing"} == {field.name for field in msgspec.structs.fields(Config)}
 
 
 def test_the_service_is_shut_in(tmp_path: Path) -> None:

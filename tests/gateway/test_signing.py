@@ -37,6 +37,7 @@ from tests.gateway.drawn import jam
 from tests.gateway.hooked import Hook
 from tests.gateway.test_cap import ASK, SCHEMA
 from tests.gateway.test_notify_targets import INCIDENT, OPENED
+from tests.test_docs import DOCS, blocks
 
 PAYLOAD = b'{"id":"burst.riverside.water-1.1"}'
 SPACE = {"ds": "http://www.w3.org/2000/09/xmldsig#"}
@@ -283,6 +284,20 @@ async def test_machines_that_are_told_can_check_it(city: City, broker: Mosquitto
             heard = await anext(client.messages)
     properties = dict(heard.properties.UserProperty)  # type: ignore[union-attr]
     assert check_jws(bytes(heard.payload), properties[PROPERTY], city.ca, time.time())
+
+
+def test_a_receiver_that_does_as_the_page_says_knows_who_told(city: City, tmp_path: Path) -> None:
+    _, code = blocks(DOCS / "notifications.md", "python")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    ca = (city.authority.folder / "ca.pem").read_bytes()
+    jws = city.signer.jws(PAYLOAD)
+    assert names["signed_by"](PAYLOAD, jws, ca) == "CN=incidents"
+    other, gateway = City(tmp_path).signer, city.of(city.authority.gateway("docs"))
+    bad = ((PAYLOAD + b" ", jws), (PAYLOAD, other.jws(PAYLOAD)), (PAYLOAD, gateway.jws(PAYLOAD)))
+    for payload, signature in bad:
+        with pytest.raises(Exception):  # noqa: B017, PT011 - the page promises no more
+            names["signed_by"](payload, signature, ca)
 
 
 def test_the_command_line(city: City, tmp_path: Path) -> None:
