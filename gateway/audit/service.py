@@ -45,6 +45,7 @@ class Audit:
         self._name = f"ganglion-audit-{sites[0]}"
         self._folder = data_dir
         self._signer = signer
+        self._trouble: str | None = None
         self._sparing = Sparing(data_dir)
         self._follower = Follower(data_dir)
         self._asked = Asked()
@@ -60,8 +61,9 @@ class Audit:
         await stay_connected(lambda: connect(self._settings, self._name), self._work, self._say)
 
     def _say(self, trouble: str | None) -> None:
-        if trouble is not None:
-            log.info("what is said to nodes is not heard now: %s", trouble)
+        if trouble not in (None, self._trouble):
+            log.warning("what others say to nodes is not heard, and the audit log's head not told: %s", trouble)
+        self._trouble = trouble
 
     async def _work(self, client: aiomqtt.Client) -> None:
         await listen(client, self._topics)

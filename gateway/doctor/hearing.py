@@ -13,8 +13,8 @@ from gateway.doctor.link import Link
 from gateway.ingest.receiver import STREAMS
 
 HEARD: Final = (*(stream for stream in STREAMS if stream != "status"), "reply", "config/reported", "update/want")
-SAID: Final = ("incident/doctor", "doctor/command", "doctor/update/piece")
-"""Below a site; no node is called `doctor`, so nobody hears it but who hears everything."""
+SAID: Final = ("incident/doctor", "doctor/command", "doctor/update/piece", "audit")
+"""Below a site; no node is called `doctor`, and a head that is empty is none."""
 DROPPED: Final = "$SYS/broker/publish/messages/dropped"
 UPTIME: Final = "$SYS/broker/uptime"
 """Mosquitto tells a count when it changes and forgets it after a minute; this one changes always."""

@@ -24,10 +24,10 @@ NODE_SAYS: Final = (
 NODE_HEARS: Final = ("config", "command", "update", "update/piece", "identity")
 """Below a node's own topic."""
 
-READER_HEARS: Final = ("+/+/telemetry", "+/+/event", "+/+/health", "+/+/status", "+/incident/+", "+/hold")
+READER_HEARS: Final = ("+/+/telemetry", "+/+/event", "+/+/health", "+/+/status", "+/incident/+", "+/hold", "+/audit")
 """Below `ROOT`: what was measured and seen. No configuration, for it may hold a password, and no command."""
 
-GATEWAY_SAYS: Final = (*(f"+/+/{each}" for each in NODE_HEARS), "+/incident/+", "+/hold")
+GATEWAY_SAYS: Final = (*(f"+/+/{each}" for each in NODE_HEARS), "+/incident/+", "+/hold", "+/audit")
 """Below `ROOT`. No telemetry: a gateway that was taken over can invent incidents, but no readings."""
 
 PACKET_BYTES: Final = 65_536

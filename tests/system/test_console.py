@@ -218,6 +218,21 @@ def test_who_may_act(page: Page, city: Evening) -> None:
     expect(page.get_by_text("your session has ended")).to_be_visible()
 
 
+def test_who_has_logged_in_sees_who_tried_to(page: Page) -> None:
+    """And what was asked for, by whom; a stranger does not."""
+    page.goto("/login")
+    page.get_by_label("Name").fill("mallory")
+    page.get_by_label("Password").fill("not the password")
+    page.get_by_role("button", name="Log in").click()
+    page.goto("/audit")
+    expect(page.locator("table")).to_have_count(0)
+    page.get_by_text("Log in to see it").click()
+    log_in(page)
+    page.get_by_role("link", name="refused log-ins").click()
+    expect(page.locator("tbody tr").first).to_contain_text("(no user)")
+    assert "mallory" not in page.content()
+
+
 def test_pages_of_others_get_nothing(city: Evening) -> None:
     """Neither by a name of their own that leads here, nor by a form, nor into a frame."""
     assert city.get("/", Host="evil.example").status == 421

@@ -124,6 +124,9 @@ def test_a_changed_configuration_is_taken_or_refused_whole(gateway: GatewayProce
     assert (ledger.received, ledger.gaps) == (3, 0)
     assert gateway.process is process
     assert gateway.stop() == 0
+    acts = [each["act"] for each in gateway.cli_json("audit", "show")]
+    assert acts == ["gateway.start", "file.taken", *["file.refused"] * 3, "file.taken", "gateway.stop"]
+    assert gateway.cli("audit", "verify").stdout.startswith("the chain holds: entries 1 to 7")
 
 
 def test_a_configuration_that_is_wrong_to_begin_with(gateway: GatewayProcess) -> None:
