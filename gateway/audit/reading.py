@@ -75,9 +75,8 @@ class Follower:
         self._path: Path | None = None
         self._offset = 0
 
-    def new(self) -> list[Entry]:
+    def new(self) -> Iterator[Entry]:
         """Those written since the last call; all to begin with. Raises OSError."""
-        found: list[Entry] = []
         for path in segments(self._data_dir):
             if self._path is not None and path.name < self._path.name:
                 continue
@@ -85,10 +84,12 @@ class Follower:
                 self._path, self._offset = path, 0
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:  # the oldest may go meanwhile
                 file.seek(self._offset)
-                whole, newline, _ = file.read().rpartition(b"\n")
-                self._offset += len(whole) + len(newline)
-                found += [entry for each in whole.split(b"\n") if (entry := read(each)) is not None]
-        return found
+                for data in file:
+                    if not data.endswith(b"\n"):
+                        break
+                    self._offset += len(data)
+                    if (entry := read(data)) is not None:
+                        yield entry
 
 
 def verify(data_dir: Path, heads: Iterable[Head] = ()) -> Verdict:

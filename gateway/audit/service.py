@@ -72,10 +72,13 @@ class Audit:
 
     async def _catch_up(self) -> None:
         try:
-            for entry in await asyncio.to_thread(self._follower.new):
-                self._asked.enter(entry)
+            await asyncio.to_thread(self._read_on)
         except OSError as error:
             log.error("the audit log cannot be read: %s: what is said to nodes looks as if nobody had asked", error)
+
+    def _read_on(self) -> None:
+        for entry in self._follower.new():
+            self._asked.enter(entry)
 
     async def _hear(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:

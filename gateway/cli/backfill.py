@@ -1,12 +1,14 @@
 """`ganglion backfill`: a time range of the database into another one."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from gateway.audit.asker import at_shell
 from gateway.backfill import Backfill, BackfillError, Range, differences
 from gateway.cli.options import DEFAULT_CONFIG, INTERRUPTED, ConfigOption, interruptible, show_json
 from gateway.config import Api, Config, Influx, load
@@ -41,6 +43,7 @@ def backfill(
     if span.begin >= span.end:
         raise BackfillError("--from must be before --to")
     there = _there(settings, target, api, database)
+    at_shell(Path(settings.data_dir)).asks("backfill", there.database, {"from": begin, "to": end})
     console = Console(file=sys.stderr)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:

@@ -1,5 +1,6 @@
 """`ganglion influx`: setting up the database that the gateway writes to."""
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -7,8 +8,11 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from gateway.audit.asker import at_shell
+from gateway.audit.entry import JSON
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json, show_table
 from gateway.cli.query import where
+from gateway.config import load
 from gateway.influx.plan import FOR_EVER, HOUR, SetupError, Wish
 from gateway.influx.setup import make_setup
 from gateway.query.influxql import QueryError, seconds
@@ -48,6 +52,9 @@ def setup(
     )
     planned = list(make_setup(where(config, url, database)).plan(wish))
     if not dry_run:
+        if not url:  # a database of nobody's gateway needs no configuration
+            asked: dict[str, JSON] = {"retention": retention, "rollups": rollups, "force": force}
+            at_shell(Path(load(config, None).data_dir)).asks("influx.setup", database, asked)
         console = Console(stderr=True)
         for each in track(planned, "setting up", console=console, transient=True, disable=not console.is_terminal):
             each.do()

@@ -224,6 +224,15 @@ def test_root_follows_no_link_into_other_folders(tmp_path: Path) -> None:
         record(tmp_path, "logout", who="ada")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files away")
+def test_what_root_writes_belongs_to_the_gateway(tmp_path: Path) -> None:
+    """Who may have been the first: the gateway goes on with it."""
+    os.chown(tmp_path, 12345, 12345)
+    record(tmp_path, "user.add", who="root@here cli", of="ada")
+    made = [tmp_path / "audit", *(tmp_path / "audit").iterdir()]
+    assert {(each.stat().st_uid, each.stat().st_gid) for each in made} == {(12345, 12345)}
+
+
 def test_a_machine_without_the_gateway_has_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     at_shell(tmp_path / "none").asks("command")
     assert "no audit log" in caplog.text
