@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from cryptography import x509
 
 from gateway.errors import ConfigError
-from gateway.signing.check import check_jws, check_xml
 
 
 def verify(
@@ -28,6 +26,10 @@ def verify(
 
     ganglion incidents verify alert.xml --ca ca.pem
     """
+    from cryptography import x509
+
+    from gateway.signing.check import check_jws, check_xml  # the other commands start faster without it
+
     data = sys.stdin.buffer.read() if str(message) == "-" else _read(message)
     try:
         authority = x509.load_pem_x509_certificate(_read(ca))

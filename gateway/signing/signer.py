@@ -14,7 +14,6 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from jwt.api_jws import PyJWS
 from msgspec import Struct
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -118,6 +117,8 @@ def with_signature(signer: Signer | None, payload: bytes) -> Properties | None:
 
 
 def _jws(pair: Pair, payload: bytes, now: float) -> bytes:
+    from jwt.api_jws import PyJWS  # what signs nothing need not load it
+
     der = base64.b64encode(pair.certificate.public_bytes(Encoding.DER)).decode("ascii")
     headers = {"typ": None, "x5c": [der], "iat": int(now)}
     header, _, signature = PyJWS().encode(payload, pair.key, ALGORITHM, headers).split(".")
@@ -126,7 +127,7 @@ def _jws(pair: Pair, payload: bytes, now: float) -> bytes:
 
 def _xml(pair: Pair, document: bytes) -> bytes:
     from lxml import etree
-    from signxml.algorithms import SignatureMethod  # what signs nothing need not load them
+    from signxml.algorithms import SignatureMethod
     from signxml.signer import XMLSigner
 
     root = etree.fromstring(document, etree.XMLParser(resolve_entities=False, no_network=True))

@@ -130,6 +130,17 @@ async def test_guessing_does_not_fill_the_log(tmp_path: Path) -> None:
     assert last_of(tmp_path, 1)[0].who == "ada"
 
 
+async def test_what_was_counted_is_told_when_the_program_ends(tmp_path: Path) -> None:
+    sparing = Sparing(tmp_path, lambda: 0.0)
+    for _ in range(MOST + 3):
+        await sparing.witness("login.refused", who="(no user)", came="192.0.2.1")
+    (task,) = sparing._tasks
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert last_of(tmp_path, 1)[0].detail["more"] == 3
+
+
 def test_users_are_made_by_somebody(data: Path) -> None:
     cli = CommandLine(data.parent, 1)
     cli.invoke("users", "add", "bob", typed="another battery staple\n")
