@@ -89,7 +89,7 @@ def test_log_ins_log_outs_and_who_was_refused(console: Served, data: Path) -> No
         assert secret.encode() not in written(data)
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text("qwxyz", min_size=12, max_size=40), st.booleans())
 def test_no_password_is_ever_written(console: Served, data: Path, password: str, swapped: bool) -> None:
     """Nor one that was typed where the name belongs."""
