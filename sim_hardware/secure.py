@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import msgspec
 
-from gateway.pki.authority import Authority
+from gateway.pki.authority import Authority, PkiError
 from gateway.pki.broker import Broker
-from gateway.pki.brokerfolder import make
+from gateway.pki.brokerfolder import check_lists, make
 from sim_hardware.servers import Mosquitto, free_port
 
 LOOK_SECONDS = 0.1
@@ -22,13 +22,15 @@ LOOK_SECONDS = 0.1
 class SecureMosquitto(Mosquitto):
     """One that runs from the folder of `ganglion pki broker`. `port` is for nodes, `gateways_port` for the rest.
 
-    When its `crl.pem` changes it reads it again, as systemd sees to it in an installation.
+    When its `crl.pem` changes and can be used it reads it again, as systemd sees to it in an installation.
     """
 
     def __init__(self, folder: Path, nodes_port: int, gateways_port: int, crl: str = "crl.pem") -> None:
         super().__init__(folder, nodes_port, more_ports=[gateways_port])
         self.gateways_port = gateways_port
         self._list = self.folder / crl
+        self.refused = 0
+        """How often what was found there could not be used, and was not read."""
         self._ended = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -64,7 +66,11 @@ class SecureMosquitto(Mosquitto):
         while not self._ended.wait(LOOK_SECONDS):
             if (now := self._stamp()) != seen:
                 seen = now
-                self.reload()
+                try:
+                    check_lists((self.folder / "clients.pem").read_bytes(), self._list.read_bytes())
+                    self.reload()
+                except (OSError, PkiError):
+                    self.refused += 1
 
     def _stamp(self) -> object:
         with contextlib.suppress(FileNotFoundError):

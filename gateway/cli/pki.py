@@ -7,6 +7,8 @@ import typer
 
 from gateway.cli.options import JsonOption, moment, show_json, show_table
 from gateway.pki.authority import DAYS, Authority, Identity, PkiError
+from gateway.pki.broker import Broker, Fleet
+from gateway.pki.brokerfolder import PLACE, checked, make
 
 app = typer.Typer(
     help="Identities: the city's own certificate authority, and certificates for broker, gateway and nodes.",
@@ -18,6 +20,8 @@ DirOption = Annotated[
 ]
 DEFAULT_DIR = Path("pki")
 RenewOption = Annotated[bool, typer.Option("--renew", help="A new key and certificate in place of what there is.")]
+_STOCK = Broker()
+_Port = typer.Option(min=1, max=65_535)
 _Days = typer.Option(min=1, max=36_500, help="How long the certificate holds.")
 
 
@@ -99,6 +103,75 @@ def signer(
     _tell(Authority(folder).signer(name, days, renew=renew))
 
 
+@app.command()
+def issuer(
+    *,
+    folder: DirOption = DEFAULT_DIR,
+    days: Annotated[int, _Days] = DAYS["issuer"],
+    renew: RenewOption = False,
+) -> None:
+    """A second authority for the gateway's machine: it can make nodes, and nothing else that anybody believes.
+
+    Example: ganglion pki issuer
+    """
+    _tell(Authority(folder).issuer(days, renew=renew))
+
+
+@app.command()
+def broker(
+    *,
+    output: Annotated[Path, typer.Option(help="The folder to make.", metavar="FOLDER")],
+    folder: DirOption = DEFAULT_DIR,
+    server: Annotated[str, typer.Option(help="Which identity it has, where there are several.")] = "",
+    nodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many nodes are expected.")] = _STOCK.nodes,
+    listen: Annotated[str, typer.Option(help="Address for nodes; all, if not given.")] = _STOCK.nodes_listen,
+    nodes_port: Annotated[int, _Port] = _STOCK.nodes_port,
+    gateways_listen: Annotated[
+        str, typer.Option(help="Address for gateways; if they are on another machine, firewall it to them.")
+    ] = _STOCK.gateways_listen,
+    gateways_port: Annotated[int, _Port] = _STOCK.gateways_port,
+    queue: Annotated[int, typer.Option(min=1, help="MiB of messages that may wait for a gateway.")] = _STOCK.queue_mib,
+    data: Annotated[str, typer.Option(help="Where the broker keeps what waits.")] = _STOCK.data,
+    crl: Annotated[str, typer.Option(help="Where it finds what holds no more, if a gateway writes that.")] = _STOCK.crl,
+    place: Annotated[str, typer.Option(help="Where the folder will lie on the broker.")] = PLACE,
+    gateway: Annotated[list[str] | None, typer.Option(help="A gateway's name; may be given again.")] = None,
+    also_write: Annotated[
+        list[str] | None, typer.Option(help="A topic gateways write too; may be given again.")
+    ] = None,
+    fleet: Annotated[
+        list[str] | None, typer.Option(help="Who speaks for all nodes of a site: NAME or NAME=SITE.", metavar="NAME")
+    ] = None,
+    reader: Annotated[list[str] | None, typer.Option(help="Who hears readings and says nothing.")] = None,
+    home_assistant: Annotated[str, typer.Option(help="Home Assistant's name, if it is at this broker.")] = "",
+    renew: Annotated[bool, typer.Option("--renew", help="Bring a folder up to date; its data stays.")] = False,
+) -> None:
+    """All that Mosquitto needs: its configuration with every limit, who may do what, whom it believes, who it is.
+
+    The names are those of identities made by `ganglion pki gateway --name`.
+
+    Example: ganglion pki broker --dir pki --output broker --nodes 300
+    """
+    settings = checked(
+        Broker(
+            nodes=nodes,
+            nodes_listen=listen,
+            nodes_port=nodes_port,
+            gateways_listen=gateways_listen,
+            gateways_port=gateways_port,
+            queue_mib=queue,
+            data=data,
+            crl=crl,
+            gateways=tuple(gateway or _STOCK.gateways),
+            also_write=tuple(also_write or ()),
+            fleets=tuple(Fleet(*each.split("=", 1)) for each in fleet or ()),
+            readers=tuple(reader or ()),
+            home_assistant=home_assistant,
+        )
+    )
+    who = make(Authority(folder), settings, output, server=server, place=place, renew=renew)
+    typer.echo(f"{output}: for {' '.join(who.hosts)}; {output}/mosquitto.service.conf says how it is started.")
+
+
 @app.command("list")
 def list_(folder: DirOption = DEFAULT_DIR, json: JsonOption = False) -> None:
     """Everything that was signed, and whether it holds.
@@ -128,9 +201,13 @@ def revoke(
 
     Example: ganglion pki revoke riverside/water-0007
     """
-    for each in Authority(folder).revoke(who):
+    revoked = Authority(folder).revoke(who)
+    for each in revoked:
         typer.echo(f"revoked {each.kind} {each.name}, serial {each.serial}")
-    typer.echo(f"Give {folder}/crl.pem to the broker and have it reload: until then nothing has changed there.")
+    if any(each.kind == "issuer" for each in revoked):
+        typer.echo("Make the broker's folder again, `ganglion pki broker --renew`, and restart the broker with it.")
+    else:
+        typer.echo(f"Give {folder}/crl.pem to the broker and have it reload: until then nothing has changed there.")
 
 
 def _tell(identity: Identity) -> None:

@@ -7,20 +7,25 @@ crl.pem                                  what holds no more: a list of the autho
 cert.pem key.pem                         who it is
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from gateway.config import NAME
 from gateway.files import PRIVATE, PUBLIC, replace
 from gateway.pki.authority import Authority, Identity, PkiError, put
-from gateway.pki.broker import Broker, configuration, gateways_access, nodes_access, service
+from gateway.pki.broker import ROOT, Broker, configuration, gateways_access, nodes_access, service
+from gateway.pki.certificates import common_name
 
 PLACE: Final = "/etc/mosquitto/ganglion"
 _SECRET: Final = ("key.pem", "nodes.acl", "gateways.acl")
 """The key for its owner alone; later Mosquittos want the lists so too."""
+_TOPIC: Final = re.compile(r"[^\s#+$/][^\s#+/]*(/[^\s#+/]+|/\+)*(/#)?")
 _MARK: Final = b"-----END X509 CRL-----\n"
 
 
@@ -68,17 +73,60 @@ def make(
     return who
 
 
+def checked(broker: Broker) -> Broker:
+    """The same. Raises PkiError for what would be another line, or another right, in a text of the broker's."""
+    fleets = [each.name for each in broker.fleets]
+    names = [*broker.gateways, *fleets, *broker.readers, *filter(None, [broker.home_assistant])]
+    for each in [*names, *(each.site for each in broker.fleets if each.site != "+")]:
+        if not re.fullmatch(NAME, each):
+            raise PkiError(f"{each!r} cannot be a name: 1 to 32 of a-z, 0-9 and -, not beginning with -")
+    if twice := [each for each in names if names.count(each) > 1]:
+        raise PkiError(f"{twice[0]} is named twice: each name has rights of one kind")
+    for each in broker.also_write:
+        if not _TOPIC.fullmatch(each) or each.startswith(f"{ROOT.split('/')[0]}/"):
+            raise PkiError(f"{each!r} cannot be a further topic: it begins with a word of its own, and has no blanks")
+    for each in (broker.nodes_listen, broker.gateways_listen, broker.data, broker.crl):
+        if not each.isprintable() or " " in each:
+            raise PkiError(f"{each!r} cannot stand in the broker's configuration: no blanks")
+    return broker
+
+
+def check_lists(believed: bytes, lists: bytes) -> None:
+    """Whether a broker may read `lists`, a PEM file of what holds no more; `believed` are its authorities, PEM too.
+
+    Mosquitto 2.0 lets everybody in that its authorities signed when the file is damaged or missing, and nobody of an
+    authority whose list is not in it. So who reloads it looks first. Raises PkiError.
+    """
+    try:
+        authorities = x509.load_pem_x509_certificates(believed)
+        found = list(_parts([lists]))
+        for authority in authorities:
+            key = authority.public_key()
+            assert isinstance(key, ec.EllipticCurvePublicKey)
+            if not any(each.issuer == authority.subject and each.is_signature_valid(key) for each in found):
+                raise PkiError(f"there is no list of {common_name(authority)}: all whom it signed would be shut out")
+    except ValueError as error:
+        raise PkiError(f"the list of what holds no more is damaged, and no broker must read it: {error}") from error
+
+
 def newest(lists: Iterable[bytes]) -> bytes:
     """Of each issuer in these PEM files of revocation lists the one with the highest number, as one file.
 
     Raises ValueError for what is no list, or has no number or issuer's key in it.
     """
     found: dict[bytes | None, x509.CertificateRevocationList] = {}
-    for each in (x509.load_pem_x509_crl(part + _MARK) for text in lists for part in text.split(_MARK) if part.strip()):
+    for each in _parts(lists):
         key = each.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
         if key not in found or _number(each) > _number(found[key]):
             found[key] = each
     return b"".join(each.public_bytes(Encoding.PEM) for each in found.values())
+
+
+def _parts(files: Iterable[bytes]) -> Iterator[x509.CertificateRevocationList]:
+    for text in files:
+        for part in text.split(_MARK):
+            if part.strip():
+                yield x509.load_pem_x509_crl(part + _MARK)
 
 
 def _number(each: x509.CertificateRevocationList) -> int:
