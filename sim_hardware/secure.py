@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.pki.authority import Authority, PkiError
 from gateway.pki.broker import Broker
-from gateway.pki.brokerfolder import check_lists, make
+from gateway.pki.brokerfolder import check_folder, make
 from sim_hardware.servers import Mosquitto, free_port
 
 LOOK_SECONDS = 0.1
@@ -67,9 +67,9 @@ class SecureMosquitto(Mosquitto):
             if (now := self._stamp()) != seen:
                 seen = now
                 try:
-                    check_lists((self.folder / "clients.pem").read_bytes(), self._list.read_bytes())
+                    check_folder(self.folder, self._list)
                     self.reload()
-                except (OSError, PkiError):
+                except PkiError:
                     self.refused += 1
 
     def _stamp(self) -> object:

@@ -8,7 +8,7 @@ import typer
 from gateway.cli.options import JsonOption, moment, show_json, show_table
 from gateway.pki.authority import DAYS, Authority, Identity, PkiError
 from gateway.pki.broker import Broker, Fleet
-from gateway.pki.brokerfolder import PLACE, checked, make
+from gateway.pki.brokerfolder import PLACE, check_folder, checked, make
 
 app = typer.Typer(
     help="Identities: the city's own certificate authority, and certificates for broker, gateway and nodes.",
@@ -170,6 +170,19 @@ def broker(
     )
     who = make(Authority(folder), settings, output, server=server, place=place, renew=renew)
     typer.echo(f"{output}: for {' '.join(who.hosts)}; {output}/mosquitto.service.conf says how it is started.")
+
+
+@app.command()
+def check(
+    *,
+    broker: Annotated[Path, typer.Option(help="The broker's folder.", metavar="FOLDER")],
+    crl: Annotated[Path | None, typer.Option(help="What it reads, if not that of its folder.", metavar="FILE")] = None,
+) -> None:
+    """Whether the broker may read its list of what holds no more again: with a damaged one it lets in who was shut out.
+
+    Example: ganglion pki check --broker /etc/mosquitto/ganglion
+    """
+    check_folder(broker, crl)
 
 
 @app.command("list")

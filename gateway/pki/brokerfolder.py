@@ -109,6 +109,14 @@ def check_lists(believed: bytes, lists: bytes) -> None:
         raise PkiError(f"the list of what holds no more is damaged, and no broker must read it: {error}") from error
 
 
+def check_folder(folder: Path, crl: Path | None = None) -> None:
+    """`check_lists` for a broker's folder, or for the file `crl` that it reads instead of its own. Raises PkiError."""
+    try:
+        check_lists((folder / "clients.pem").read_bytes(), (crl or folder / "crl.pem").read_bytes())
+    except OSError as error:
+        raise PkiError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+
 def newest(lists: Iterable[bytes]) -> bytes:
     """Of each issuer in these PEM files of revocation lists the one with the highest number, as one file.
 

@@ -1,31 +1,36 @@
 """The files that an installation is made of, held against the code and against the programs that read them."""
 
-import contextlib
+import os
 import re
+import shlex
 import shutil
-import socket
 import ssl
 import subprocess
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import yaml
-from paho.mqtt.client import Client, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from cryptography import x509
+from typer.testing import CliRunner
 
+from gateway.cli.main import make_app
 from gateway.config import Citizens, Config, Console, Detect, Http, Influx, JournalSettings, Mqtt, North, load
+from gateway.files import replace
 from gateway.notify.settings import Email, Notify
 from gateway.pki.authority import Authority
-from sim_hardware.servers import Mosquitto, free_port, wait_until
+from gateway.pki.certificates import hosts_of
+from sim_hardware.secure import SecureMosquitto
+from sim_hardware.servers import free_port, wait_until
+from tests.gateway.mqtt_raw import Peer, context, publish, subscribe
 from tests.test_docs import DOCS, blocks
 
 SETUP = Path(__file__).resolve().parents[2] / "gateway" / "setup"
 CONTAINERS = SETUP / "containers"
 UNIT = SETUP / "ganglion-gateway.service"
+BROKER_UNIT = SETUP / "ganglion-broker.service"
 SECONDS = 30.0
 
 
@@ -53,16 +58,18 @@ def test_the_configuration_can_be_used_as_it_is(tmp_path: Path) -> None:
     assert {*said, "mirror", "notify", "signing"} == {field.name for field in msgspec.structs.fields(Config)}
 
 
-def test_the_service_is_shut_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", [UNIT, BROKER_UNIT], ids=lambda unit: unit.name)
+def test_the_service_is_shut_in(tmp_path: Path, unit: Path) -> None:
     """As systemd itself counts it: 0 is nothing open, 10 everything; and it understands every line."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("needs systemd-analyze")
-    unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text().replace("/usr/bin/ganglion", shutil.which("true") or ""))
-    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    here = [tmp_path / each.name for each in (unit, unit.with_suffix(".path")) if each.exists()]
+    for each in here:
+        each.write_text((SETUP / each.name).read_text().replace("/usr/bin/ganglion", shutil.which("true") or ""))
+    done = subprocess.run(["systemd-analyze", "verify", *here], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     told = subprocess.run(
-        ["systemd-analyze", "security", "--offline=yes", "--threshold=15", "--no-pager", UNIT],
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=15", "--no-pager", unit],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout
@@ -76,7 +83,7 @@ def compose() -> dict[str, Any]:
 def test_the_containers_have_what_they_name() -> None:
     """Files, volumes and variables; secrets stand nowhere; nobody is root or may write but to volumes."""
     text = (CONTAINERS / "compose.yaml").read_text()
-    made_by_hand = {"./pki"}
+    made_by_hand = {"./broker", "./gateway", "./crl"}
     for service in compose()["services"].values():
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
@@ -95,80 +102,85 @@ def test_the_containers_have_what_they_name() -> None:
     assert all("user" in service for name, service in services.items() if name != "gateway")
 
 
-class ContainersBroker(Mosquitto):
-    """The real one with the file's own lines, but for its places and ports."""
+class ContainersBroker(SecureMosquitto):
+    """The real one, started by the container's script, with the generated lines but for places and ports."""
 
     def arguments(self) -> list[str]:
-        text = (CONTAINERS / "mosquitto.conf").read_text()
-        for old, new in {
-            "listener 8883": f"listener {self._more_ports[0]} 127.0.0.1",
-            "listener 1883": f"listener {self.port} 127.0.0.1",
-            "/mosquitto/data/": "./",
-            "/mosquitto/config/acl": f"{CONTAINERS}/acl",
-            "/mosquitto/pki/": "./",
-        }.items():
-            assert old in text, old
-            text = text.replace(old, new)
-        config = self.folder / "mosquitto.conf"
-        config.write_text(f"user root\n{text}")
-        return ["-c", str(config)]
+        return [str(CONTAINERS / "broker.sh"), "../crl/crl.pem", "0.1"]
+
+    def command(self) -> list[str]:
+        return ["env", f"PATH={os.environ['PATH']}:/usr/sbin", "sh", *self.arguments()]
+
+    def _watch(self, seen: object) -> None:
+        """The script does."""
 
 
-def test_the_broker_of_the_containers(tmp_path: Path) -> None:
-    """A node with a certificate says what is its own, and nothing else; without one nobody is let in; the gateway
-    hears it at the listener inside."""
-    settings = (CONTAINERS / "mosquitto.conf").read_text().splitlines()
-    advised = next(block for block in blocks(DOCS / "operating.md", "") if "max_queued_messages" in block)
-    assert set(advised.splitlines()) <= set(settings)
-    city = Authority.create(tmp_path / "pki", "Riverside")
-    here = tmp_path / "broker"
-    here.mkdir()
-    for made in (*Path(city.server(["localhost"]).folder).glob("*.pem"), *city.folder.glob("c*.pem")):
-        shutil.copy(made, here)
-    node = Path(city.node("riverside", "air-0007").folder)
-    heard: list[str] = []
-    with ContainersBroker(here, more_ports=[free_port()]) as broker, client() as gateway:
-        gateway.on_message = lambda _client, _data, message: heard.append(message.topic)
-        gateway.connect("127.0.0.1", broker.port)
-        gateway.subscribe("ganglion/v1/#", 1)
-        gateway.loop_start()
-        outside = broker._more_ports[0]
-
-        def say(topic: str) -> None:
-            """As the node; the broker has dealt with it, one way or the other, when this returns."""
-            with client() as speaker:
-                speaker.tls_set(str(city.folder / "ca.pem"), str(node / "cert.pem"), str(node / "key.pem"))
-                speaker.connect("localhost", outside)
-                speaker.loop_start()
-                wait_until(speaker.is_connected, SECONDS, "the node's connection")
-                said = speaker.publish(f"ganglion/v1/riverside/{topic}", b"x", 1)
-                wait_until(lambda: said.is_published() or not speaker.is_connected(), SECONDS, "an answer")
-
-        for topic in ("air-0008/telemetry", "air-0007/config", "air-0007/telemetry"):
-            say(topic)
-        wait_until(lambda: "ganglion/v1/riverside/air-0007/telemetry" in heard, SECONDS, "the node's message")
-        assert heard == ["ganglion/v1/riverside/air-0007/telemetry"]
-        stranger = ssl.create_default_context(cafile=str(city.folder / "ca.pem"))
-        raw = socket.create_connection(("127.0.0.1", outside), SECONDS)
-        with stranger.wrap_socket(raw, server_hostname="localhost", do_handshake_on_connect=False) as connection:
-            assert refuses(connection)
+def told_commands() -> list[str]:
+    """How the containers are begun, as told in docs/operating.md."""
+    return next(block for block in blocks(DOCS / "operating.md", "sh") if "podman compose up" in block).splitlines()
 
 
-def refuses(connection: ssl.SSLSocket) -> bool:
-    """Whether the server ends a connection for want of a certificate; TLS 1.3 says so after the handshake."""
-    try:
-        connection.do_handshake()
-        return connection.recv(1) == b""
-    except ssl.SSLError as error:
-        return "ALERT" in str(error.reason)
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder with what these commands make of identities and of the broker."""
+    here = tmp_path / "ganglion"
+    shutil.copytree(CONTAINERS, here)
+    monkeypatch.chdir(here)
+    for line in told_commands():
+        words = shlex.split(line.replace("/safe/place", str(tmp_path)), comments=True)
+        if words[:2] == ["ganglion", "pki"]:
+            answer = CliRunner().invoke(make_app(), words[1:])
+            assert answer.exit_code == 0, answer.output
+        elif words[0] == "mkdir" or (words[0] == "cp" and words[-1] in ("gateway/", "crl/")):
+            subprocess.run(["sh", "-c", " ".join(words)], check=True)
+    return here
 
 
-@contextlib.contextmanager
-def client() -> Iterator[Client]:
-    """Ended with the block."""
-    it = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
-    try:
-        yield it
-    finally:
-        it.disconnect()
-        it.loop_stop()
+def test_the_broker_of_the_containers(installed: Path, tmp_path: Path) -> None:
+    """Whoever follows the commands has a broker that takes the gateway as it is configured there, and nodes; in which
+    a node is out when another list is put there; and which ends when it is told to."""
+    folder = installed / "broker"
+    nodes, gateways = free_port(), free_port()
+    text = (folder / "mosquitto.conf").read_text()
+    for old, new in {
+        "listener 8883": f"listener {nodes} 127.0.0.1",
+        "listener 8884 0.0.0.0": f"listener {gateways} 127.0.0.1",
+        "/mosquitto/data/": "./",
+        "/mosquitto/crl/": "../crl/",
+    }.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    (folder / "mosquitto.conf").write_text(f"user root\n{text}")
+    city = Authority(tmp_path / "pki")
+    own = load(installed / "ganglion.toml", {"GANGLION_INFLUX_TOKEN": "x"}).mqtt
+    at = {name: Path(getattr(own, name).replace(f"{installed}/pki", f"{installed}/gateway")) for name in ("ca", "cert")}
+    assert (own.host, own.port) == ("mosquitto", 8884)
+    assert "mosquitto" in hosts_of(x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes()))
+    tls = {name: context(at["ca"], Path(city.node("riverside", name).folder)) for name in ("air-0007", "air-0008")}
+    for each in tls.values():
+        each.check_hostname = False  # it is called broker.example
+
+    def gone() -> bool:
+        try:
+            Peer(nodes, tls["air-0008"]).close()
+        except (ConnectionError, ssl.SSLError):
+            return True
+        return False
+
+    with ContainersBroker(folder, nodes, gateways) as broker:
+        gate = context(at["ca"], at["cert"].parent)
+        gate.check_hostname = False
+        with Peer(gateways, gate).enter("gateway") as hears, Peer(nodes, tls["air-0007"]).enter("x") as node:
+            hears.send(subscribe("ganglion/v1/riverside/+/telemetry")).read()
+            node.send(publish("ganglion/v1/riverside/air-0007/telemetry", b"x")).read()
+            assert hears.message() == ("ganglion/v1/riverside/air-0007/telemetry", b"x")
+        assert not gone()
+        city.revoke("riverside/air-0008")
+        whole = (tmp_path / "pki/crl.pem").read_bytes()
+        replace(installed / "crl/crl.pem", whole)
+        wait_until(gone, SECONDS, "the end of a revoked identity")
+        replace(installed / "crl/crl.pem", whole[:-200])
+        wait_until(lambda: "crl.pem is not whole" in broker.log.read_text(), SECONDS, "a look at the damaged list")
+        assert gone()
+        broker.stop()
+        assert (folder / "mosquitto.db").exists(), "it had no time to save"
