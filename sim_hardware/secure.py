@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,8 +25,10 @@ class SecureMosquitto(Mosquitto):
     When its `crl.pem` changes and can be used it reads it again, as systemd sees to it in an installation.
     """
 
-    def __init__(self, folder: Path, nodes_port: int, gateways_port: int, crl: str = "crl.pem") -> None:
-        super().__init__(folder, nodes_port, more_ports=[gateways_port])
+    def __init__(
+        self, folder: Path, nodes_port: int, gateways_port: int, crl: str = "crl.pem", more_ports: Sequence[int] = ()
+    ) -> None:
+        super().__init__(folder, nodes_port, more_ports=[gateways_port, *more_ports])
         self.gateways_port = gateways_port
         self._list = self.folder / crl
         self.refused = 0

@@ -207,10 +207,8 @@ class Authority:
                     raise PkiError(f"{who} has a certificate already, in {folder}: revoke it, or ask for --renew")
                 self._retire(self._identity(folder / "cert.pem", kind, set()))
             key = new_key()
-            if kind == "issuer":
-                certificate = self_signed(key, name, end)
-            else:
-                certificate = signed((self.certificate, self._key), key, kind, name, hosts, end)
+            by = self.certificate, self._key
+            certificate = self_signed(key, name, end) if kind == "issuer" else signed(by, key, kind, name, hosts, end)
             files = {
                 "cert.pem": certificate.public_bytes(Encoding.PEM),
                 "key.pem": key_bytes(key, Encoding.PEM),

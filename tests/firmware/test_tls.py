@@ -1,5 +1,6 @@
-"""TLS between the node on MicroPython and the real Mosquitto, set up as docs/security.md says."""
+"""TLS between the node on MicroPython and the real Mosquitto, set up by `ganglion pki broker`."""
 
+import os
 import queue
 import re
 import signal
@@ -16,12 +17,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.pki import certificates
 from gateway.pki.authority import Authority
-from sim_hardware.servers import Mosquitto, free_port, wait_until
+from gateway.pki.broker import Broker as Settings
+from gateway.pki.brokerfolder import make
+from sim_hardware.secure import SecureMosquitto
+from sim_hardware.servers import free_port, wait_until
 from tests.firmware.board import SECONDS, Board
 from tests.firmware.importer import load
 from tests.firmware.nodes import packs, until_acknowledged
 from tests.firmware.peers import Listener, Subscriber, client_program, tell
-from tests.micropython import ROOT, run
+from tests.micropython import run
 
 ROOT_TOPIC = "ganglion/v1/riverside/air-1/"
 BRANCH = {"air": "air-1", "other": "air-2", "water": "water-1"}
@@ -29,18 +33,14 @@ TIDY = "import gc\ngc.threshold(32_768)  # as a node does\n"
 
 
 class City:
-    """An authority with what the tests need of it, and the broker's settings out of the documentation."""
+    """An authority with what the tests need of it, and brokers as `ganglion pki broker` makes them."""
 
     def __init__(self, folder: Path) -> None:
         self.authority = Authority.create(folder / "pki", "Riverside")
         self.stranger = Authority.create(folder / "stranger", "Riverside")
-        self.server = Path(self.authority.server(["127.0.0.1", "localhost"]).folder)
+        self.authority.server(["127.0.0.1", "localhost"])
         self.gateway = Path(self.authority.gateway().folder)
         self.nodes = {name: Path(self.authority.node("riverside", name).folder) for name in BRANCH.values()}
-        page = (ROOT / "docs/security.md").read_text()
-        blocks = re.findall(r"^```\w*\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-        self._settings = next(block for block in blocks if "listener 8883" in block)
-        self._acl = next(block for block in blocks if "pattern write" in block)
 
     def tls(self, node: str = "air-1", **changes: str | None) -> dict[str, Any]:
         """A node's `mqtt.tls`."""
@@ -52,55 +52,40 @@ class City:
             "name": None,
         } | changes
 
-    def broker(self, folder: Path, *more: tuple[int, Path]) -> "Broker":
+    def broker(self, folder: Path, *more: tuple[int, Path]) -> SecureMosquitto:
         """A broker for nodes and gateway; `more` are listeners for nodes with another certificate of the broker's."""
-        folder.mkdir()
-        (folder / "acl").write_text(self._acl)
-        for name in ("ca.pem", "crl.pem"):
-            (folder / name).write_bytes((self.authority.folder / name).read_bytes())
-        for name in ("cert.pem", "key.pem"):
-            (folder / name).write_bytes((self.server / name).read_bytes())
-        text = self._settings.replace("/etc/mosquitto/ganglion", str(folder))
-        general, nodes, gateway = re.split(r"^listener 888[34]$", text, flags=re.MULTILINE)
-        port = free_port()
-        listeners = "".join(
-            f"listener {each} 127.0.0.1\n"
-            + nodes.replace(f"{folder}/cert.pem", f"{place}/cert.pem").replace(f"{folder}/key.pem", f"{place}/key.pem")
-            for each, place in more
+        ports = free_port(), free_port()
+        settings = Settings(
+            nodes_listen="127.0.0.1", nodes_port=ports[0], gateways_port=ports[1], user="root", data="./", nodes=1
         )
-        settings = f"{nodes}\n{general}\nlistener {port} 127.0.0.1\n{gateway}\n{listeners}"
-        return Broker(folder, settings, port, [each for each, _ in more])
-
-
-class Broker(Mosquitto):
-    """Its `port` is for nodes, its `gateway_port` for the gateway, `more` are for nodes again."""
-
-    def __init__(self, folder: Path, settings: str, gateway_port: int, more: list[int]) -> None:
-        super().__init__(folder, settings=settings, more_ports=[gateway_port, *more])
-        self.gateway_port = gateway_port
-
-    def signal(self, sign: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(sign)
+        make(self.authority, settings, folder, server="127.0.0.1")
+        file = folder / "mosquitto.conf"
+        text = file.read_text()
+        nodes = text[text.index(f"listener {ports[0]}") : text.index(f"listener {ports[1]}")]
+        for port, place in more:
+            other = nodes.replace(str(ports[0]), str(port))
+            text += other.replace("cert.pem", f"{place}/cert.pem").replace("key.pem", f"{place}/key.pem")
+        file.write_text(text)
+        return SecureMosquitto(folder, *ports, more_ports=[port for port, _ in more])
 
 
 class Gateway(Subscriber):
     """Another client of the broker, with the gateway's certificate."""
 
-    def __init__(self, city: City, broker: Broker, topic: str = "#") -> None:
+    def __init__(self, city: City, broker: SecureMosquitto, topic: str = "#") -> None:
         self._heard = queue.SimpleQueue()
         granted: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._client = Client(CallbackAPIVersion.VERSION2)
         self._client.tls_set(f"{city.authority.folder}/ca.pem", f"{city.gateway}/cert.pem", f"{city.gateway}/key.pem")
         self._client.on_message = self._take
         self._client.on_subscribe = lambda *arguments: granted.put(arguments)
-        self._client.connect("127.0.0.1", broker.gateway_port)
+        self._client.connect("127.0.0.1", broker.gateways_port)
         self._client.subscribe(topic, 1)
         self._client.loop_start()
         granted.get(timeout=SECONDS)
 
     def nothing_more(self) -> bool:
-        marker = "ganglion/v1/test/marker"
+        marker = "ganglion/v1/test/incident/marker"
         self.publish(marker, b"")
         return self.next().topic == marker
 
@@ -111,7 +96,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> City:
 
 
 @pytest.fixture
-def secure(city: City, tmp_path: Path) -> Iterator[Broker]:
+def secure(city: City, tmp_path: Path) -> Iterator[SecureMosquitto]:
     with city.broker(tmp_path / "secure") as broker:
         yield broker
 
@@ -123,7 +108,7 @@ def program(port: int, settings: dict[str, Any], *parts: str, options: str = "")
     return TIDY + client_program(port, *parts, options=f"ssl={context}, server_name={settings['name']!r}{more}")
 
 
-def test_a_node_is_who_its_certificate_says(city: City, secure: Broker, tmp_path: Path) -> None:
+def test_a_node_is_who_its_certificate_says(city: City, secure: SecureMosquitto, tmp_path: Path) -> None:
     """It speaks and hears in its own branch alone, and what it may do there is no more than a node must."""
     other = ROOT_TOPIC.replace("air-1", "air-2")
     hold = "ganglion/v1/riverside/hold"
@@ -158,7 +143,7 @@ def test_a_node_is_who_its_certificate_says(city: City, secure: Broker, tmp_path
         board.line("end")
 
 
-def test_no_node_takes_over_anothers_session(city: City, secure: Broker, tmp_path: Path) -> None:
+def test_no_node_takes_over_anothers_session(city: City, secure: SecureMosquitto, tmp_path: Path) -> None:
     """With the client id of another, and a certificate of its own, it is itself all the same."""
     body = """
         print("session", await client.connect())
@@ -278,7 +263,6 @@ def test_whom_the_broker_does_not_believe(city: City, tmp_path: Path, which: str
             city.authority.revoke("riverside/air-3")
             assert said(wrong)[0] == "wrong connected", "the broker has not been told"
             (tmp_path / "broker/crl.pem").write_bytes((city.authority.folder / "crl.pem").read_bytes())
-            broker.signal(signal.SIGHUP)
             wait_until(lambda: said(wrong)[0] != "wrong connected", SECONDS, "the reload of the list")
         refused, *rest = said(wrong, ("good", broker.port, city.tls()))
     assert re.fullmatch(r"wrong (32|104|-30592) .*", refused)
@@ -322,7 +306,7 @@ def test_a_broker_that_is_silent_in_the_handshake(city: City, tmp_path: Path) ->
             board.line("timeout")
 
 
-def test_messages_of_all_lengths_both_ways(city: City, secure: Broker, tmp_path: Path) -> None:
+def test_messages_of_all_lengths_both_ways(city: City, secure: SecureMosquitto, tmp_path: Path) -> None:
     """Records are not packets: many in one, one over many; nothing is stuck in the buffers of TLS."""
     lengths = [1, 100, 4000, 4001, 4096, 4097, 8192, 12_000]
     topic = ROOT_TOPIC + "command"
@@ -362,7 +346,7 @@ def test_messages_of_all_lengths_both_ways(city: City, secure: Broker, tmp_path:
         assert board.line("all") == "False"
 
 
-def test_a_broker_that_stands_still_and_goes_on(city: City, secure: Broker, tmp_path: Path) -> None:
+def test_a_broker_that_stands_still_and_goes_on(city: City, secure: SecureMosquitto, tmp_path: Path) -> None:
     """Its buffers fill until TLS can write no more. Then it goes on, and every byte is there, once and in order."""
     body = f"""
         import struct
@@ -393,16 +377,16 @@ def test_a_broker_that_stands_still_and_goes_on(city: City, secure: Broker, tmp_
         Board(program(secure.port, city.tls(), body), tmp_path) as board,
     ):
         board.line("connected")
-        secure.signal(signal.SIGSTOP)
+        os.kill(secure.pid, signal.SIGSTOP)
         tell(tmp_path, "frozen")
         assert int(board.line("stalled")) > 0
-        secure.signal(signal.SIGCONT)
+        os.kill(secure.pid, signal.SIGCONT)
         count = int(board.line("sent"))
         for n, payload in enumerate(gateway.payloads(count)):
             assert payload == struct.pack(">I", n) * 1000, n
 
 
-def test_a_killed_broker_is_noticed_and_found_again(city: City, secure: Broker, tmp_path: Path) -> None:
+def test_a_killed_broker_is_noticed_and_found_again(city: City, secure: SecureMosquitto, tmp_path: Path) -> None:
     """With the same context; nothing of the old connection is left, neither sockets nor memory."""
     body = f"""
         import gc, os
@@ -434,7 +418,7 @@ def test_a_killed_broker_is_noticed_and_found_again(city: City, secure: Broker, 
         assert board.line("left") == "0 True"
 
 
-def test_a_whole_node(city: City, secure: Broker, switch_on: Callable[..., Board]) -> None:
+def test_a_whole_node(city: City, secure: SecureMosquitto, switch_on: Callable[..., Board]) -> None:
     """From its config.json to the gateway's side of the broker, with files in the root of its flash."""
     mqtt = {"host": "127.0.0.1", "port": secure.port, "tls": city.tls("water-1")}
     with (

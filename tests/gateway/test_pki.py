@@ -201,6 +201,31 @@ def test_revoking_is_remembered(city: Authority) -> None:
         assert "revoked" in openssl(*check, path, ok=False)
 
 
+def test_an_issuer_is_an_authority_of_its_own(city: Authority) -> None:
+    """It is not signed by the first, so who believes the first does not believe it; with an empty list of its own."""
+    issuer = city.issuer()
+    assert Path(issuer.folder) == city.folder / "issuer"
+    assert (issuer.kind, issuer.state) == ("issuer", "valid")
+    assert "self-signed" in openssl("verify", "-CAfile", city.folder / "ca.pem", f"{issuer.folder}/cert.pem", ok=False)
+    openssl("verify", "-CAfile", f"{issuer.folder}/cert.pem", f"{issuer.folder}/cert.pem")
+    said = openssl("crl", "-in", f"{issuer.folder}/crl.pem", "-CAfile", f"{issuer.folder}/cert.pem", "-noout", "-text")
+    assert "verify OK" in said
+    assert "No Revoked Certificates" in said
+    with pytest.raises(PkiError, match="the issuer has a certificate already"):
+        city.issuer()
+    another = city.issuer(renew=True)
+    assert another.name != issuer.name
+    states = {each.serial: each.state for each in city.identities()}
+    assert states == {issuer.serial: "renewed", another.serial: "valid"}
+    city.revoke(issuer.name)
+    assert {each.serial: each.state for each in city.identities()} == states | {issuer.serial: "revoked"}
+
+
+def test_a_node_is_not_called_like_what_the_gateway_says(city: Authority) -> None:
+    with pytest.raises(PkiError, match="'incident' cannot be a node: the gateway speaks below that topic"):
+        city.node("riverside", "incident")
+
+
 def test_what_has_ended_is_told(city: Authority) -> None:
     identity = city.server(["broker.example"], days=-1)
     assert identity.state == "expired"

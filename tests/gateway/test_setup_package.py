@@ -27,6 +27,9 @@ ganglion --help >/dev/null
 test "$(stat -c %U:%G:%a /etc/ganglion)" = root:ganglion:750
 test -e /lib/systemd/system/ganglion-gateway.service
 test -e /usr/share/doc/ganglion/ganglion.cdx.json
+test -e /lib/systemd/system/ganglion-broker.path
+test -e /lib/systemd/system/ganglion-broker.service
+test "$(stat -c %U:%G:%a /var/lib/ganglion-crl)" = ganglion:ganglion:755
 test -e /usr/share/ganglion/grafana/dashboards/city.json
 test -e /usr/share/ganglion/grafana/provisioning/datasources/ganglion.yaml
 sed -i 's/riverside/hill/; s/#port = 1883/port = 9/' /etc/ganglion/ganglion.toml
@@ -47,6 +50,7 @@ test -e /var/lib/ganglion/journal.sqlite3
 dpkg --purge ganglion
 test ! -e /etc/ganglion
 test ! -e /var/lib/ganglion
+test ! -e /var/lib/ganglion-crl
 test ! -e /usr/lib/ganglion
 ! id ganglion
 """
