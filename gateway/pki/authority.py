@@ -15,9 +15,7 @@ Every identity is a folder that appears whole, by one rename, and nothing is eve
 
 import contextlib
 import fcntl
-import ipaddress
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -31,7 +29,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from msgspec import Struct
 
-from gateway.config import NAME
 from gateway.errors import GanglionError
 from gateway.files import PRIVATE, PUBLIC, create, replace
 from gateway.pki.certificates import (
@@ -44,6 +41,7 @@ from gateway.pki.certificates import (
     self_signed,
     signed,
 )
+from gateway.pki.names import RESERVED, is_host, is_name
 
 DAYS: Final = {
     "ca": 30 * 365,
@@ -56,13 +54,8 @@ DAYS: Final = {
 """How long certificates hold if nothing else is said. A node's from here as long as its housing: only a gateway with
 the issuer renews it without a ladder, and what is stolen is revoked, not waited out. Gateways make short ones."""
 
-RESERVED: Final = ("incident",)
-"""What stands in topics where the name of a node does: who had such a name could say what only the gateway may."""
-
 _PLACES: Final = {"server": "*", "gateway": "*", "signer": "*", "node": "*/*", "issuer": "."}
 """Below which folders of its kind an identity lies."""
-
-_HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
 
 
 class PkiError(GanglionError):
@@ -127,7 +120,7 @@ class Authority:
         Raises PkiError for a name or address that cannot be, or when it has one and is not to be renewed.
         """
         for host in hosts:
-            if not _is_address(host) and not _HOST.match(host):
+            if not is_host(host):
                 raise PkiError(
                     f"{host!r} is no host's name and no IP address: write it in small letters, without a port"
                 )
@@ -279,16 +272,8 @@ def _end(now: datetime, days: int) -> datetime:
     return (now + timedelta(days=days)).replace(microsecond=0)
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _check_name(what: str, name: str) -> None:
-    if not re.fullmatch(NAME, name):
+    if not is_name(name):
         raise PkiError(f"{name!r} cannot be {what}: 1 to 32 of a-z, 0-9 and -, not beginning with -")
 
 

@@ -16,11 +16,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.config import NAME
 from gateway.files import PRIVATE, PUBLIC, replace
 from gateway.pki.authority import Authority, Identity, PkiError, put
 from gateway.pki.broker import ROOT, Broker, configuration, gateways_access, nodes_access, service
 from gateway.pki.certificates import common_name
+from gateway.pki.names import is_name
 
 PLACE: Final = "/etc/mosquitto/ganglion"
 _SECRET: Final = ("key.pem", "nodes.acl", "gateways.acl")
@@ -78,7 +78,7 @@ def checked(broker: Broker) -> Broker:
     fleets = [each.name for each in broker.fleets]
     names = [*broker.gateways, *fleets, *broker.readers, *filter(None, [broker.home_assistant])]
     for each in [*names, *(each.site for each in broker.fleets if each.site != "+")]:
-        if not re.fullmatch(NAME, each):
+        if not is_name(each):
             raise PkiError(f"{each!r} cannot be a name: 1 to 32 of a-z, 0-9 and -, not beginning with -")
     if twice := [each for each in names if names.count(each) > 1]:
         raise PkiError(f"{twice[0]} is named twice: each name has rights of one kind")
