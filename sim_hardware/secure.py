@@ -31,8 +31,10 @@ class SecureMosquitto(Mosquitto):
         super().__init__(folder, nodes_port, more_ports=[gateways_port, *more_ports])
         self.gateways_port = gateways_port
         self._list = self.folder / crl
+        self.reloads = 0
+        """How often it was told to read what was found there."""
         self.refused = 0
-        """How often what was found there could not be used, and was not read."""
+        """How often that could not be used, and it was not told."""
         self._ended = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -71,6 +73,7 @@ class SecureMosquitto(Mosquitto):
                 try:
                     check_folder(self.folder, self._list)
                     self.reload()
+                    self.reloads += 1
                 except PkiError:
                     self.refused += 1
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.files import replace
 from gateway.pki.authority import Authority
 from sim_hardware.secure import City
 from sim_hardware.servers import wait_until
@@ -136,16 +137,22 @@ def test_a_damaged_list_opens_nothing(city: City, log: Log, spoil: Callable[[byt
     name = f"gone-{len(spoil(good))}"
     tls = context(city.ca, city.node("riverside", name))
     city.authority.revoke(f"riverside/{name}")
-    city.renew()
-    wait_until(lambda: shut_out(city, tls), SECONDS, "the end of a revoked identity")
-    good, looked = city.crl.read_bytes(), city.broker.refused
-    city.crl.write_bytes(spoil(good))
+
+    def until_read(change: Callable[[], object]) -> None:
+        before = city.broker.reloads
+        change()
+        wait_until(lambda: city.broker.reloads > before, SECONDS, "a reload")
+        wait_until(lambda: shut_out(city, tls), SECONDS, "the end of a revoked identity")
+
+    until_read(city.renew)
+    good, before = city.crl.read_bytes(), city.broker.refused
+    replace(city.crl, spoil(good))
     try:
-        wait_until(lambda: city.broker.refused > looked, SECONDS, "a look at the damaged list")
+        wait_until(lambda: city.broker.refused > before, SECONDS, "a look at the damaged list")
         assert shut_out(city, tls)
         assert not shut_out(city, context(city.ca, city.node("riverside", "air-1")))
     finally:
-        city.crl.write_bytes(good)
+        until_read(lambda: replace(city.crl, good))
 
 
 @pytest.mark.parametrize(
