@@ -20,7 +20,7 @@ from gateway.cap.alert import sender_of
 from gateway.cap.answer import Answers
 from gateway.cap.area import Places
 from gateway.cap.message import MEDIA_TYPE, render
-from gateway.citizens.figures import Figures, Water, air_now, as_first_told, water_yesterday
+from gateway.citizens.figures import Figures, air_now, water_of
 from gateway.citizens.notices import Board, Notice
 from gateway.citizens.page import Page
 from gateway.citizens.store import Store
@@ -28,6 +28,7 @@ from gateway.citizens.view import areas_shown, view
 from gateway.citizens.wishes import Wishes
 from gateway.config import Citizens
 from gateway.errors import ConfigError, GanglionError
+from gateway.privacy.told import water_yesterday
 from gateway.web.seat import Seat, Snapshot
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 FIGURES_SECONDS: Final = 300.0
 """For which figures are shown before they are asked for again."""
 WATER_SECONDS: Final = 1800.0
-"""The same for water, which is of a day that is over: packs that come late still bring further zones."""
+"""The same for water, which is of a day that is over."""
 FIRST_SECONDS: Final = 2.0
 """How long the first reader waits for them."""
 MOST_FEEDS: Final = 64
@@ -93,8 +94,6 @@ class Desk:
         self._feeds: tuple[tuple[Notice, ...], dict[tuple[str, str], bytes]] = ((), {})
         """What they are of; by area and the address they are asked at."""
         self._figures = Figures()
-        self._water: dict[str, Water] = {}
-        """As it was told last of each zone, also while nothing is."""
         self._asked = self._asked_water = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
@@ -191,9 +190,7 @@ class Desk:
             if zones:
                 air = await air_now(ask, zones, seen.incidents, present, self.settings.air_index, zone)
                 if now >= self._asked_water + WATER_SECONDS:
-                    found = await water_yesterday(ask, zones, present, zone)
-                    water = as_first_told(self._water, found)
-                    self._water |= water
+                    water = water_of(await water_yesterday(self.seat, ask))
                     self._asked_water = now
             self._figures = Figures(air, water)
         except GanglionError as error:

@@ -25,7 +25,8 @@ from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.north import discovery
 from gateway.north.discovery import Place
-from gateway.north.shown import Key, shown
+from gateway.north.shown import shown
+from gateway.privacy.sums import Key
 from gateway.records import NodeView, Pack, Stream
 from gateway.steer.link import connect, end_if_cancelled, listen, retained, stay_connected, until_one_ends
 

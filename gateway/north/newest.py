@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
-from gateway.detect.plan import LEAST_HOMES, Plan
-from gateway.north.shown import Key, homes_of, shown, told
+from gateway.detect.plan import Plan
+from gateway.north.shown import shown, told
+from gateway.privacy.sums import DaySum
+from gateway.privacy.told import water_yesterday
 from gateway.query.client import Series
 from gateway.query.influxql import quote_name, quote_text
 from gateway.records import Incident, NodeView
@@ -18,10 +20,8 @@ POINTS: Final = 4
 """Of each series that are looked at: an event is a point of its own beside the window's."""
 KEEP_SECONDS: Final = 5.0
 """How long an answer is good for whoever asks next."""
-HOUR: Final = 3600
-LATE_SECONDS: Final = 1200
-"""How long packs of an hour that is over are waited for before it is summed up: by the newest of all clocks, which may
-be 600 s ahead."""
+USED_SECONDS: Final = 600.0
+"""After which it is looked again what zones used on the day before."""
 
 T = TypeVar("T")
 
@@ -48,17 +48,6 @@ Newest = Mapping[Place, Mapping[str, Value]]
 NOTHING: Final[Newest] = {}
 
 
-class Used(NamedTuple):
-    """What the homes of a zone used together in an hour."""
-
-    site: str
-    zone: str
-    end: int
-    """Unix seconds."""
-    litres: float
-    homes: int
-
-
 class World(NamedTuple):
     """What other systems may know, at one moment."""
 
@@ -66,7 +55,7 @@ class World(NamedTuple):
     nodes: Sequence[NodeView] = ()
     newest: Newest = NOTHING
     incidents: Sequence[Incident] = ()
-    used: Sequence[Used] = ()
+    used: Sequence[DaySum] = ()
     exercise: bool = False
 
 
@@ -78,8 +67,8 @@ class Looker:
         self._lock = asyncio.Lock()
         self._world = World(seat.plan)
         self._until = 0.0
-        self._hour = 0
-        self._used: Sequence[Used] = ()
+        self._used: Sequence[DaySum] = ()
+        self._until_used = 0.0
         self._made: dict[Callable[[World], Any], Any] = {}
 
     async def look(self) -> World:
@@ -109,18 +98,17 @@ class Looker:
         nodes = shown(seat.plan, heard)
         statement = newest_statement(nodes)
         series = await seat.ask(statement) if statement else []
-        await self._sum_up(heard)
+        used = await self._sum_up()
         own = (incident for incident in snapshot.incidents if incident.site in seat.config.sites)
         incidents = told(own, heard, nodes)
-        return World(seat.plan, nodes, newest(series, nodes), incidents, self._used, seat.config.exercise)
+        return World(seat.plan, nodes, newest(series, nodes), incidents, used, seat.config.exercise)
 
-    async def _sum_up(self, nodes: Sequence[NodeView]) -> None:
-        """Once for each hour: a second answer, after a late pack, would tell what that one home has used."""
-        latest = max((view.time for view in nodes if view.kind == "water"), default=0)
-        hour = (latest - LATE_SECONDS) // HOUR * HOUR
-        if hour > self._hour and self._seat.plan.zone:
-            series = await self._seat.ask(used_statement(hour))
-            self._used, self._hour = used(self._seat.plan, nodes, series, hour), hour
+    async def _sum_up(self) -> Sequence[DaySum]:
+        """Of yesterday. Asked again now and then, where nothing could be told yet."""
+        if self._seat.plan.zone and time.monotonic() >= self._until_used:
+            self._used = await water_yesterday(self._seat, self._seat.ask)
+            self._until_used = time.monotonic() + USED_SECONDS
+        return self._used
 
 
 def newest_statement(nodes: Sequence[NodeView]) -> str:
@@ -161,38 +149,3 @@ def newest(series: Iterable[Series], nodes: Iterable[NodeView]) -> Newest:
                 if isinstance(value, int | float):
                     values.setdefault(name, Value(row[0], float(value)))
     return found
-
-
-def used_statement(hour: int) -> str:
-    """What each meter counted in the hour that ends at `hour` (Unix seconds); InfluxQL."""
-    return (
-        'SELECT spread("volume"), count("volume") FROM "water" '
-        f'WHERE time >= {hour - HOUR}s AND time <= {hour}s GROUP BY "site", "node"'
-    )
-
-
-def used(plan: Plan, nodes: Sequence[NodeView], series: Iterable[Series], hour: int) -> tuple[Used, ...]:
-    """The sums that may be shown: of homes enough, also where one sum is taken from another."""
-    counted: dict[Key, float] = {}
-    for each in series:
-        for _, litres, count in each.values:
-            if count is not None and count >= 2:  # one reading tells nothing of an hour
-                counted[each.tags.get("site", ""), each.tags.get("node", "")] = litres
-    found: list[Used] = []
-    sets: list[frozenset[Key]] = []
-    for site in sorted({view.site for view in nodes}):
-        for zone in plan.of(site).zone:
-            homes = frozenset((site, name) for name in homes_of(zone, site, nodes)) & counted.keys()
-            if len(homes) >= LEAST_HOMES and not betrays([*sets, homes]):
-                sets.append(homes)
-                found.append(Used(site, zone.name, hour, sum(counted[home] for home in homes), len(homes)))
-    return tuple(found)
-
-
-def betrays(sets: Sequence[frozenset[Key]]) -> bool:
-    """Whether the sum over one of these sets, less those over others within it, is of few homes."""
-    for whole in sets:
-        rest = whole.difference(*(part for part in sets if part < whole))
-        if 0 < len(rest) < LEAST_HOMES:
-            return True
-    return False

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from statistics import fmean
 from typing import Any, Final, NamedTuple
 
-from gateway.north.newest import HOUR, Place, Used, Value, World
-from gateway.north.shown import Key
+from gateway.north.newest import Place, Value, World
+from gateway.privacy.sums import DaySum, Key
 from gateway.records import Incident, NodeView
 
 CONTEXT: Final = "https://smartdatamodels.org/context.jsonld"
@@ -232,14 +232,14 @@ def _date(kind: str, told: Entity) -> Entity:
     return {"dateObserved": prop(when) if kind == "traffic" else moment(when)}
 
 
-def _zone(each: Used, world: World) -> Entity:
+def _zone(each: DaySum, world: World) -> Entity:
     name = zone_names(zone.name for zone in world.plan.zone)[each.zone]
     end = iso(each.end)
     entity = _entity("WaterConsumptionObserved", each.site, "zone", name) | {
         "name": prop(each.zone),
         "areaServed": prop(each.zone),
-        "description": prop(f"All homes of the zone together, {iso(each.end - HOUR)} to {end}"),
-        "waterUsed": prop(round(each.litres, 3), end, "LTR"),
+        "description": prop(f"Homes of the zone together, {iso(each.begin)} to {end}"),
+        "waterUsed": prop(each.litres, end, "LTR"),
         "homes": prop(each.homes, end, "C62"),
     }
     middle = next((zone.at for zone in world.plan.zone if zone.name == each.zone and zone.at is not None), None)

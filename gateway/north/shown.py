@@ -6,31 +6,17 @@ and of the homes only sums of many.
 
 from collections.abc import Iterable, Sequence
 
-from gateway.detect.plan import LEAST_HOMES, Plan, Zone
+from gateway.detect.plan import Plan
+from gateway.privacy.sums import Key, metered_whole
 from gateway.records import Incident, NodeView
-
-Key = tuple[str, str]
-"""(site, node)."""
-
-
-def homes_of(zone: Zone, site: str, nodes: Iterable[NodeView]) -> tuple[str, ...]:
-    """The water meters of a zone's homes that were heard of, in the plan's order."""
-    meters = {view.node for view in nodes if view.site == site and view.kind == "water"}
-    return tuple(name for name in dict.fromkeys(zone.nodes) if name in meters and name not in zone.inlet)
 
 
 def inlets(plan: Plan, nodes: Sequence[NodeView]) -> frozenset[Key]:
     """The meters that are no home's. Not those of a zone whose few homes are all that they measure."""
     found = set()
     for site in {view.site for view in nodes}:
-        zones = plan.of(site).zone
-        few = {
-            name
-            for zone in zones
-            if zone.full and len(homes_of(zone, site, nodes)) < LEAST_HOMES
-            for name in zone.inlet
-        }
-        found |= {(site, name) for zone in zones for name in zone.inlet if name not in few}
+        hidden, _ = metered_whole(plan, site, nodes)
+        found |= {(site, name) for zone in plan.of(site).zone for name in zone.inlet if name not in hidden}
     return frozenset(found)
 
 

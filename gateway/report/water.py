@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Struct
 
 from gateway.detect.plan import LEAST_HOMES, Plan, Zone
+from gateway.privacy.sums import Homes, apart
 from gateway.report.change import Change, change_of
 from gateway.report.hourly import LEAD, Bools, Floats, Hourly, plain, runs
 from gateway.report.weeks import DAYS, Span
@@ -85,28 +86,29 @@ def water_of(measured: Hourly, plan: Plan, site: str, span: Span, meters: Collec
     litres = _litres(measured.now, measured.lead), _litres(measured.before, measured.lead)
     zones = plan.of(site).zone
     found: list[ZoneWater] = []
-    shown: list[set[str]] = []
+    shown: list[Homes] = []
     for zone in zones:
         homes = [name for name in zone.nodes if name not in zone.inlet and (name in row or name in meters)]
         if not homes and not any(name in heard for name in zone.inlet):
             continue
-        reason = _withheld(set(homes) & heard, shown)
+        own = frozenset((site, name) for name in homes if name in heard)
+        reason = _withheld(own, shown)
         if reason:
             inlets = len(set(zone.inlet) & heard)
-            found.append(ZoneWater(name=zone.name, homes=len(set(homes) & heard), inlets=inlets, withheld=reason))
+            found.append(ZoneWater(name=zone.name, homes=len(own), inlets=inlets, withheld=reason))
             continue
-        shown.append(set(homes) & heard)
+        shown.append(own)
         found.append(_zone(zone, homes, row, litres, heard, span))
     of_zones = {name for zone in zones for name in (*zone.nodes, *zone.inlet)}
     return Water(tuple(found), len(heard - of_zones))
 
 
-def _withheld(homes: set[str], shown: Sequence[set[str]]) -> str:
-    """Also for a zone that, taken from another's sum, would leave a few homes."""
+def _withheld(homes: Homes, shown: Sequence[Homes]) -> str:
+    """Also for a zone that, with others' sums added to its own or taken from it, would leave a few homes."""
     if len(homes) < LEAST_HOMES:
         return f"Fewer than {LEAST_HOMES} homes: their sum is not shown."
-    if any(0 < len(one - two) < LEAST_HOMES for other in shown for one, two in ((homes, other), (other, homes))):
-        return f"It differs from another zone by fewer than {LEAST_HOMES} homes: their sum is not shown."
+    if not apart([*shown, homes]):
+        return f"It differs from other zones by fewer than {LEAST_HOMES} homes: their sum is not shown."
     return ""
 
 

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import requests
 import uvicorn
@@ -15,6 +17,7 @@ from gateway.config import Config, Detect, Influx
 from gateway.forward.lines import pack_lines
 from gateway.journal.store import Journal
 from gateway.north.router import make_router
+from gateway.privacy.sums import newest_day
 from gateway.records import Incident, Pack, Reading, Status
 from gateway.web.seat import Seat
 from sim_hardware.servers import InfluxDB, free_port, wait_until
@@ -22,6 +25,8 @@ from tests.gateway.conftest import NOW
 from tests.gateway.databases import write
 
 HOUR: Final = NOW - NOW % 3600
+DAY: Final = newest_day(time.time(), ZoneInfo("UTC"))
+"""The one that is told of, as clocks are now."""
 HOMES: Final = tuple(f"water-h{number:02}" for number in range(12))
 FEW: Final = tuple(f"water-f{number:02}" for number in range(3))
 MINUTES: Final = 20
@@ -75,27 +80,38 @@ INCIDENTS: Final = (
 )
 
 
+def lines() -> list[str]:
+    """Of the packs, and of the day before today the twenty litres of each home."""
+    found = [line.decode() for pack in packs() for line in pack_lines(pack)]
+    for meter in (*HOMES, *FEW):
+        found += [
+            f"water,site=riverside,node={meter} volume={volume} {DAY[1] + seconds}"
+            for volume, seconds in ((5e6, 60), (5e6 + 20, 80_000))
+        ]
+    return found
+
+
 def packs() -> list[Pack]:
     """Twenty minutes of counters and air, and two readings an hour apart of each meter."""
     found = []
 
-    def pack(node: str, kind: str, seq: int, time: int, **values: float) -> None:
-        readings = tuple(Reading(time, *place(name), value) for name, value in values.items())
-        found.append(Pack.of("riverside", node, "telemetry", kind, 1, seq, time, readings))
+    def pack(node: str, kind: str, seq: int, when: int, **values: float) -> None:
+        readings = tuple(Reading(when, *place(name), value) for name, value in values.items())
+        found.append(Pack.of("riverside", node, "telemetry", kind, 1, seq, when, readings))
 
     def place(name: str) -> tuple[str, str]:
         channel, _, quantity = name.rpartition("__")
         return channel, quantity
 
     for minute in range(MINUTES):
-        time = NOW - 60 * (MINUTES - 1 - minute)
+        when = NOW - 60 * (MINUTES - 1 - minute)
         speeds = {"lane1__speed": 50.0, "lane2__speed": 80.0}
         counts = {"lane1__volume": float(minute), "lane2__volume": 2.0 * minute}
-        pack("traffic-1", "traffic", minute, time, **counts, **speeds, lane1__occupancy=25.0, lane2__occupancy=5.0)
-        pack("air-1", "air", minute, time, pm2_5=12.3 + minute, co2=455.0, humidity=54.0, pressure=96_500.0)
-    for seq, time in enumerate((HOUR - 3600, HOUR - 1800, HOUR, HOUR + 1200)):
+        pack("traffic-1", "traffic", minute, when, **counts, **speeds, lane1__occupancy=25.0, lane2__occupancy=5.0)
+        pack("air-1", "air", minute, when, pm2_5=12.3 + minute, co2=455.0, humidity=54.0, pressure=96_500.0)
+    for seq, when in enumerate((HOUR - 3600, HOUR - 1800, HOUR, HOUR + 1200)):
         for number, meter in enumerate((*HOMES, *FEW, "water-main", "water-three")):
-            pack(meter, "water", seq, time, volume=1000.0 * number + 10.0 * seq + 2345.5, flow=20.0)
+            pack(meter, "water", seq, when, volume=1000.0 * number + 10.0 * seq + 2345.5, flow=20.0)
     tampered = (Reading(NOW - 30, "", "tamper", 1.0),)
     found.append(Pack.of("riverside", "air-1", "event", "air", 1, MINUTES + 1, NOW - 30, tampered))
     found.append(Pack.of("riverside", "air-1", "health", "health", 1, MINUTES, NOW, (Reading(NOW, "", "rssi", -71.0),)))
@@ -111,7 +127,7 @@ def served(folder: Path, influx: InfluxDB, database: str, **config: Any) -> Iter
     journal.commit(packs(), float(NOW), [("riverside", "traffic-1", birth)])
     journal.found(0, INCIDENTS)
     journal.close()
-    write(influx.url, database, [line.decode() for pack in packs() for line in pack_lines(pack)])
+    write(influx.url, database, lines())
     (folder / "plan.toml").write_text(PLAN)
     seat = Seat(
         Config(

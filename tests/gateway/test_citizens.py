@@ -1,7 +1,7 @@
 """What the public is told of, and what never: notices, figures and the page made of them."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from gateway.cap.area import Places
 from gateway.cap.kinds import KINDS
 from gateway.cap.message import render
-from gateway.citizens.figures import Figures, Water, air_bands, as_first_told, water_sums
+from gateway.citizens.figures import Figures, air_bands, water_of
 from gateway.citizens.notices import KEPT, Board, Notice, Works
 from gateway.citizens.page import Page
 from gateway.citizens.pump import words
 from gateway.citizens.view import View, areas_shown, view
 from gateway.detect.plan import Plan, Zone
+from gateway.privacy.sums import day_sums, used
 from gateway.query.client import Series
 from gateway.records import Earlier, Incident, NodeView
 from tests.gateway.citizens_work import HARBOUR, HILL, NODES, NOW, PLAN, incident
@@ -172,28 +173,6 @@ def test_the_page_escapes_what_a_plan_says() -> None:
     assert "&lt;script&gt;" in html
 
 
-def test_a_zone_of_ten_homes_has_a_sum() -> None:
-    zones = Places(PLAN).areas[:2]
-    litres = dict.fromkeys((*HARBOUR, *HILL), 100.0) | {"water-0001": 5000.0}
-    assert water_sums(grown(litres), zones, DAY) == {"zone-harbour": Water(DAY, 1200, 12)}
-    nine = dict.fromkeys(HARBOUR[:9], 100.0) | {"water-0001": 5000.0}
-    assert water_sums(grown(nine), zones, DAY) == {}
-
-
-def test_a_sum_that_is_almost_one_homes_is_not_shown() -> None:
-    litres = dict.fromkeys(HARBOUR, 1.0) | {HARBOUR[0]: 12.0}
-    assert water_sums(grown(litres), Places(PLAN).areas[:2], DAY) == {}
-
-
-def test_of_two_zones_that_share_homes_one_is_shown() -> None:
-    """Else the difference would be the use of one home."""
-    plan = Plan(
-        zone=(Zone("a", HARBOUR[:10]), Zone("b", HARBOUR[:11]), Zone("c", HILL), Zone("d", (*HILL, "water-0099")))
-    )
-    litres = dict.fromkeys((*HARBOUR, *HILL, "water-0099"), 100.0)
-    assert set(water_sums(grown(litres), Places(plan).areas, DAY)) == {"zone-a", "zone-d"}
-
-
 def hourly(node: str, *values: tuple[int, float | None]) -> Series:
     """(hours before `UNTIL`, PM2.5)."""
     rows = [
@@ -204,18 +183,6 @@ def hourly(node: str, *values: tuple[int, float | None]) -> Series:
 
 
 UNTIL = START // 3600 * 3600
-
-
-def test_a_home_that_comes_late_is_not_told_by_the_difference() -> None:
-    """One more home in a sum, and everybody knew what that home has used."""
-    zones = Places(PLAN).areas[:1]
-    first = water_sums(grown(dict.fromkeys(HARBOUR[:10], 100.0)), zones, DAY)
-    second = water_sums(grown(dict.fromkeys(HARBOUR[:11], 100.0)), zones, DAY)
-    assert first != second
-    assert as_first_told({}, first) == first
-    assert as_first_told(first, second) == first
-    tomorrow = {slug: msgspec.structs.replace(each, day=DAY + timedelta(days=1)) for slug, each in second.items()}
-    assert as_first_told(first, tomorrow) == tomorrow
 
 
 def test_the_air_of_a_zone_is_the_mean_of_its_stations() -> None:
@@ -259,7 +226,7 @@ def test_nothing_that_is_public_points_to_a_home_or_a_node(
     told = board.notices(found, (), nodes, NOW)
     assert board.notices(found, (), nodes, NOW) == told
     zones = [area for area in places.areas if area.sort == "zone"]
-    sums = water_sums(grown(litres), zones, DAY)
+    sums = water_of(day_sums(plan, ("riverside",), nodes, used(grown(litres)), (DAY, 0, 1)))
     shown = view_of(told, Figures(water=sums), plan, exercise=exercise)
     texts = [PAGE.write(shown), *(word.payload for word in words(told))]
     texts += [f"{word.topic} {word.key}".encode() for word in words(told)]

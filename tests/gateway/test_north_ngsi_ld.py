@@ -11,15 +11,13 @@ import requests
 from pysmartdatamodels import pysmartdatamodels as sdm
 
 from gateway.detect.plan import Plan, Zone
-from gateway.north.newest import HOUR, Value, betrays, used
+from gateway.north.newest import Value
 from gateway.north.ngsi_ld import ATTRIBUTES, CONTEXT, MODELS, OWN, SUBJECTS, iso, simplified, whole, zone_names
 from gateway.north.shown import inlets
-from gateway.query.client import Series
 from gateway.records import NodeView
 from sim_hardware.servers import InfluxDB
 from tests.gateway.conftest import NOW
-from tests.gateway.north_city import FEW, HOMES, get, served
-from tests.gateway.north_city import HOUR as FULL_HOUR
+from tests.gateway.north_city import DAY, FEW, HOMES, get, served
 
 JSON_TYPES = {"string": str, "number": (int, float), "boolean": bool, "array": list, "object": dict}
 
@@ -139,34 +137,12 @@ def test_homes_are_told_of_as_zones_alone(url: str) -> None:
     water = get(f"{url}/entities", type="WaterConsumptionObserved", options="keyValues")
     assert [entity["id"].rpartition(":")[2] for entity in water] == ["water-main", "mill-lane"]
     zone = one(url, water[1]["id"])
-    assert zone["waterUsed"] == {"type": "Property", "value": 240.0, "unitCode": "LTR", "observedAt": iso(FULL_HOUR)}
+    assert zone["waterUsed"] == {"type": "Property", "value": 240, "unitCode": "LTR", "observedAt": iso(DAY[2])}
     assert (value(zone, "homes"), zone["location"]["value"]["coordinates"]) == (12, [8.7, 47.5])
-
-
-def _counted(*names: str, count: int = 2) -> list[Series]:
-    return [
-        Series(["time", "spread", "count"], "water", {"site": "s", "node": name}, [["t", 5.0, count]]) for name in names
-    ]
 
 
 def _meters(*names: str) -> list[NodeView]:
     return [NodeView(site="s", node=name, kind="water") for name in names]
-
-
-def test_sums_are_of_ten_homes_or_more() -> None:
-    names = [f"m{number}" for number in range(10)]
-    plan = Plan(zone=(Zone("z", tuple(names)),))
-    assert [each.litres for each in used(plan, _meters(*names), _counted(*names), HOUR)] == [50.0]
-    assert used(plan, _meters(*names), _counted(*names[:9]), HOUR) == ()
-    assert used(plan, _meters(*names), _counted(*names, count=1), HOUR) == ()
-
-
-def test_no_sum_taken_from_another_is_of_few_homes() -> None:
-    homes = [("s", f"m{number}") for number in range(31)]
-    first, second, third, all_but = (frozenset(homes[a:b]) for a, b in ((0, 10), (10, 20), (20, 31), (0, 21)))
-    assert not betrays([first, second, third, frozenset(homes)])
-    assert betrays([first, frozenset(homes[:11])])
-    assert betrays([first, second, all_but])
 
 
 def test_an_inlet_of_few_homes_is_theirs() -> None:

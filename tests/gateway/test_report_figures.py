@@ -148,7 +148,7 @@ def test_water_balance(measured: Measure) -> None:
     assert mill.change is not None
     assert mill.change.share is None
     assert old.withheld == "Fewer than 10 homes: their sum is not shown."
-    assert nearly.withheld.startswith("It differs from another zone by fewer than 10 homes")
+    assert nearly.withheld.startswith("It differs from other zones by fewer than 10 homes")
     assert (old.days, nearly.days, found.water.unzoned) == ((), (), 1)
     assert "Of the water that came into Mill Quarter, 5.0 m³ (21 %) passed no meter." in found.summary
 
