@@ -13,7 +13,7 @@ from gateway.audit.entry import JSON
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json, show_table
 from gateway.cli.query import where
 from gateway.config import load
-from gateway.influx.plan import FOR_EVER, HOUR, SetupError, Wish
+from gateway.influx.plan import FOR_EVER, HOUR, RETENTION, ROLLUP_RETENTION, SetupError, Wish
 from gateway.influx.setup import make_setup
 from gateway.query.influxql import QueryError, seconds
 
@@ -29,9 +29,9 @@ def _group() -> None:
 def setup(
     *,
     config: ConfigOption = DEFAULT_CONFIG,
-    retention: Annotated[str, typer.Option(help="How long to keep readings, such as 400d; inf for ever.")] = "400d",
+    retention: Annotated[str, typer.Option(help="How long to keep readings, such as 400d; inf for ever.")] = RETENTION,
     rollups: Annotated[bool, typer.Option(help="Also sums and means of 15 minutes, an hour and a day.")] = True,
-    rollup_retention: Annotated[str, typer.Option(help="How long to keep those.")] = "inf",
+    rollup_retention: Annotated[str, typer.Option(help="How long to keep those; inf for ever.")] = ROLLUP_RETENTION,
     backfill: Annotated[bool, typer.Option("--backfill", help="Sum up what is there already, too (1.x).")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also shorten what is kept longer: that deletes.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print what would be sent.")] = False,

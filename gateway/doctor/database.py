@@ -156,15 +156,21 @@ def _bucket(influx: Influx, context: Context) -> Iterator[Said]:
 
 def _retention(influx: Influx, context: Context, kept: float) -> Said:
     """`kept` in seconds; 0 is for ever. What waits is known of the first database only."""
-    oldest = None
-    if influx == context.config.influx and context.used:
+    oldest, meters = None, False
+    if context.used:
         with contextlib.suppress(GanglionError):  # the check of the journal tells of it
-            oldest = context.journal.figures.oldest_received
+            oldest = context.journal.figures.oldest_received if influx == context.config.influx else None
+            meters = any(view.kind == "water" for view in context.journal.nodes)
     age = 0.0 if oldest is None else context.clock() - oldest
     if kept and age > kept:
         return fault(
             f"{influx.database} keeps {span(kept)}, but packs wait that came {span(age)} ago: it will refuse them",
             "lengthen the retention (`ganglion influx setup`) before they are written, or they become dead letters",
+        )
+    if meters and not kept:
+        return warning(
+            f"{influx.database} keeps the readings of water meters for ever: those of homes are personal data",
+            "have an end set by `ganglion influx setup`; docs/privacy.md tells which",
         )
     return ok(f"{influx.database} keeps {span(kept) if kept else 'everything'}")
 

@@ -15,6 +15,10 @@ from gateway.forward.answers import server_words, unreachable
 from gateway.forward.server import CONNECT_SECONDS, authorization, make_http
 
 FOR_EVER: Final = 0
+RETENTION: Final = "400d"
+"""Of readings, where nothing else is said: a year, and some weeks to compare it with the next."""
+ROLLUP_RETENTION: Final = "1830d"
+"""Of roll-ups: five years. They are of single nodes too, so of homes."""
 HOUR: Final = 3600
 PATIENCE_SECONDS: Final = 600
 """For one statement: a day of a city is summed up in seconds, but a busy server lets wait."""

@@ -9,12 +9,14 @@ from typing import Any, Final
 from gateway.config import Influx
 from gateway.influx.plan import FOR_EVER, Api, Item, Planned, SetupError, Wish, keep, spell, unspell
 from gateway.influx.rollups import MEASUREMENTS, STEPS, Step, continuous_query, query_name, select
-from gateway.query.influxql import quote_name, quote_text
+from gateway.query.influxql import quote_name, quote_text, seconds
 from gateway.times import utc
 
 OWN: Final = "autogen"
 """What 1.x calls the policy that a new database begins with."""
 DAY: Final = 86_400
+SHARDS: Final = 4
+"""A roll-up is kept in as many files at least: what is too old goes by whole files."""
 
 
 class SetupV1:
@@ -32,22 +34,28 @@ class SetupV1:
             policies = {row["name"]: row for row in self._rows(f"SHOW RETENTION POLICIES {self._on}")}
             raw = next((name for name, row in policies.items() if row["default"]), OWN)
             yield Planned(Item("database", self._database, "exists"))
-            yield self._policy(raw, policies.get(raw), wish.retention, "DEFAULT", force=wish.force)
+            readings = self._policy(raw, policies.get(raw), wish.retention, "DEFAULT", force=wish.force)
         else:
-            policies, raw = {}, OWN
+            policies, raw, readings = {}, OWN, None
             create = (
                 f"CREATE DATABASE {quote_name(self._database)} WITH DURATION {_duration(wish.retention)} NAME {OWN}"
             )
             yield self._does(Item("database", self._database, "made", f"keeps {spell(wish.retention)}"), create)
+        # What becomes shorter does so last: until then what goes can still be summed up.
+        if readings is not None and readings.item.state != "changed":
+            yield readings
         if wish.rollups:
             for step in STEPS:
-                # With an end the server chooses: shards may not be longer than what is kept.
-                extra = f"SHARD DURATION {step.shards}" if wish.rollup_retention == FOR_EVER else ""
+                # Where it is kept for less the server chooses: shards may not be longer than what is kept.
+                long = wish.rollup_retention == FOR_EVER or wish.rollup_retention >= SHARDS * seconds(step.shards)
+                extra = f"SHARD DURATION {step.shards}" if long else ""
                 has = policies.get(step.rollup)
                 yield self._policy(step.rollup, has, wish.rollup_retention, extra, force=wish.force)
             yield from self._queries(raw)
             if wish.backfill and there:
                 yield from self._backfill(raw)
+        if readings is not None and readings.item.state == "changed":
+            yield readings
 
     def _policy(self, name: str, has: dict[str, Any] | None, wished: int, extra: str, *, force: bool) -> Planned:
         named = f"RETENTION POLICY {quote_name(name)} {self._on} DURATION {_duration(wished)}"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from gateway.records import Status
 from sim_hardware.servers import InfluxDB, VictoriaMetrics
 from tests.gateway.conftest import Starter, make_pack
 from tests.gateway.databases import select
@@ -41,6 +42,22 @@ def test_a_sound_database(tmp_path: Path, influx: InfluxDB, influx_db: str) -> N
     assert own.says("database write")[0] == "not asked"
     assert own.says("database write", own.context(write=True))[0] == "ok"
     assert select(influx.url, influx_db, "SHOW SERIES") == []
+
+
+def test_homes_kept_for_ever(tmp_path: Path, influx: InfluxDB, influx_db: str) -> None:
+    """Once there are water meters: of counters and stations it may."""
+    own = installation(tmp_path, influx.url, database=influx_db)
+    journal = own.journal()
+    journal.commit([make_pack(0)], time.time())
+    journal.close()
+    assert own.says("database place")[0] == "ok"
+    journal = own.journal()
+    journal.commit([], time.time(), [("riverside", "water-0001", Status(True, "water"))])
+    journal.close()
+    level, words = own.says("database place")
+    assert (level, "for ever" in words, "ganglion influx setup" in words) == ("warning", True, True), words
+    ask(influx, f"ALTER RETENTION POLICY autogen ON {influx_db} DURATION 400d")
+    assert own.says("database place")[0] == "ok"
 
 
 def test_nobody_there(tmp_path: Path) -> None:

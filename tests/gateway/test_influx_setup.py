@@ -4,6 +4,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import make_app
 from gateway.config import Influx
-from gateway.errors import GanglionError
+from gateway.errors import GanglionError, Poison
 from gateway.forward.influx_v1 import TargetV1
 from gateway.forward.lines import line
 from gateway.influx.plan import FOR_EVER, unspell
@@ -132,7 +133,7 @@ def test_the_second_time_changes_nothing(running: InfluxDB, name: str) -> None:
     assert dry.stdout.count("CREATE CONTINUOUS QUERY") == 12
     assert name not in [row["name"] for row in select(running.url, "", "SHOW DATABASES")]
     assert set(states(running, name).values()) == {"made"}
-    assert keeps(running, name) == {"autogen": "9600h0m0s", "15m": "0s", "1h": "0s", "1d": "0s"}
+    assert keeps(running, name) == {"autogen": "9600h0m0s", "15m": "43920h0m0s", "1h": "43920h0m0s", "1d": "43920h0m0s"}
     again = states(running, name)
     assert set(again.values()) == {"exists"}
     assert len(again) == 1 + 4 + 12
@@ -157,6 +158,39 @@ def test_continuous_queries_fill_the_rollups(running: InfluxDB, name: str) -> No
         )
         found = rolled(running, name, rollup)
         assert_close({place: found[place] for place in wanted}, wanted)
+
+
+def test_readings_that_are_too_old_vanish_and_sums_stay(tmp_path: Path, name: str) -> None:
+    """InfluxDB drops whole shards that ended longer ago than is kept, and refuses what is older from the beginning."""
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("INFLUXDB_RETENTION_CHECK_INTERVAL", "1s")
+        server = InfluxDB(tmp_path / "influx").start()
+    try:
+        TargetV1(Influx(server.url, "v1", name)).prepare()
+        now = int(time.time())
+        old, older, new = now - 60 * 86_400, now - 500 * 86_400, now - 3600
+        meter = {"site": "riverside", "node": "water-0001"}
+        target = TargetV1(Influx(server.url, "v1", name))
+        target.write([line("water", meter, {"flow": 20.0}, when) for when in (older, old, new)])
+        setup(server, name, "--force", "--backfill")
+
+        def flows(policy: str) -> set[int]:
+            rows = select(server.url, name, f'SELECT flow FROM "{policy}".water WHERE flow > 0')
+            return {row["time"] for row in rows}
+
+        days = {when // 86_400 * 86_400 for when in (older, old, new)}
+        wait_until(lambda: flows("autogen") == {old, new}, 20, "readings of more than 400 days to be dropped")
+        assert keeps(server, name)["1d"] == "43920h0m0s"
+        assert flows("1d") | {new // 86_400 * 86_400} == days  # the present day is not over
+        assert setup(server, name, "--retention", "30d").exit_code == 0  # nothing goes without --force
+        assert flows("autogen") == {old, new}
+        assert setup(server, name, "--retention", "30d", "--force").exit_code == 0
+        wait_until(lambda: flows("autogen") == {new}, 20, "readings of more than 30 days to be dropped")
+        assert flows("1d") | {new // 86_400 * 86_400} == days
+        with pytest.raises(Poison, match="beyond retention policy"):
+            target.write([line("water", meter, {"flow": 20.0}, old)])
+    finally:
+        server.stop()
 
 
 def test_what_is_there_is_summed_up_by_backfill(influx: InfluxDB, name: str) -> None:
