@@ -112,8 +112,15 @@ class Console(Http, frozen=True):
     listen: Listen = "127.0.0.1:8090"
     link: str = ""
     """Its address as people reach it, for links in messages: `https://console.example`."""
-    read: Literal["anyone", "login"] = "anyone"
-    """Who may look: anyone who reaches the port, or who has logged in. To act always takes a login."""
+    read: Literal["", "anyone", "login"] = ""
+    """Who may look: anyone who reaches the port, or who has logged in. Empty: anyone while it listens on this machine
+    alone and has no `link`, for it shows single homes. To act always takes a login."""
+
+    @property
+    def open(self) -> bool:
+        """Whether anyone may look."""
+        here = self.address[0] in ("127.0.0.1", "::1", "localhost") and not self.link
+        return self.read == "anyone" or (not self.read and here)
 
 
 class Citizens(Http, frozen=True):

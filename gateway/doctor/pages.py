@@ -26,7 +26,7 @@ def pages(context: Context) -> Iterator[Said]:
             yield ok(f"{key}.listen {settings.listen} is free")
     if console is None:
         return
-    if console.read == "anyone" and everybody(console.address[0]):
+    if console.open and everybody(console.address[0]):
         yield warning(
             f"console.listen {console.listen} shows everything, also of single homes, to whoever reaches this machine",
             'set console.read = "login", listen at 127.0.0.1, or keep others out with a firewall',

@@ -420,7 +420,7 @@ def test_the_table_of_checks() -> None:
 def test_the_pages(tmp_path: Path) -> None:
     """Who may see them, whether they are there, and that nobody may act yet; nothing is made by looking."""
     port = free_port()
-    own = Installation(tmp_path, console={"listen": f"0.0.0.0:{port}"})
+    own = Installation(tmp_path, console={"listen": f"0.0.0.0:{port}", "read": "anyone"})
     (tmp_path / "data").mkdir(exist_ok=True)
     said = [line for line in cli(own.file, "--json").stdout.splitlines() if json.loads(line)["check"] == "pages"]
     words = " ".join(json.loads(line)["seen"] for line in said)

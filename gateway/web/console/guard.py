@@ -78,7 +78,7 @@ class Guard:
         if (scope["type"] == "websocket" or scope["method"] not in SAFE) and _is_foreign(headers):
             return PlainTextResponse("asked by a page of another site\n", 403)
         path: str = scope["path"]
-        if self._console.settings.read == "anyone" or path.startswith(OPEN) or await self._may_look(scope, headers):
+        if self._console.settings.open or path.startswith(OPEN) or await self._may_look(scope, headers):
             return None
         if path.startswith(PROGRAMS):
             words = f"log in, or send the token that is in {tokens.TOKEN_FILE} in the gateway's data_dir"
