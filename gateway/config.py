@@ -155,6 +155,15 @@ class Signing(Struct, frozen=True):
     """PEM files of `ganglion pki signer`. Absolute after `load`."""
 
 
+class Privacy(Struct, frozen=True):
+    """`[privacy]`: how long the gateway itself keeps what may be of people. The database has its own retention."""
+
+    keep_days: Positive = 400
+    """Incidents that have ended, and nodes that are not heard any more."""
+    letters_days: Positive = 30
+    """Dead letters, and messages that were not taken: they hold what was sent, whole."""
+
+
 class Config(Struct, frozen=True):
     """The whole file."""
 
@@ -174,6 +183,7 @@ class Config(Struct, frozen=True):
     citizens: Citizens | None = None
     north: North = North()
     signing: Signing | None = None
+    privacy: Privacy = Privacy()
     mirror: tuple[Mirror, ...] = ()
     notify: tuple[Notify, ...] = ()
 

@@ -99,6 +99,10 @@ class Metrics(Collector):
             for consumer, far in sorted(figures.mirrors.items()):
                 family.add_metric([consumer.removeprefix(MIRROR)], getattr(far, name))
             yield family
+        expired = CounterMetricFamily("ganglion_expired", "Deleted because it was too old to be kept", labels=["what"])
+        for what, number in sorted(figures.expired.items()):
+            expired.add_metric([what], number)
+        yield expired
         yield from _told(figures)
         incidents = GaugeMetricFamily("ganglion_incidents_open", "Incidents open now", labels=["kind"])
         for kind, number in sorted(figures.incidents_open.items()):

@@ -308,6 +308,8 @@ class Figures(Struct, frozen=True):
     """Nodes online that do not know the time."""
     nodes_silent: int = 0
     """Nodes online that have said nothing for longer than their kind ever does."""
+    expired: dict[str, int] = {}
+    """What was deleted because it was too old, by sort: `letters`, `incidents`, `nodes`."""
     mirrors: dict[str, Mirrored] = {}
     """By name."""
     targets: dict[str, Queued] = {}

@@ -71,7 +71,7 @@ def commands(page: Path) -> Iterator[list[str]]:
                 yield words[: ends[0]] if ends else words
 
 
-@pytest.mark.parametrize("name", ["quantities.md", "reasons.md", "kinds.md"])
+@pytest.mark.parametrize("name", ["quantities.md", "reasons.md", "kinds.md", "privacy.md"])
 def test_generated_pages_are_as_the_code_is(name: str) -> None:
     page = runpy.run_path(str(DOCS / "generate.py"))["PAGES"][name]
     assert (DOCS / name).read_text() == page(), "run `python docs/generate.py`"
@@ -124,7 +124,7 @@ def test_every_metric_of_the_gateway_is_told() -> None:
     """By its name with labels, and no other."""
     figures = Figures(
         Ledger(0, 0, 0, 0, 0, 0), None, 0, 0, 0, 0, {"jam": 1},
-        mirrors={"spare": Mirrored(0, 0, 0)}, targets={"duty": Queued(0, 0, 0, 0, False)},
+        expired={"letters": 0}, mirrors={"spare": Mirrored(0, 0, 0)}, targets={"duty": Queued(0, 0, 0, 0, False)},
     )  # fmt: skip
     text = Metrics().render(figures).decode()
     samples = re.findall(r"^(ganglion_\w+)(?:\{(\w+)=.*\})? ", text, re.MULTILINE)

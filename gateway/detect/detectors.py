@@ -84,6 +84,12 @@ class Detectors:
         found.sort(key=lambda each: each.order)  # as if each pack had been taken by itself
         return newest(self._told(found))
 
+    def forget(self, site: str, node: str, alias: str) -> None:
+        """Nothing of a node is known any more; what there is of its number goes by `alias`, which no node is called."""
+        self._stories.forget(site, node)
+        if site in self._sites:
+            self._sites[site].forget(node, alias)
+
     def _site(self, name: str) -> Site:
         site = self._sites.get(name)
         if site is None:

@@ -22,6 +22,8 @@ STAYS_S: Final = 300
 class Flags(Memory):
     """By number of the node, not of the series: an event is told of a channel, windows may be of others."""
 
+    by = "node"
+
     open: Bools = column(np.bool_)
     cleared: Ints = column(np.int64)
     """When it went off, while an incident is open; 0 while it is on."""

@@ -221,6 +221,19 @@ class Group:
         for rule in (*self._node_rules, *self._site_rules):
             rule.grow(size)
 
+    def forget(self, name: str, alias: str) -> None:
+        """What was learnt of a node is gone, and its place goes by another name. To be called after `flush`."""
+        node = self._number.pop(name, None)
+        if node is None:
+            return
+        self.nodes[node] = alias
+        self._number[alias] = node
+        self._placed = None
+        rows = np.array([number for number, (owner, _) in enumerate(self.series) if owner == node], np.int64)
+        self._pending.forget(rows)
+        for rule in (*self._node_rules, *self._site_rules):
+            rule.forget(node, rows, len(self._last))
+
     def save(self) -> dict[str, Any]:
         return {
             "nodes": self.nodes,

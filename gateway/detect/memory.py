@@ -4,7 +4,7 @@ import dataclasses
 import operator
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -29,6 +29,9 @@ class Memory:
     A rule computes on a part of it, which `take` gives: for `slice(None)` the arrays themselves, which is fastest, for
     some rows copies, which are changed in place and `put` back.
     """
+
+    by: ClassVar[Literal["series", "node", "other"]] = "series"
+    """What a row is of: a node has a number of its own, and what is of several nodes or of a pair is other."""
 
     @classmethod
     def blank(cls, series: int) -> Self:

@@ -171,6 +171,14 @@ class Pending:
         parts = self._parts.pop(minute, None)
         return None if parts is None else Means(parts, series)
 
+    def forget(self, series: Ints) -> None:
+        """The windows of these are as if they had not been."""
+        for minute, parts in self._parts.items():
+            kept = [(part, ~np.isin(part.series, series)) for part in parts]
+            self._parts[minute] = [
+                Part(part.series[rows], {name: each[rows] for name, each in part.values.items()}) for part, rows in kept
+            ]
+
     def save(self) -> list[Any]:
         return [
             (minute, part.series.tobytes(), {name: each.tobytes() for name, each in part.values.items()})

@@ -108,6 +108,16 @@ class Remembering:
         for part in self._parts().values():
             part.grow(series)
 
+    def forget(self, node: int, series: Ints, room: int) -> None:
+        """A node and its series begin anew; there is room for so many series. What is of others too stays: it has no
+        name."""
+        rows = {"series": series, "node": np.array([node]), "other": np.zeros(0, np.int64)}
+        for memory in self.memories().values():
+            if len(memory) == room:
+                memory.put(rows[memory.by], type(memory).blank(len(rows[memory.by])))
+        for part in self._parts().values():
+            part.forget(node, series, room)
+
     def save(self) -> dict[str, Any]:
         saved: dict[str, Any] = {name: each.save() for name, each in self.memories().items()}
         saved |= {name: each.save() for name, each in self._parts().items()}

@@ -6,8 +6,9 @@ A gateway that dies in between finds the same again from the state before, and k
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from gateway.detect.detectors import Detectors, Settings, newest
@@ -43,6 +44,15 @@ class Runner:
     def __init__(self, journal: JournalAccess, settings: Settings) -> None:
         self._journal = journal
         self._settings = settings
+        self._gone: list[tuple[Sequence[tuple[str, str]], asyncio.Future[None]]] = []
+
+    async def forget(self, nodes: Sequence[tuple[str, str]]) -> None:
+        """These (site, node) are as if they had never been heard of. Returns once that is on disk; not before `run`
+        runs."""
+        done = asyncio.get_running_loop().create_future()
+        self._gone.append((nodes, done))
+        self._journal.tell("space")
+        await done
 
     async def run(self) -> None:
         """Detect until cancelled."""
@@ -51,6 +61,9 @@ class Runner:
         news = journal.listen("packs", "space")
         saved, saved_at, rest = place, time.monotonic(), 0.0
         while True:
+            if self._gone:
+                await self._forget(detectors, place)
+                saved, saved_at = place, time.monotonic()
             limit = min(BATCH, told - place) if place < told else BATCH
             last, packs, more = await journal.call(Journal.read, DETECT, limit, place)
             if more:
@@ -86,6 +99,16 @@ class Runner:
         await self._journal.call(Journal.forget_detectors)
         return Detectors(self._settings), place, place
 
+    async def _forget(self, detectors: Detectors, place: int) -> None:
+        """What was asked for. Also what was learnt from packs up to `place` is saved with it."""
+        gone, self._gone = self._gone, []
+        for site, node in {each for nodes, _ in gone for each in nodes}:
+            detectors.forget(site, node, alias())
+        await self._journal.call(Journal.detected, place, await asyncio.to_thread(detectors.save))
+        for _, done in gone:
+            if not done.done():
+                done.set_result(None)
+
     async def _feed(self, detectors: Detectors, packs: list[Pack]) -> list[Incident]:
         """What changed with these packs, each incident once, in its newest form."""
         changes: list[Incident] = []
@@ -94,6 +117,11 @@ class Runner:
             if len(packs) < BATCH:
                 await asyncio.sleep(GIVE_WAY)
         return newest(changes)
+
+
+def alias() -> str:
+    """What stands for the name of a node that is to be forgotten: nobody can tell whose it was."""
+    return f"gone-{secrets.token_hex(8)}"
 
 
 def _log(changed: list[Incident]) -> None:

@@ -126,6 +126,17 @@ class Site:
         for group in self.groups.values():
             yield from group.flush()
 
+    def forget(self, name: str, alias: str) -> None:
+        """What was learnt of a node is gone; its number goes by another name, as numbers are places in what is
+        remembered."""
+        for group in self.groups.values():
+            group.forget(name, alias)
+        if name in self.nodes:
+            node = self.nodes[name]
+            self.nodes = {alias if each == name else each: number for each, number in self.nodes.items()}
+            self.silent.forget(node, np.zeros(0, np.int64), len(self.silent.habit))
+            self.word[node] = 0
+
     def save(self) -> dict[str, Any]:
         return {
             "minute": self.minute,

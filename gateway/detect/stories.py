@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from gateway.detect.neighbourhood import Neighbourhood
 from gateway.detect.relations import PASSES, SHARPENS, TURNS, Key, Place, of_one, together, turned
 from gateway.detect.rule import Finding
+from gateway.detect.unnamed import finding_without, without
 from gateway.records import SEVERITIES, Evidence, Incident, Severity
 
 FLAP: Final = 30 * 60
@@ -244,6 +245,22 @@ class Stories(Struct):
             del self.stories[name]
         if over:
             self.of = {key: name for key, name in self.of.items() if name in self.stories}
+
+    def forget(self, site: str, node: str) -> None:
+        """Its own incidents are no more; others do not name it."""
+        for name, story in list(self.stories.items()):
+            incident = story.incident
+            if incident.site != site:
+                continue
+            if incident.node == node:
+                del self.stories[name]
+                continue
+            story.incident = without(incident, node)
+            story.found = {
+                key: finding_without(each, node) for key, each in story.found.items() if key[1:3] != (site, node)
+            }
+            story.open = [key for key in story.open if key[1:3] != (site, node)]
+        self.of = {key: name for key, name in self.of.items() if name in self.stories and key[1:3] != (site, node)}
 
     def _leave(self, site: str, gone: Collection[str], time: int) -> Iterator[Incident]:
         for story in list(self.stories.values()):

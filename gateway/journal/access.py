@@ -29,6 +29,7 @@ WAKES: Final[dict[Callable[..., Any], tuple[News, ...]]] = {
     Journal.forget_detectors: ("incidents",),
     Journal.acknowledge: ("incidents",),
     Journal.report: ("incidents",),
+    Journal.erase: ("incidents",),
     Journal.forwarded: ("space",),
     Journal.checkpoint: ("space",),
 }

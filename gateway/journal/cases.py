@@ -14,7 +14,7 @@ OWN: Final = "journal"
 """The kind of those that the gateway tells of itself; detectors find the others."""
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Incident).decode
+decode = msgspec.json.Decoder(Incident).decode
 
 
 def keep(db: sqlite3.Connection, count: MutableMapping[str, int], changed: Iterable[Incident], delivered: int) -> None:
@@ -50,13 +50,13 @@ def ended(incident: Incident) -> Incident:
 def find(db: sqlite3.Connection, name: str) -> Incident | None:
     """The incident of an id."""
     row = db.execute("SELECT incident FROM incidents WHERE id = ?", (name,)).fetchone()
-    return None if row is None else _decode(row[0])
+    return None if row is None else decode(row[0])
 
 
 def known(db: sqlite3.Connection, *, open_only: bool = False) -> list[Incident]:
     """In the order of their last change."""
     rows = db.execute(f"SELECT incident FROM incidents {'WHERE open' if open_only else ''} ORDER BY changed")
-    return [_decode(row[0]) for row in rows]
+    return [decode(row[0]) for row in rows]
 
 
 def numbered(db: sqlite3.Connection, seen: Mapping[int, Incident]) -> dict[int, Incident]:
@@ -67,7 +67,7 @@ def numbered(db: sqlite3.Connection, seen: Mapping[int, Incident]) -> dict[int, 
     try:
         numbers = [number for (number,) in db.execute("SELECT changed FROM incidents ORDER BY changed")]
         rows = db.execute("SELECT changed, incident FROM incidents WHERE changed > ? ORDER BY changed", (newest,))
-        fresh = {number: _decode(incident) for number, incident in rows}
+        fresh = {number: decode(incident) for number, incident in rows}
     finally:
         db.execute("ROLLBACK")
     if any(number not in seen for number in numbers if number <= newest):
@@ -80,4 +80,4 @@ def after(db: sqlite3.Connection, place: int, limit: int) -> list[tuple[int, Inc
     rows = db.execute(
         "SELECT changed, incident FROM incidents WHERE changed > ? ORDER BY changed LIMIT ?", (place, limit)
     )
-    return [(changed, _decode(incident)) for changed, incident in rows]
+    return [(changed, decode(incident)) for changed, incident in rows]

@@ -171,6 +171,22 @@ class Registry:
                 fresh.append(pack)
         return fresh
 
+    def forget(self, site: str, node: str) -> None:
+        """As if it had never been heard of."""
+        record = self._records.pop((site, node), None)
+        if record is not None:
+            self.gaps -= record.gaps
+            self._known.pop((site, node), None)
+            self._changed.pop((site, node), None)
+
+    def knows(self, site: str, node: str) -> bool:
+        return (site, node) in self._records
+
+    def heard_last(self, before: float, limit: int) -> list[Node]:
+        """Of those that were last heard before (Unix seconds at the gateway), the first so many, longest ago first."""
+        old = sorted((each.received, key) for key, each in self._records.items() if each.received < before)
+        return [key for _, key in old[:limit]]
+
     def guide(self, site: str, node: str, guided: bool, batch: int) -> None:
         self._touch(site, node, batch).guided = guided
 

@@ -17,7 +17,7 @@ from typing import Final, Self
 from msgspec import Struct, structs
 
 from gateway.errors import JournalFull
-from gateway.journal import cases, letters, schema
+from gateway.journal import cases, forget, letters, schema
 from gateway.journal.batches import Word
 from gateway.journal.registry import Registry
 from gateway.journal.spool import Held, Span, Spoilt, Spool
@@ -50,6 +50,7 @@ COUNTERS: Final = (
     "last", "batch", "registry", "bytes",  # the newest pack and batch; the registry's batch; bytes of the batches kept
     "letter", "letters_kept", "dead_bytes", "changes",  # the newest dead letter, those kept; changes of incidents
     "told",  # the place up to which what the detectors found is kept
+    "letters_expired", "incidents_expired", "nodes_expired",  # what was deleted because it was too old
 )  # fmt: skip
 
 
@@ -336,8 +337,10 @@ class Journal:
 
     def _keep(self, changed: Sequence[Incident]) -> None:
         """Mirrors are not waited for: one may be away for ever."""
-        delivered = min(self._outlets[name] for name in (DATABASE, MQTT, NOTIFY) if name in self._outlets)
-        cases.keep(self._db, self._count, changed, delivered)
+        cases.keep(self._db, self._count, changed, self._delivered())
+
+    def _delivered(self) -> int:
+        return int(min(self._outlets[name] for name in (DATABASE, MQTT, NOTIFY) if name in self._outlets))
 
     def _pass(self, consumer: str, place: int) -> None:
         each = self._consumers[consumer]
@@ -366,6 +369,47 @@ class Journal:
         rows = self._registry.save(count["batch"], nodes)
         self._db.executemany("INSERT OR REPLACE INTO nodes (site, node, batch, record) VALUES (?, ?, ?, ?)", rows)
         count["registry"] = self._registry.place(count["batch"])
+
+    # What goes.
+
+    def expire(self, letters_before: float, others_before: float, limit: int) -> forget.Expired:
+        """Delete dead letters that came before a time, and incidents that ended, and nodes that were last heard, before
+        another, Unix seconds; of each at most so many, longest ago first. Raises JournalFull."""
+        self.checkpoint()
+        nodes = self._registry.heard_last(others_before, limit)
+        with forget.overwriting(self._db), self._transaction():
+            dead = forget.expire_letters(self._db, self._count, letters_before, limit)
+            over = forget.expire_incidents(self._db, self._count, others_before, self._delivered(), limit)
+            for site, node in nodes:
+                self._registry.forget(site, node)
+                self._db.execute("DELETE FROM nodes WHERE site = ? AND node = ?", (site, node))
+            self._count["nodes_expired"] += len(nodes)
+        return forget.Expired(dead, over, tuple(nodes))
+
+    def about(self, site: str, node: str) -> forget.About:
+        """What there is of a node."""
+        own, others = forget.sorted_out(self._db, site, node)
+        return forget.About(
+            forget.waiting(self._db, site, node, self._count["bytes"]),
+            self._registry.knows(site, node),
+            forget.letters_of(self._db, site, node),
+            tuple(each.id for each in own),
+            tuple(each.id for each in others),
+        )
+
+    def erase(self, site: str, node: str) -> forget.About:
+        """Delete all there is of a node; what that was. Nothing is changed where packs of it are on their way
+        (`waiting`). The detectors have to forget it by themselves. Raises JournalFull."""
+        self.checkpoint()
+        there = self.about(site, node)
+        if there.waiting:
+            return there
+        with forget.overwriting(self._db), self._transaction():
+            forget.erase(self._db, self._count, site, node, self._delivered())
+            self._registry.forget(site, node)
+        self.backfill()
+        self.rewind()
+        return there
 
     def leave_log(self, leave: bool) -> None:
         """Whether SQLite leaves its log to `backfill` and `rewind`, instead of emptying it in a commit now and then."""
@@ -446,6 +490,7 @@ class Journal:
             nodes_without_time=nodes.count(lambda node: node.online is True and node.clock is False),
             nodes_silent=nodes.count(lambda node: silent(node, now) is not None),
             incidents_open=dict(Counter(incident.kind for incident in self.incidents(open_only=True))),
+            expired={name: self._count[f"{name}_expired"] for name in ("letters", "incidents", "nodes")},
             mirrors={
                 name: Mirrored(self._count["last"] - each.place, each.refused, each.skipped)
                 for name, each in self._consumers.items()
@@ -476,6 +521,10 @@ class Journal:
     def dead_letters_of(self, begin: float, end: float) -> dict[str, int]:
         """How many are kept of those that came in [begin, end), Unix seconds at the gateway, by reason."""
         return letters.tally(self._db, begin, end)
+
+    def letters_with(self, numbers: tuple[int, ...]) -> list[DeadLetter]:
+        """Those of these numbers that are still there."""
+        return forget.letters_with(self._db, numbers)
 
     def prove_writable(self) -> None:
         """Write and sync something. Raises JournalFull or sqlite3.Error when that fails."""

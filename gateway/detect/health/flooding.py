@@ -23,6 +23,8 @@ _LEAST_H: Final = 24
 class Rate(Memory):
     """By number of the node."""
 
+    by = "node"
+
     hour: Ints = column(np.int64)
     count: Ints = column(np.int64)
     """Windows of the present hour."""

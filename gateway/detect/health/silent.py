@@ -28,6 +28,8 @@ _LEAST_GAPS: Final = 2
 class Habit(Memory):
     """By number of the node at its site. Times are Unix seconds."""
 
+    by = "node"
+
     last: Ints = column(np.int64)
     gap: Floats = column(np.float64)
     """Seconds between the two times before."""

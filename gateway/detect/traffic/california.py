@@ -42,6 +42,8 @@ CONFIRMED: Final = 2
 class Pairs(Memory):
     """Of each pair of counters, by the upstream one."""
 
+    by = "other"
+
     before: Floats32 = column(np.float32, np.nan)
     """%: downstream a minute ago,"""
     earlier: Floats32 = column(np.float32, np.nan)

@@ -38,6 +38,8 @@ HINT: Final = 0.8
 class Cases(Memory):
     """Of each counter; a row by its node's number."""
 
+    by = "node"
+
     deceived: Floats32 = column(np.float32)
     """Strong signs that came to nothing, fading."""
     time: Ints = column(np.int64)

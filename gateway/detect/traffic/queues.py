@@ -31,6 +31,8 @@ _CAUSE: Final[tuple[str, State]] = ("jam", "update")
 class Ends(Memory):
     """By a counter's node."""
 
+    by = "other"
+
     seen: Ints = column(np.int64)
     """Of each lane, by its series: the minute of its newest window."""
     back: Ints = column(np.int64, -1)

@@ -66,6 +66,8 @@ class Meters(Memory):
 class Zones(Memory):
     """A row a zone, by its first inlet, so that another order in the plan changes nothing."""
 
+    by = "other"
+
     inlet: Ints = column(np.int64, -1)
     """Number of the inlet's node."""
     loss: Floats32 = column(np.float32, np.nan, (DAYS, 24))

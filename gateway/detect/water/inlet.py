@@ -26,6 +26,8 @@ _LEAST_OF_HOUR_S: Final = 1200
 class Inflow(Memory):
     """A row an inlet meter, which are few, not a row a series: its number stands in it."""
 
+    by = "other"
+
     series: Ints = column(np.int64, -1)
     time: Ints = column(np.int64)
     """Of the newest window."""
