@@ -1,7 +1,7 @@
 """Writes the pages of docs/ that are tables of the code, so that they cannot differ from it.
 
 Run `python docs/generate.py` after a change to `gateway.quantities`, `gateway.ingest.decode`,
-`sim_hardware.city.incidents` or `sim_hardware.fleet.faults`. A test fails until it is done.
+`gateway.privacy.table`, `sim_hardware.city.incidents` or `sim_hardware.fleet.faults`. A test fails until it is done.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.ingest.decode import REASONS
+from gateway.privacy import table
 from gateway.quantities import KINDS, QUANTITIES, Quantity
 from sim_hardware.city import incidents
 from sim_hardware.fleet import faults
@@ -123,7 +124,102 @@ def kinds() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-PAGES: Final[dict[str, Callable[[], str]]] = {"quantities.md": quantities, "reasons.md": reasons, "kinds.md": kinds}
+_PRIVACY: Final = """\
+What is measured, kept and shown, who sees it and for how long. `ganglion privacy show` prints the tables, with
+`--json` for programs. The controller in the sense of the GDPR is who runs the gateway; this page is what a record of
+processing (Article 30) needs to know of the software.
+
+Ganglion measures places, never people. One thing it measures tells of people all the same: the water meter of a home.
+So that is what most of this page is about."""
+
+_SUMS: Final = """\
+The citizens' page and NGSI-LD are told, of each zone and day that is over, what its homes used together. SensorThings
+has no sums. A sum is told only if
+
+- at least ten homes are in it, and none used more than half of it, so not where nobody used any;
+- nothing can be reckoned of fewer than ten homes by adding sums and taking them from each other: homes that are in
+  the same of the zones are ten or more. Of zones that share homes the later one in the plan has no sum, where it
+  would betray them;
+- it does not betray whom it leaves out. Where a zone is metered whole (`full`), what its inlet shows less the sum
+  would be the homes that were not heard; where these are fewer than ten, others are left out too, to make ten;
+- it is the first of that day. It is decided once, an hour after midnight, for all ways out, and kept in
+  `sums.sqlite3`: a pack that comes later, a restart or another process changes nothing.
+
+Days do not overlap, so a home that joins is in no sum that could be taken from one without it. What stays possible is
+a guess: who knows what all others usually use may estimate the rest.
+
+A report of a week keeps to ten homes and to the second rule. It is made when it is asked for, so one that is made
+again later may hold late packs: hand on one of each week."""
+
+_TAIL: Final = """\
+## Retention
+
+`ganglion influx setup` sets it in the database, which enforces it; without it a database keeps all for ever, which
+`ganglion doctor` tells as soon as there are water meters. The gateway deletes once an hour what the table above says
+is too old, a little at a time, and counts it in `ganglion_expired_total`. What it deletes from the journal and the
+outbox is overwritten on the disk; but the space of packs that were on their way, and of an incident before it
+changed, is used again without that. A database that was set up by an older version keeps roll-ups for ever:
+`ganglion influx setup --force` shortens that, and so deletes.
+
+## One home: what is kept, and how it is deleted
+
+```sh
+ganglion privacy export riverside/water-0003 --output water-0003.zip
+ganglion privacy delete riverside/water-0003          # tells what would go
+ganglion privacy delete riverside/water-0003 --yes
+```
+
+Both run as the gateway's user, with the environment that holds its secrets, while the gateway runs or without it. The
+ZIP has readings and roll-ups as CSV, what the journal knows, incidents, dead letters and messages as JSON, and
+`manifest.json`, which says from where each is, where nothing was found, and where nobody looked.
+
+`delete` takes away its readings and roll-ups in the database and each mirror, its incidents, dead letters, messages,
+what detectors have learnt of it, and what the broker retains. Incidents of others that name it say `(deleted)`
+instead. The ledger stays: it counts packs, not what was in them. It refuses while packs of the node are on their way.
+At the end it looks again, and ends with 1 if anything is left.
+
+- A node that goes on sending is kept anew. Revoke it or name it anew first; the command says so if it was heard
+  within a day.
+- InfluxDB 1.x and 2.x can delete. InfluxDB 3 Core and VictoriaMetrics cannot by this command: it says what to do
+  there.
+- The broker may not let the gateway take back what the node itself retained: its birth and its configuration's
+  answer. They hold no readings. The command names their topics.
+- Not reached: backups, exported files, delivered messages, the node's own flash. The audit log and the inventory of
+  identities keep its name.
+
+Both are entries in the audit log (`privacy.export`, `privacy.delete`).
+
+## Who may look
+
+The console and `/api/v1` show single homes, to operators. As long as the console listens on this machine alone,
+whoever is on it may look. As soon as it listens beyond, or has a `console.link`, looking takes a log-in, unless
+`console.read = "anyone"` says otherwise by name."""
+
+
+def privacy() -> str:
+    """The page of what is kept of people."""
+    parts = [NOTE, "# Privacy", _PRIVACY]
+    for title, rows in (
+        ("What is measured", table.MEASURED),
+        ("Where it is kept", table.KEPT),
+        ("Who sees what of a home", table.SEEN),
+    ):
+        names = rows[0].__struct_fields__
+        cells = [tuple(_yes(getattr(each, name)) for name in names) for each in rows]
+        parts += [f"## {title}", _table(tuple(name.replace("_", " ") for name in names), cells)]
+    return "\n\n".join([*parts, "## Sums of homes", _SUMS, _TAIL]) + "\n"
+
+
+def _yes(value: object) -> str:
+    return ("**yes**" if value else "no") if isinstance(value, bool) else str(value)
+
+
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "quantities.md": quantities,
+    "reasons.md": reasons,
+    "kinds.md": kinds,
+    "privacy.md": privacy,
+}
 
 
 def _limits(quantity: Quantity) -> str:

@@ -36,6 +36,8 @@ from gateway.north.home_assistant import HomeAssistant
 from gateway.notify.drill import Drills
 from gateway.notify.service import Notify
 from gateway.outlet import IncidentOutlet
+from gateway.privacy.api import privacy_routes
+from gateway.privacy.keeping import Keeper
 from gateway.signing.signer import signer_of
 from gateway.steer.service import Steer
 from gateway.systemd import Notifier, Watchdog
@@ -136,6 +138,7 @@ class Gateway:
         self._detector = Runner(journal, DetectSettings(plan, config.detect.budget))
         signer = signer_of(config)
         self._outlet = IncidentOutlet(journal, config.mqtt, config.sites[0], signer)
+        self._keeper = Keeper(journal, config, self._detector.forget)
         self._notify = Notify(journal, config, plan)
         self._drills = Drills(journal)
         self._hold = Hold(config.mqtt, config.sites, journal, signer=signer)
@@ -154,6 +157,7 @@ class Gateway:
         self._pages = [PagesProcess(name, path) for name, table in tables.items() if table is not None]
         door = Door(token, Path(config.data_dir))
         routes = [*make_routes(journal, door), *telling_routes(journal, door, config.sites, self._notify.test)]
+        routes += privacy_routes(journal, door, self._detector.forget)
         self._http = HttpServer(config.http, make_app(journal, metrics, checks, routes, self._notify.figures))
 
     @classmethod
@@ -192,6 +196,7 @@ class Gateway:
             self._forwarder,
             *self._mirrors,
             self._detector,
+            self._keeper,
             self._outlet,
             self._notify,
             self._drills,

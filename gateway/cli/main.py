@@ -35,6 +35,7 @@ def make_app() -> "typer.Typer":
         notify,
         pki,
         power,
+        privacy,
         query,
         report,
         run,
@@ -79,6 +80,7 @@ def make_app() -> "typer.Typer":
     app.add_typer(update.app, name="update")
     app.add_typer(users.app, name="users")
     app.add_typer(audit.app, name="audit")
+    app.add_typer(privacy.app, name="privacy")
     app.add_typer(pki.app, name="pki")
     app.add_typer(influx.app, name="influx")
     for entry in entry_points(group=ENTRY_POINTS):

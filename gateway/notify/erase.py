@@ -97,7 +97,8 @@ def _open(folder: Path) -> Iterator[sqlite3.Connection | None]:
         with contextlib.closing(sqlite3.connect(path, WAIT_SECONDS, isolation_level=None)) as db:
             db.execute("PRAGMA secure_delete = ON")
             db.execute("BEGIN IMMEDIATE")
-            yield db
+            (made,) = db.execute("PRAGMA user_version").fetchone()  # 0 while the gateway is just about to make it
+            yield db if made else None
             db.execute("COMMIT")
     except sqlite3.Error as error:
         raise ConfigError(f"{path} cannot be written: {error}; run this as the gateway's user") from error

@@ -105,9 +105,11 @@ class Influx2(StandInServer):
         """By id; likewise the others."""
         self.dbrps: dict[str, dict[str, Any]] = {}
         self.tasks: dict[str, dict[str, Any]] = {}
+        self.deleted: list[tuple[str, str]] = []
+        """(bucket, predicate)."""
 
     def answer(self, method: str, path: str, fields: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
-        match = re.fullmatch(r"/api/v2/(orgs|buckets|dbrps|tasks)(?:/([0-9a-f]{16}))?", path)
+        match = re.fullmatch(r"/api/v2/(orgs|buckets|dbrps|tasks|delete)(?:/([0-9a-f]{16}))?", path)
         if not match:
             raise Refusal(404, f"path not found: {path}")
         return getattr(self, f"_{method}_{match[1]}")(match[2], fields, body)
@@ -177,6 +179,14 @@ class Influx2(StandInServer):
         check(body, domain.TaskUpdateRequest)
         self.tasks[number or ""].update(body)
         return 200, self.tasks[number or ""]
+
+    def _POST_delete(self, _: str | None, fields: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+        check(body, domain.DeletePredicateRequest, "start", "stop")
+        assert fields["org"] == ORG
+        if fields["bucket"] not in {each["name"] for each in self.buckets.values()}:
+            raise Refusal(404, "bucket not found")
+        self.deleted.append((fields["bucket"], body["predicate"]))
+        return 204, None
 
     def _keep(self, store: dict[str, dict[str, Any]], body: dict[str, Any]) -> dict[str, Any]:
         number = f"{len(self.asked):016x}"

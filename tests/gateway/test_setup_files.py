@@ -17,7 +17,7 @@ from cryptography import x509
 from typer.testing import CliRunner
 
 from gateway.cli.main import make_app
-from gateway.config import Citizens, Config, Console, Detect, Http, Influx, JournalSettings, Mqtt, North, load
+from gateway.config import Citizens, Config, Console, Detect, Http, Influx, JournalSettings, Mqtt, North, Privacy, load
 from gateway.files import replace
 from gateway.notify.settings import Email, Notify
 from gateway.pki.authority import Authority
@@ -47,7 +47,7 @@ def test_the_configuration_can_be_used_as_it_is(tmp_path: Path) -> None:
     (duty,) = said.pop("notify")
     assert isinstance(msgspec.convert(duty, Notify), Email)
     tables = {"mqtt": Mqtt(), "influx": Influx(), "journal": JournalSettings(), "detect": Detect(), "http": Http()}
-    tables |= {"console": Console(), "citizens": Citizens(), "north": North()}
+    tables |= {"console": Console(), "citizens": Citizens(), "north": North(), "privacy": Privacy()}
     assert said == {
         "sites": ["riverside"],
         "data_dir": "/var/lib/ganglion",
