@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
@@ -13,9 +13,11 @@ from msgspec import Meta, Struct
 
 from gateway.airquality.tables import Region
 from gateway.errors import ConfigError
-from gateway.near import hint, nearest
+from gateway.keys import refuse_unknown
+from gateway.near import hint
 from gateway.notify import settings as notify
 from gateway.notify.settings import Notify
+from gateway.secret import anchored, secret_of, secrets_of
 
 NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
 """What a site, a node or a channel may be called."""
@@ -39,6 +41,8 @@ class Mqtt(Struct, frozen=True):
     username: str = ""
     password_env: str = ""
     """Name of the environment variable that holds the password."""
+    password_file: str = ""
+    """File that holds it instead; see `gateway.secret`."""
 
 
 class Influx(Struct, frozen=True):
@@ -52,6 +56,8 @@ class Influx(Struct, frozen=True):
     org: str = ""
     token_env: str = ""
     """Name of the environment variable that holds the token (2.x, 3) or `user:password` (1.x)."""
+    token_file: str = ""
+    """File that holds it instead; see `gateway.secret`."""
     batch_lines: Positive = 5000
     flush_ms: Annotated[int, Meta(ge=0)] = 1000
     """How long a batch that is not full may wait for more."""
@@ -87,6 +93,11 @@ class Http(Struct, frozen=True):
     """`[http]`: health and metrics."""
 
     listen: Listen = "127.0.0.1:8080"
+    cert: str = ""
+    """PEM file of a certificate and those between it and its authority. With it, and `key`, the port is HTTPS."""
+    key: str = ""
+    plain: bool = False
+    """Whether plain text is meant, where others than this machine reach it: behind a proxy, or within a VPN."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -103,7 +114,7 @@ class Http(Struct, frozen=True):
     def url(self) -> str:
         """The same, as a URL without an end."""
         host, port = self.here
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        return f"http{'s' if self.cert else ''}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class Console(Http, frozen=True):
@@ -187,6 +198,22 @@ class Config(Struct, frozen=True):
     mirror: tuple[Mirror, ...] = ()
     notify: tuple[Notify, ...] = ()
 
+    @property
+    def databases(self) -> dict[str, Influx]:
+        """By what stands before their keys."""
+        return {"influx": self.influx, **{mirror.consumer: mirror for mirror in self.mirror}}
+
+    @property
+    def ports(self) -> dict[str, Http]:
+        """What is listened on, by table."""
+        found = {"http": self.http, "console": self.console, "citizens": self.citizens}
+        return {key: port for key, port in found.items() if port is not None}
+
+    @property
+    def secretive(self) -> dict[str, Struct]:
+        """Tables that can have secrets, by what stands before their keys."""
+        return {"mqtt": self.mqtt, **self.databases, **{f"notify.{each.name}": each for each in self.notify}}
+
 
 def load(path: Path, environ: Mapping[str, str] | None = os.environ) -> Config:
     """Read and check a configuration. Raises ConfigError that names file, key and cure.
@@ -203,29 +230,33 @@ def load(path: Path, environ: Mapping[str, str] | None = os.environ) -> Config:
     try:
         refuse_unknown(table, Config)
         config = msgspec.convert(table, Config)
+        if config.data_dir == "":
+            raise ConfigError("data_dir: is empty; name the folder of the gateway's journal")
+        config = _anchored(config, path.parent.absolute())
         _check(config, environ)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$")
         raise ConfigError(f"{path}: {_in_words(where.strip('`').lstrip('.'), reason)}") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    mqtt = {
-        key: str(path.parent.absolute() / value)
-        for key in ("ca", "cert", "key")
-        if (value := getattr(config.mqtt, key))
-    }
-    signing = config.signing and Signing(
-        str(path.parent.absolute() / config.signing.cert), str(path.parent.absolute() / config.signing.key)
-    )
+    return config
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    """With every file and folder that is relative below this one."""
+    detect = config.detect
     return msgspec.structs.replace(
         config,
-        signing=signing,
-        data_dir=str(path.parent.absolute() / config.data_dir),
-        mqtt=msgspec.structs.replace(config.mqtt, **mqtt),
-        detect=msgspec.structs.replace(
-            config.detect, plan=str(path.parent.absolute() / config.detect.plan) if config.detect.plan else ""
-        ),
-        notify=tuple(notify.absolute(table, path.parent.absolute()) for table in config.notify),
+        data_dir=str(folder / config.data_dir),
+        mqtt=anchored(config.mqtt, folder),
+        influx=anchored(config.influx, folder),
+        detect=msgspec.structs.replace(detect, plan=str(folder / detect.plan) if detect.plan else ""),
+        http=anchored(config.http, folder),
+        console=config.console and anchored(config.console, folder),
+        citizens=config.citizens and anchored(config.citizens, folder),
+        signing=config.signing and anchored(config.signing, folder),
+        mirror=tuple(anchored(mirror, folder) for mirror in config.mirror),
+        notify=tuple(anchored(table, folder) for table in config.notify),
     )
 
 
@@ -241,42 +272,6 @@ def _in_words(key: str, reason: str) -> str:
     return f"{key or 'the file'}: {reason}"
 
 
-def secret(variable: str, environ: Mapping[str, str] = os.environ) -> str:
-    """The value of a `password_env` or `token_env`; empty when none is configured. Raises ConfigError when unset."""
-    if variable and variable not in environ:
-        raise ConfigError(f"the environment variable {variable} is not set: set it, or change the key that names it")
-    return environ[variable] if variable else ""
-
-
-def refuse_unknown(table: dict[str, Any], kind: type[Struct], prefix: str = "") -> None:
-    """Raises ConfigError for a key that `kind`, or a table in it, does not have; names the nearest that it has."""
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
-    if tag := kind.__struct_config__.tag_field:
-        fields[tag] = str
-    for key, value in table.items():
-        if key not in fields:
-            raise ConfigError(f"{prefix}{key}: there is no such key; the nearest is {prefix}{nearest(key, fields)}")
-        of = fields[key]
-        if get_origin(of) is tuple or type(None) in get_args(of):
-            of = get_args(of)[0]
-        kinds = [each for each in (of, *get_args(of)) if isinstance(each, type) and issubclass(each, Struct)]
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, dict) and (one := _of_kinds(each, kinds, f"{prefix}{key}.")):
-                refuse_unknown(each, one, f"{prefix}{key}.")
-
-
-def _of_kinds(table: dict[str, Any], kinds: list[type[Struct]], prefix: str) -> type[Struct] | None:
-    """Which of these a table is; where there are several, by the key that tells them apart. None where it is not said,
-    which is refused later. Raises ConfigError for one that there is not."""
-    tagged = {kind.__struct_config__.tag: kind for kind in kinds}
-    which = kinds[0].__struct_config__.tag_field if len(kinds) > 1 else None
-    if which is None or not isinstance(tag := table.get(which), str):
-        return kinds[0] if len(kinds) == 1 else None
-    if tag not in tagged:
-        raise ConfigError(f"{prefix}{which}: there is no {tag!r}{hint(tag, map(str, tagged))}")
-    return tagged[tag]
-
-
 def _check(config: Config, environ: Mapping[str, str] | None) -> None:
     """What types alone cannot say."""
     try:
@@ -284,8 +279,6 @@ def _check(config: Config, environ: Mapping[str, str] | None) -> None:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         near = hint(config.timezone, available_timezones())
         raise ConfigError(f"timezone: there is no zone {config.timezone!r}{near}") from error
-    if config.data_dir == "":
-        raise ConfigError("data_dir: is empty; name the folder of the gateway's journal")
     mqtt = config.mqtt
     if bool(mqtt.cert) != bool(mqtt.key):
         raise ConfigError("mqtt.cert, mqtt.key: one needs the other")
@@ -296,15 +289,27 @@ def _check(config: Config, environ: Mapping[str, str] | None) -> None:
         if names.count(name) > 1:
             raise ConfigError(f"mirror.name: {name!r} is there twice; give each its own")
     notify.check(config.notify, config.sites)
-    databases = {"influx": config.influx, **{mirror.consumer: mirror for mirror in config.mirror}}
-    secrets = {"mqtt.password_env": mqtt.password_env}
-    for key, database in databases.items():
+    _check_addresses(config)
+    for key, table in config.secretive.items():
+        for name in secrets_of(table):
+            _secret(table, key, name, environ)
+
+
+def _check_addresses(config: Config) -> None:
+    for key, database in config.databases.items():
+        if "@" in (re.split("[/?#]", database.url, maxsplit=3)[2:3] or [""])[0]:  # not told: it is a password
+            raise ConfigError(f"{key}.url: name and password do not belong there; use {key}.token_env or token_file")
         if not re.match(r"https?://[^/\s]+", database.url):
             raise ConfigError(f"{key}.url: {database.url!r} is not http://host:port or https://host:port")
-        secrets[f"{key}.token_env"] = database.token_env
-    for key, variable in (*secrets.items(), *notify.secrets(config.notify)):
-        try:
-            if environ is not None:
-                secret(variable, environ)
-        except ConfigError as error:
-            raise ConfigError(f"{key}: {error}") from error
+    for key, port in config.ports.items():
+        if bool(port.cert) != bool(port.key):
+            raise ConfigError(f"{key}.cert, {key}.key: one needs the other")
+
+
+def _secret(table: Struct, key: str, name: str, environ: Mapping[str, str] | None) -> None:
+    """Raises ConfigError for one that there is not; without `environ` only for one that is given twice."""
+    try:
+        if environ is not None or (getattr(table, f"{name}_env") and getattr(table, f"{name}_file")):
+            secret_of(table, name, environ or {})
+    except ConfigError as error:
+        raise ConfigError(f"{key}.{error}") from error

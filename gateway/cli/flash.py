@@ -13,8 +13,9 @@ from rich.status import Status as Spinner
 
 from gateway.board.errors import FlashError, PortError, SettingsError
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from gateway.config import Mqtt, load, secret
+from gateway.config import Mqtt, load
 from gateway.errors import GanglionError
+from gateway.secret import secret
 
 FIRMWARE: Final = Path(__file__).resolve().parents[2] / "firmware"
 _WAIT_S: Final = 90.0

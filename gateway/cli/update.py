@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json, show_table
-from gateway.config import NAME, Config, load, secret
+from gateway.config import NAME, Config, load
 from gateway.journal.store import Journal
+from gateway.secret import secret
 from gateway.update import keys, offer
 from gateway.update.delegation import MAX_SERIAL, Delegation
 from gateway.update.errors import UpdateError

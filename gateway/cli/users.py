@@ -17,8 +17,9 @@ from gateway.cli.options import (
     show_json,
     show_table,
 )
-from gateway.config import load, secret
+from gateway.config import load
 from gateway.errors import ConfigError
+from gateway.secret import secret
 
 if TYPE_CHECKING:
     from gateway.web.users import Users

@@ -10,7 +10,6 @@ from starlette.routing import BaseRoute
 
 from gateway.audit.asker import Asker
 from gateway.audit.entry import JSON
-from gateway.config import refuse_unknown
 from gateway.control.acknowledge import Note
 from gateway.control.door import Answer, Door
 from gateway.control.replay import Replay, Replayed, replay
@@ -18,6 +17,7 @@ from gateway.errors import ConfigError, GanglionError
 from gateway.intake.reader import Imported, Options, read
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
+from gateway.keys import refuse_unknown
 from gateway.records import Acknowledged, Incident
 
 MAX_BODY: Final = 2**20

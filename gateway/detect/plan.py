@@ -9,8 +9,9 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.config import Config, refuse_unknown
+from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.keys import refuse_unknown
 
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import msgspec
 import urllib3
 
-from gateway.config import Influx, secret
+from gateway.config import Influx
 from gateway.doctor.context import Context
 from gateway.doctor.finding import NotAsked, Said, fault, ok, parted, span, warning
 from gateway.errors import ConfigError, GanglionError, Lasting, Poison
@@ -17,6 +17,7 @@ from gateway.forward.server import authorization, detect_api
 from gateway.influx.plan import unspell
 from gateway.query.client import ask
 from gateway.query.influxql import QueryError, quote_name
+from gateway.secret import secret_of
 
 SECONDS: Final = 2.5
 """For one answer."""
@@ -31,7 +32,7 @@ def server(context: Context) -> Iterator[Said]:
 
 def _server(influx: Influx) -> Iterator[Said]:
     try:
-        speaks = detect_api(influx.url, secret(influx.token_env))
+        speaks = detect_api(influx.url, secret_of(influx, "token"))
     except Lasting as error:
         if influx.api == "auto":
             raise
@@ -91,7 +92,7 @@ def write(context: Context) -> Iterator[Said]:
 
 
 def _api(influx: Influx) -> str:
-    return detect_api(influx.url, secret(influx.token_env)) if influx.api == "auto" else influx.api
+    return detect_api(influx.url, secret_of(influx, "token")) if influx.api == "auto" else influx.api
 
 
 def _database(influx: Influx, context: Context) -> Iterator[Said]:
@@ -125,7 +126,9 @@ def _database(influx: Influx, context: Context) -> Iterator[Said]:
 def _bucket(influx: Influx, context: Context) -> Iterator[Said]:
     answer = _get(influx, "/api/v2/buckets", {"org": influx.org, "name": influx.database})
     if answer.status == 401:
-        yield fault(f"{influx.url} does not know the token", "check influx.token_env and the token that it names")
+        yield fault(
+            f"{influx.url} does not know the token", "check the token that influx.token_env or token_file gives"
+        )
         return
     said = _json(answer.data)
     words = server_words(answer.headers, answer.data)
@@ -182,7 +185,7 @@ def _get(influx: Influx, path: str, fields: dict[str, str] | None = None) -> url
 def _request(
     influx: Influx, method: str, path: str, fields: dict[str, str], body: bytes | None = None
 ) -> urllib3.BaseHTTPResponse:
-    headers = authorization(secret(influx.token_env))
+    headers = authorization(secret_of(influx, "token"))
     query = urlencode({key: value for key, value in fields.items() if value})
     with urllib3.PoolManager(retries=False, timeout=SECONDS) as pool:
         try:

@@ -10,11 +10,12 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from gateway.config import secret
+from gateway.config import Influx, Mqtt
 from gateway.control.token import user_name
 from gateway.doctor.context import Context
-from gateway.doctor.finding import Said, fault, ok, some, span, warning
+from gateway.doctor.finding import Said, fault, ok, parted, some, span, warning
 from gateway.errors import ConfigError
+from gateway.secret import secret_of
 
 NETWORK_DISKS: Final = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs"}
 RAM_DISKS: Final = {"tmpfs", "ramfs"}
@@ -30,24 +31,28 @@ def configuration(context: Context) -> Iterator[Said]:
 
 
 def broker_password(context: Context) -> Iterator[Said]:
-    yield _secret("mqtt.password_env", context.config.mqtt.password_env)
+    yield _secret("mqtt", context.config.mqtt, "password")
 
 
 def database_token(context: Context) -> Iterator[Said]:
-    yield _secret("influx.token_env", context.config.influx.token_env)
+    yield _secret("influx", context.config.influx, "token")
 
 
-def _secret(key: str, variable: str) -> Said:
+def _secret(key: str, table: Mqtt | Influx, name: str) -> Said:
+    variable, file = getattr(table, f"{name}_env"), getattr(table, f"{name}_file")
+    key = f"{key}.{name}_{'file' if file else 'env'}"
     try:
-        value = secret(variable)
-    except ConfigError:
+        value = secret_of(table, name)
+    except ConfigError as error:
+        if file:
+            return fault(*parted(str(error), f"chmod 600 {file}, as the gateway's user"))
         return fault(
             f"{key} names {variable}, which is not set here",
             f"set {variable}; if the service has it from a file of its own, run doctor with that file's variables",
         )
     if variable and not value:
         return fault(f"{variable} is set, but empty", f"give {variable} its value, or leave {key} away")
-    return ok(f"{variable} is set" if variable else f"{key} is not used")
+    return ok(f"{variable or file} is set" if variable or file else f"{key} is not used")
 
 
 def own_certificate(context: Context) -> Iterator[Said]:

@@ -11,9 +11,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from gateway.config import Config, secret
+from gateway.config import Config
 from gateway.errors import GanglionError
 from gateway.ingest.receiver import MAXIMUM_PACKET_SIZE, SESSION_EXPIRY_SECONDS
+from gateway.secret import secret_of
 
 ANSWER_SECONDS: Final = 2.0
 MOST_MESSAGES: Final = 50_000
@@ -61,7 +62,7 @@ class Link:
         )
         mqtt = self._settings
         if mqtt.username:
-            self.client.username_pw_set(mqtt.username, secret(mqtt.password_env) or None)
+            self.client.username_pw_set(mqtt.username, secret_of(mqtt, "password") or None)
         if mqtt.ca:
             self.client.tls_set(mqtt.ca, mqtt.cert or None, mqtt.key or None)
         self.client.connect_timeout = ANSWER_SECONDS

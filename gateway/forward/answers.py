@@ -76,7 +76,7 @@ TABLE: Final = (
     # 1.x when no line can be parsed, 2.x and 3 when any cannot.
     Row(_only(400), "", "poison", "mend the pack"),
     Row(_only(422), "", "part", "mend the pack, or the field's type in the database"),
-    Row(_only(401), "", "lasting", "check influx.token_env and the token or user:password it names"),
+    Row(_only(401), "", "lasting", "check influx.token_env or token_file, and the token or user:password it holds"),
     Row(_only(403), "", "lasting", "give the token or user the right to write to influx.database"),
     Row(_only(404), "", "lasting", "create the database or bucket, and check influx.url, influx.api and influx.org"),
     Row(_only(408), "", "passing", "nothing: it is tried again"),

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 INCIDENTS: Final = 500
 """Incidents written at once."""
 
-_KEY: Final = re.compile(r"\binflux\.(url|api|database|org|token_env)\b")
+_KEY: Final = re.compile(r"\binflux\.(url|api|database|org|token_env|token_file)\b")
 
 T = TypeVar("T", Pack, Incident)
 

@@ -7,11 +7,12 @@ import msgspec
 import urllib3
 from msgspec import Struct
 
-from gateway.config import Influx, secret
+from gateway.config import Influx
 from gateway.errors import Lasting, Poison
 from gateway.forward.answers import UNREADABLE, judge, unreachable
 from gateway.forward.sending import in_halves, is_near, once_more, packed
 from gateway.forward.server import authorization, make_http
+from gateway.secret import secret_of
 
 
 class _Series(Struct):
@@ -33,7 +34,7 @@ class TargetV1:
     def __init__(self, settings: Influx) -> None:
         self._url = settings.url.rstrip("/")
         self._database = settings.database
-        self._headers = authorization(secret(settings.token_env))
+        self._headers = authorization(secret_of(settings, "token"))
         self._near = is_near(self._url)
         self._http = make_http()
 

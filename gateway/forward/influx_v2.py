@@ -9,11 +9,12 @@ from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
 
-from gateway.config import Influx, secret
+from gateway.config import Influx
 from gateway.errors import Passing
 from gateway.forward.answers import judge, unreachable
 from gateway.forward.sending import in_halves, is_near, once_more, packed
 from gateway.forward.server import CONNECT_SECONDS, READ_SECONDS
+from gateway.secret import secret_of
 
 PRECISION: Any = WritePrecision.S  # the client annotates with its namespace of strings, not with str
 
@@ -28,7 +29,7 @@ class TargetV2:
         self._near = is_near(self._url)
         self._client = InfluxDBClient(
             self._url,
-            token=secret(settings.token_env),
+            token=secret_of(settings, "token"),
             timeout=(1000 * CONNECT_SECONDS, 1000 * READ_SECONDS),
             retries=False,
         )

@@ -5,11 +5,12 @@ from typing import Final, Protocol
 
 import urllib3
 
-from gateway.config import Influx, secret
+from gateway.config import Influx
 from gateway.errors import ConfigError
 from gateway.forward.influx_v1 import TargetV1
 from gateway.forward.influx_v2 import TargetV2
 from gateway.forward.server import detect_api
+from gateway.secret import secret_of
 
 
 class Target(Protocol):
@@ -30,7 +31,7 @@ class Auto:
         self._target: Target | None = None
 
     def prepare(self) -> None:
-        api = detect_api(self._settings.url, secret(self._settings.token_env))
+        api = detect_api(self._settings.url, secret_of(self._settings, "token"))
         self._target = TARGETS[api](self._settings)
         self._target.prepare()
 
@@ -48,7 +49,7 @@ def make_target(settings: Influx) -> Target:
 
     Raises ConfigError when its secret is not set, or its address cannot be one.
     """
-    secret(settings.token_env)
+    secret_of(settings, "token")
     try:
         urllib3.util.parse_url(settings.url)
     except urllib3.exceptions.LocationParseError as error:

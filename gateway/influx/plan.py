@@ -9,10 +9,11 @@ import msgspec
 import urllib3
 from msgspec import Struct
 
-from gateway.config import Influx, secret
+from gateway.config import Influx
 from gateway.errors import GanglionError
 from gateway.forward.answers import server_words, unreachable
 from gateway.forward.server import CONNECT_SECONDS, authorization, make_http
+from gateway.secret import secret_of
 
 FOR_EVER: Final = 0
 RETENTION: Final = "400d"
@@ -64,7 +65,7 @@ class Api:
 
     def __init__(self, settings: Influx, *, bearer: bool = False) -> None:
         self.url = settings.url.rstrip("/")
-        token = secret(settings.token_env)
+        token = secret_of(settings, "token")
         self._headers = {"Authorization": f"Bearer {token}"} if bearer and token else authorization(token)
         self._http = make_http()
 

@@ -16,10 +16,11 @@ from random import Random
 from typing import Final, NamedTuple
 
 from gateway.backoff import BROKER_SECONDS, backoff
-from gateway.config import Mqtt, secret
+from gateway.config import Mqtt
 from gateway.errors import ConfigError
 from gateway.ingest.link import Link
 from gateway.ingest.wire import Message, encode_connect
+from gateway.secret import secret_of
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Receiver:
             receive_maximum=RECEIVE_MAXIMUM,
             maximum_packet_size=MAXIMUM_PACKET_SIZE,
             username=settings.username,
-            password=secret(settings.password_env) if settings.username else "",
+            password=secret_of(settings, "password") if settings.username else "",
         )
         self._chunks: list[Chunk] = []
         self._waiting = 0

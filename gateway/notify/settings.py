@@ -1,8 +1,7 @@
 """`[[notify]]`: who is told of which incidents, when, and by what way."""
 
 import re
-from collections.abc import Collection, Iterator
-from pathlib import Path
+from collections.abc import Collection
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -56,8 +55,11 @@ class Webhook(Table, frozen=True, kw_only=True, tag="webhook"):
     url: str
     secret_env: str = ""
     """Names the variable with the key of signatures; `whsec_` and base64, or any text."""
+    secret_file: str = ""
+    """File with it instead; so below. See `gateway.secret`."""
     token_env: str = ""
     """Names the variable with a bearer token."""
+    token_file: str = ""
     format: Literal["json", "cap"] = "json"
     """`cap`: a CAP 1.2 document of each incident."""
 
@@ -72,6 +74,7 @@ class Email(Table, frozen=True, kw_only=True, tag="email"):
     """PEM file of the authority of the server's certificate; empty: those of the machine. Absolute after `load`."""
     username: str = ""
     password_env: str = ""
+    password_file: str = ""
 
 
 class Topic(Table, frozen=True, kw_only=True, tag="mqtt"):
@@ -86,17 +89,18 @@ class Topic(Table, frozen=True, kw_only=True, tag="mqtt"):
     key: str = ""
     username: str = ""
     password_env: str = ""
+    password_file: str = ""
 
 
 class Ntfy(Table, frozen=True, kw_only=True, tag="ntfy"):
     topic: Annotated[str, Meta(min_length=1)]
     url: str = "https://ntfy.sh"
     token_env: str = ""
+    token_file: str = ""
 
 
 Notify = Webhook | Email | Topic | Ntfy
 
-_FILES: Final = ("ca", "cert", "key")
 _FORMS: Final = {
     "hours": (SPAN, '"07:00-19:00"'),
     "quiet": (SPAN, '"22:00-06:00"'),
@@ -105,20 +109,6 @@ _FORMS: Final = {
     "late": (DURATION, '"15m", "6h" or "1d"'),
 }
 _ADDRESS: Final = re.compile(r"[^@\s<>,]+@[^@\s<>,]+")
-
-
-def secrets(tables: Collection[Notify]) -> Iterator[tuple[str, str]]:
-    """(key for people, environment variable) of each secret."""
-    for table in tables:
-        for field in msgspec.structs.fields(table):
-            if field.name.endswith("_env"):
-                yield f"notify.{table.name}.{field.name}", getattr(table, field.name)
-
-
-def absolute(table: Notify, folder: Path) -> Notify:
-    """With its files below the folder of the configuration."""
-    files = {key: str(folder / value) for key in _FILES if (value := getattr(table, key, ""))}
-    return msgspec.structs.replace(table, **files)
 
 
 def check(tables: Collection[Notify], sites: Collection[str]) -> None:
@@ -147,7 +137,7 @@ def _check_way(table: Notify, here: str) -> None:
             if not re.match(r"https?://[^/\s]+", url):
                 raise ConfigError(f"{here}.url: {url!r} is not http://host or https://host")
             if "@" in re.split("[/?#]", url, maxsplit=3)[2]:
-                raise ConfigError(f"{here}.url: name and password before the host are not sent; use token_env")
+                raise ConfigError(f"{here}.url: name and password before the host are not sent; use token_file")
         case Email():
             for address in (*table.to, table.sender):
                 if not _ADDRESS.fullmatch(address):

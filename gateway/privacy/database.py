@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
-from gateway.config import Influx, secret
+from gateway.config import Influx
 from gateway.detect.unnamed import hidden
 from gateway.errors import GanglionError, Lasting
 from gateway.forward.lines import INCIDENT, line
@@ -18,6 +18,7 @@ from gateway.influx.plan import Api, SetupError
 from gateway.influx.rollups import MEASUREMENTS, STEPS
 from gateway.query.client import ask, rows
 from gateway.query.influxql import quote_name, quote_text
+from gateway.secret import secret_of
 
 MONTH: Final = 30 * 86_400
 """Seconds that are asked for at once."""
@@ -113,7 +114,7 @@ class Database:
     def _version(self) -> Literal[1, 2]:
         url = self._settings.url
         try:
-            version = major_version(url, secret(self._settings.token_env))
+            version = major_version(url, secret_of(self._settings, "token"))
         except Lasting as error:
             raise CannotDelete(
                 f"{url} is no InfluxDB. If it is VictoriaMetrics: ask it for /api/v1/admin/tsdb/delete_series with "

@@ -7,10 +7,11 @@ import msgspec
 import urllib3
 from msgspec import Struct
 
-from gateway.config import Influx, secret
+from gateway.config import Influx
 from gateway.forward.answers import server_words, unreachable
 from gateway.forward.server import CONNECT_SECONDS, authorization, make_http
 from gateway.query.influxql import TAGS, By, QueryError
+from gateway.secret import secret_of
 
 READ_SECONDS: Final = 120
 """A year of a city takes its time."""
@@ -20,7 +21,7 @@ MOST_BYTES: Final = 2**28
 CHUNK: Final = 2**16
 
 HINTS: Final = {
-    401: "check influx.token_env and the token or user:password it names",
+    401: "check influx.token_env or token_file, and the token or user:password it holds",
     403: "give the token or user the right to read the database",
     404: "check influx.url and influx.database; 2.x needs a DBRP mapping for InfluxQL",
 }
@@ -79,7 +80,7 @@ def ask(
                 "GET",
                 f"{url}/query",
                 fields={"db": settings.database, "q": statement},
-                headers={"Accept": "application/json", **authorization(secret(settings.token_env))},
+                headers={"Accept": "application/json", **authorization(secret_of(settings, "token"))},
                 timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=patience),
                 preload_content=False,
             )

@@ -14,7 +14,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.backoff import BROKER_SECONDS, backoff
-from gateway.config import Mqtt, secret
+from gateway.config import Mqtt
+from gateway.secret import secret_of
 
 MOST_QUEUED: Final = 20_000
 """Messages received and not looked at yet: the retained ones of a city come all at once. Beyond it they are dropped."""
@@ -47,7 +48,7 @@ def connect(settings: Mqtt, identifier: str | None = None, will: Will | None = N
         settings.port,
         identifier=identifier,
         username=settings.username or None,
-        password=secret(settings.password_env) or None,
+        password=secret_of(settings, "password") or None,
         tls_params=tls,
         protocol=aiomqtt.ProtocolVersion.V5,
         clean_start=will is None,  # a clean start would end the session before, and so publish its will

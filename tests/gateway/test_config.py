@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Http, load, secret
+from gateway.config import Http, load
 from gateway.errors import ConfigError
 from gateway.notify.settings import Email, Ntfy, Topic
+from gateway.secret import secret
 
 GOOD = """
 sites = ["riverside", "hill-2"]

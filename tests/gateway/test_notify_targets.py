@@ -218,7 +218,7 @@ def test_a_mail_server_that_wants_starttls_and_a_login(
         assert box.logins == [(b"gw", b"open sesame")]
         assert len(box.mails) == 1
         monkeypatch.setenv("PASSWORD", "guess")
-        with pytest.raises(Lasting, match=r"535 .*check to, from, username, password_env"):
+        with pytest.raises(Lasting, match=r"535 .*check to, from, username, the password"):
             deliver(table)
         with pytest.raises(Lasting, match=r"TLS fails: .*certificate verify failed"):
             deliver(structs.replace(table, ca=""))

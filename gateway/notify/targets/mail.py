@@ -8,10 +8,10 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Final
 
-from gateway.config import secret
 from gateway.errors import Lasting, Passing, Poison, TargetError
 from gateway.notify.settings import Email
 from gateway.notify.told import Told
+from gateway.secret import secret_of
 
 SECONDS: Final = 10.0
 """For each word of the server's."""
@@ -21,7 +21,7 @@ class EmailTarget:
     def __init__(self, table: Email) -> None:
         """Raises ConfigError for a password that is not set."""
         self._table = table
-        self._password = secret(table.password_env)
+        self._password = secret_of(table, "password")
         self._where = f"{table.host}:{table.port}"
 
     def deliver(self, told: Told, subject: str, text: str) -> str:
@@ -97,7 +97,7 @@ def judge(where: str, error: smtplib.SMTPException) -> TargetError:
         return Passing(f"{where} says: {said}; to do: nothing, it is tried again")
     if isinstance(error, smtplib.SMTPDataError):
         return Poison(f"{where} says: {said}; to do: see why it does not take this message", rest_written=False)
-    return Lasting(f"{where} says: {said}; to do: check to, from, username, password_env and security")
+    return Lasting(f"{where} says: {said}; to do: check to, from, username, the password and security")
 
 
 def _words(code: int, said: bytes | str) -> str:

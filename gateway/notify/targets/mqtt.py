@@ -8,11 +8,12 @@ from paho.mqtt.client import Client
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.config import Mqtt, secret
+from gateway.config import Mqtt
 from gateway.errors import Lasting, Passing
 from gateway.notify.settings import Topic
 from gateway.notify.targets.payload import payload
 from gateway.notify.told import Told
+from gateway.secret import secret_of
 from gateway.signing.signer import Signer, with_signature
 from gateway.steer.link import connect
 
@@ -27,9 +28,16 @@ class MqttTarget:
         self._signer = signer
         if table.host:
             self._broker = Mqtt(
-                table.host, table.port, table.ca, table.cert, table.key, table.username, table.password_env
+                table.host,
+                table.port,
+                table.ca,
+                table.cert,
+                table.key,
+                table.username,
+                table.password_env,
+                table.password_file,
             )
-        secret(self._broker.password_env)
+        secret_of(self._broker, "password")
 
     def deliver(self, told: Told, subject: str, text: str) -> str:
         where = f"{self._broker.host}:{self._broker.port}"

@@ -4,10 +4,10 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.config import secret
 from gateway.notify.settings import Ntfy
 from gateway.notify.targets.post import bearer, post
 from gateway.notify.told import Told
+from gateway.secret import secret_of
 
 PRIORITY: Final = {"info": 2, "warning": 3, "critical": 5}
 """1 to 5; 3 is its default, 5 goes on ringing."""
@@ -21,7 +21,7 @@ class NtfyTarget:
         """Raises ConfigError for a token that is not set."""
         self._url = table.url
         self._topic = table.topic
-        self._token = secret(table.token_env)
+        self._token = secret_of(table, "token")
 
     def deliver(self, told: Told, subject: str, text: str) -> str:
         headers = {"Content-Type": "application/json"} | bearer(self._token)

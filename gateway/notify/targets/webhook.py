@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.cap.message import MEDIA_TYPE
-from gateway.config import secret
 from gateway.notify.settings import Webhook
 from gateway.notify.targets.payload import payload
 from gateway.notify.targets.post import bearer, post
 from gateway.notify.told import Told, key_of
 from gateway.records import Incident
+from gateway.secret import secret_of
 from gateway.signing.signer import HEADER, Signer
 
 PREFIX: Final = "whsec_"
@@ -33,8 +33,8 @@ class WebhookTarget:
         """`cap` is for tables of that format. Raises ConfigError for a secret that is not set."""
         self._cap = cap if table.format == "cap" else None
         self._url = table.url
-        self._secret = secret(table.secret_env)
-        self._token = secret(table.token_env)
+        self._secret = secret_of(table, "secret")
+        self._token = secret_of(table, "token")
         self._clock = clock
         self._signer = signer
 
