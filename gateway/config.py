@@ -1,5 +1,6 @@
 """`ganglion.toml` as frozen records. A file that is not wholly right is refused with a message that names the key."""
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -103,6 +104,16 @@ class Http(Struct, frozen=True):
     def address(self) -> tuple[str, int]:
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+    @property
+    def in_the_open(self) -> bool:
+        """Whether others than programs of this machine reach it in plain text, and nobody said that this is meant."""
+        host = self.address[0]
+        try:
+            near = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            near = host == "localhost"
+        return not (near or self.cert or self.plain)
 
     @property
     def here(self) -> tuple[str, int]:

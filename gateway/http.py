@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import sqlite3
 import time
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Final, Literal
+from typing import Final
 
 import uvicorn
 from msgspec import structs
@@ -23,11 +24,19 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from gateway.config import MIRROR, Http
+from gateway.connections import Limits, within
 from gateway.errors import ConfigError, GanglionError
+from gateway.fence import Fence
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.records import Figures, Queued
+from gateway.tls import HANDSHAKE_SECONDS, Identity
 
+log = logging.getLogger(__name__)
+
+LIMITS: Final = Limits()
+WORDS: Final = 8
+"""Messages of a web socket that wait to be looked at."""
 PROOF_SECONDS: Final = 2.0
 """A disk that takes longer for one small write is no disk to be ready with."""
 ACK_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
@@ -173,44 +182,73 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield  # signals are the service's
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, but nobody holds a connection by a handshake for longer than ours."""
+        config = self.config
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise RuntimeError("the application did not start; what of is logged above")
+
+        def make() -> asyncio.Protocol:
+            made: Callable[..., asyncio.Protocol] = config.http_protocol_class
+            return made(config=config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        patience, goodbye = (HANDSHAKE_SECONDS, 1.0) if config.ssl else (None, None)
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                make,
+                sock=each,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=patience,
+                ssl_shutdown_timeout=goodbye,
+            )
+            for each in sockets or []
+        ]
+        self.started = True
+
 
 class HttpServer:
-    """Serves an application until it is cancelled."""
+    """Serves an application, within limits, until it is cancelled."""
 
     def __init__(
-        self,
-        settings: Http,
-        app: ASGIApp,
-        key: str = "http",
-        *,
-        live: bool = False,
-        protocol: type[asyncio.Protocol] | Literal["auto"] = "auto",
-        backlog: int = 2048,
+        self, settings: Http, app: ASGIApp, key: str = "http", *, live: bool = False, limits: Limits = LIMITS
     ) -> None:
-        """Binds at once, so that a taken port is a ConfigError here and not a surprise later.
+        """Binds at once, so that a taken port is a ConfigError here and not a surprise later; so are files of TLS.
 
-        `key` is the table of the settings; `live`: the application has web sockets, and a life of its own; `protocol`
-        is what uvicorn makes of each connection, and `backlog` so many are taken in at once.
+        `key` is the table of the settings; `live`: the application has web sockets, and a life of its own.
         """
+        self._identity = Identity(settings, key) if settings.cert else None
         host, port = settings.address
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._socket = socket.create_server((host, port), family=family)
         except (OSError, OverflowError) as error:
             raise ConfigError(f"{key}.listen: {settings.listen} cannot be used: {error}; choose another") from error
+        if settings.in_the_open:
+            log.warning(
+                "%s.listen: %s is reached by others in plain text: give %s.cert and %s.key, or say plain = true there "
+                "where a proxy or a VPN stands before it", key, settings.listen, key, key,
+            )  # fmt: skip
         # As asyncio has it for sockets of its own: else the second part of an answer waits 40 ms for the first's
         # acknowledgement. Connections inherit it.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
-            app,
-            http=protocol,
-            backlog=backlog,
+            Fence(app, limits, secure=self._identity is not None),
+            http=within(limits),
+            backlog=limits.backlog,
             log_config=None,
             access_log=False,
+            server_header=False,
             lifespan="on" if live else "off",
             ws="auto" if live else "none",
+            ws_max_size=limits.word_bytes,
+            ws_max_queue=WORDS,
             timeout_graceful_shutdown=1,
         )
+        config.load()
+        config.ssl = self._identity.context if self._identity else None
         self._server = _Server(config)
 
     def close(self) -> None:
@@ -218,10 +256,15 @@ class HttpServer:
         self._socket.close()
 
     async def run(self) -> None:
-        serving = asyncio.create_task(self._server.serve([self._socket]))
+        tasks = [asyncio.create_task(self._server.serve([self._socket]))]
+        if self._identity:
+            tasks.append(asyncio.create_task(self._identity.watch()))
+        serving = tasks[0]
         try:
             await asyncio.shield(serving)
         finally:
             self._server.should_exit = True
+            for each in tasks[1:]:
+                each.cancel()
             await serving
             self.close()

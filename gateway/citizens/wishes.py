@@ -7,7 +7,6 @@ question it was is neither looked at nor kept.
 import asyncio
 import logging
 import sqlite3
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.buckets import Bucket, Buckets, whose
 from gateway.citizens.pump import known_keys
 from gateway.citizens.push import Identity, PushError, Wish, check
 from gateway.citizens.store import Full
@@ -48,23 +48,6 @@ class Refusal(Exception):
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
         self.status = status
-
-
-class Bucket:
-    """So many a second, and so many at once."""
-
-    def __init__(self, rate: float, most: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._most, self._clock = rate, most, clock
-        self._left, self._time = most, clock()
-
-    def take(self) -> bool:
-        now = self._clock()
-        self._left = min(self._most, self._left + (now - self._time) * self._rate)
-        self._time = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class Wishes:

@@ -17,8 +17,10 @@ from gateway.control.door import told_by
 from gateway.errors import GanglionError, Passing
 from gateway.forward.answers import retry_after, server_words, unreachable
 from gateway.forward.patience import USUAL
-from gateway.forward.server import make_http
+from gateway.forward.server import CONNECT_SECONDS, READ_SECONDS
+from gateway.tls import local_pool
 
+TIMEOUT: Final = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
 PATIENCE_SECONDS: Final = 120.0
 """How long a gateway that does not answer is waited for: it may be starting anew."""
 
@@ -41,13 +43,13 @@ class Caller:
     ) -> None:
         """`patience` (seconds) is for a gateway that does not answer, `full_patience` for one whose journal is full.
         `asker` is for its audit log; without one it is who runs this program."""
+        self._settings = config.http
         self._url = config.http.url
         self._folder = Path(config.data_dir)
         self._asker = asker or at_shell(self._folder)
         self._told = told
         self._patience = patience
         self._full_patience = full_patience
-        self._http = make_http()
         self._dice = Random()
 
     def post(self, path: str, body: bytes, fields: Mapping[str, str] | None = None) -> bytes:
@@ -61,7 +63,9 @@ class Caller:
             headers = {"Authorization": f"Bearer {tokens.token(self._folder)}", **told_by(self._asker)}
             failures += 1
             try:
-                answer = self._http.request("POST", url, body=body, headers=headers)
+                # Anew as well: so may its certificate be.
+                with local_pool(self._settings, TIMEOUT) as http:
+                    answer = http.request("POST", url, body=body, headers=headers)
             except urllib3.exceptions.HTTPError as error:
                 passing = unreachable(self._url, error)
                 full_since = None

@@ -13,6 +13,7 @@ import urllib3
 
 from gateway.doctor.context import Context
 from gateway.doctor.finding import NotAsked, Said, fault, ok, warning
+from gateway.tls import local_pool
 
 SECONDS: Final = 1.5
 """For one answer of our own."""
@@ -139,7 +140,7 @@ def everybody(host: str) -> bool:
 def _get(context: Context, path: str) -> urllib3.BaseHTTPResponse | None:
     """None when nobody answers as a web server does."""
     try:
-        with urllib3.PoolManager(retries=False, timeout=SECONDS) as pool:
+        with local_pool(context.config.http, SECONDS) as pool:
             return pool.request("GET", f"{context.config.http.url}{path}")
     except urllib3.exceptions.HTTPError:
         return None

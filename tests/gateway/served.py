@@ -9,17 +9,19 @@ from typing import Any
 import urllib3
 
 from gateway.config import Http
-from gateway.http import HttpServer
+from gateway.connections import Limits
+from gateway.http import LIMITS, HttpServer
+from gateway.tls import local_pool
 from sim_hardware.servers import free_port
 
 
 class Served:
     """Where it is, and its loop for what must run in it."""
 
-    def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, url: str, loop: asyncio.AbstractEventLoop, pool: urllib3.PoolManager) -> None:
         self.url = url
         self.loop = loop
-        self._http = urllib3.PoolManager(retries=False, timeout=10)
+        self._http = pool
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> urllib3.BaseHTTPResponse:
         return self._http.request("GET", self.url + path, headers=headers, redirect=False)
@@ -37,10 +39,16 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(app: Any, *parts: Coroutine[Any, Any, None]) -> Iterator[Served]:
-    """`parts` run beside it until the end."""
-    settings = Http(f"127.0.0.1:{free_port()}")
-    server, started = HttpServer(settings, app), threading.Event()
+def served(
+    app: Any,
+    *parts: Coroutine[Any, Any, None],
+    limits: Limits = LIMITS,
+    settings: Http | None = None,
+    live: bool = False,
+) -> Iterator[Served]:
+    """`parts` run beside it until the end; `settings` are for a port of its own where not given."""
+    settings = settings or Http(f"127.0.0.1:{free_port()}")
+    server, started = HttpServer(settings, app, live=live, limits=limits), threading.Event()
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
     failed: list[Exception] = []
@@ -61,7 +69,7 @@ def served(app: Any, *parts: Coroutine[Any, Any, None]) -> Iterator[Served]:
     thread = threading.Thread(target=run)
     thread.start()
     started.wait(10)
-    client = Served(settings.url, loop)
+    client = Served(settings.url, loop, local_pool(settings, 10))
     try:
         yield client
     finally:
