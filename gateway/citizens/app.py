@@ -25,7 +25,7 @@ from gateway.citizens.notices import Board, Notice
 from gateway.citizens.page import Page
 from gateway.citizens.store import Store
 from gateway.citizens.view import areas_shown, view
-from gateway.citizens.wishes import Wishes
+from gateway.citizens.wishes import Wishes, base_of
 from gateway.config import Citizens
 from gateway.errors import ConfigError, GanglionError
 from gateway.privacy.told import water_yesterday
@@ -134,7 +134,7 @@ class Desk:
 
     async def feed(self, request: Request) -> Response:
         """All notices, or those of an area, as Atom."""
-        base = self._link or str(request.base_url).rstrip("/")
+        base = self._link or base_of(request)
         slug = request.path_params.get("slug", "")
         told = self.told()
         if self._feeds[0] != told:

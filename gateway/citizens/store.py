@@ -34,7 +34,8 @@ CREATE TABLE IF NOT EXISTS subscriptions (
     p256dh TEXT NOT NULL,
     auth TEXT NOT NULL,
     area TEXT NOT NULL,
-    failing INTEGER
+    failing INTEGER,
+    proven INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS told (
     subscription INTEGER NOT NULL REFERENCES subscriptions (number) ON DELETE CASCADE,
@@ -85,6 +86,7 @@ class Store:
             self._db.execute("PRAGMA foreign_keys = ON")
             self._db.execute("PRAGMA secure_delete = ON")
             self._db.executescript(_SCHEMA)
+            _complete(self._db)
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(f"{self.path} cannot be used: {error}; give the gateway's user its data_dir") from error
 
@@ -94,11 +96,12 @@ class Store:
     def subscribe(self, endpoint: str, p256dh: str, auth: str, area: str, known: Collection[str]) -> None:
         """Also in place of what the same endpoint asked for before. `known` are keys that need not be told any more.
 
+        Where there is no room, the oldest goes whose service has never taken anything: most likely it is invented.
         Raises Full.
         """
         with self._write() as db:
             db.execute("DELETE FROM subscriptions WHERE endpoint = ?", (endpoint,))
-            if db.execute("SELECT count(*) FROM subscriptions").fetchone()[0] >= MOST:
+            if db.execute("SELECT count(*) FROM subscriptions").fetchone()[0] >= MOST and not _make_room(db):
                 raise Full(f"{MOST} subscriptions are kept at most: somebody must end one first")
             row = db.execute(
                 "INSERT INTO subscriptions (endpoint, p256dh, auth, area) VALUES (?, ?, ?, ?)",
@@ -142,7 +145,7 @@ class Store:
         """It has been told this: its service has taken it."""
         with self._write() as db:
             db.execute("INSERT OR IGNORE INTO told SELECT number, ? FROM subscriptions WHERE number = ?", (key, number))
-            db.execute("UPDATE subscriptions SET failing = NULL WHERE number = ?", (number,))
+            db.execute("UPDATE subscriptions SET failing = NULL, proven = 1 WHERE number = ?", (number,))
 
     def skip(self, number: int, key: str, day: int) -> None:
         """Its service refuses this for good: it is not tried again, and the whole goes after `FAILING_DAYS`. `day` is
@@ -206,3 +209,15 @@ class Store:
                 cursor.execute("ROLLBACK")
                 raise
             cursor.execute("COMMIT")
+
+
+def _make_room(db: sqlite3.Cursor) -> bool:
+    """Whether there was one that never took anything."""
+    oldest = "SELECT min(number) FROM subscriptions WHERE NOT proven"
+    return db.execute(f"DELETE FROM subscriptions WHERE number = ({oldest})").rowcount > 0
+
+
+def _complete(db: sqlite3.Connection) -> None:
+    """A file of an older version gets the columns that it lacks."""
+    if "proven" not in {row[1] for row in db.execute("PRAGMA table_info(subscriptions)")}:
+        db.execute("ALTER TABLE subscriptions ADD COLUMN proven INTEGER NOT NULL DEFAULT 0")

@@ -1,7 +1,7 @@
 """`/push/...`: to be told by Web Push, and to be told no more.
 
-What is asked for is kept as `store.py` says. How often anybody may ask is bounded for the whole process: whose
-question it was is neither looked at nor kept.
+What is asked for is kept as `store.py` says. How often anybody may ask is bounded, for one address and for all: the
+addresses of the last who asked are in memory, and nowhere else.
 """
 
 import asyncio
@@ -32,8 +32,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BODY_BYTES: Final = 4096
-RATE: Final = (5.0, 50.0)
-"""Wishes a second that are taken for long, and at once."""
+WISHES: Final = (5.0, 50.0)
+"""To be told, of all: a second for long, and at once."""
+WISHES_OF_ONE: Final = (1 / 60, 20.0)
+"""The same of one address, which may be that of many people."""
+STOPS: Final = (20.0, 200.0)
+"""To be told no more: nobody who wishes keeps others from that."""
+STOPS_OF_ONE: Final = (1.0, 30.0)
 
 
 class Stop(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,15 +62,14 @@ class Wishes:
         """Raises ConfigError when our key cannot be used."""
         self._seat, self._settings, self._desk, self._private = seat, settings, desk, private
         self._identity = Identity(Path(seat.config.data_dir), settings.contact) if settings.contact else None
-        self._bucket = Bucket(*RATE)
 
     def routes(self) -> list[Route]:
         if self._identity is None:
             return []
         return [
             Route("/push/key", self._key),
-            Route("/push/subscribe", self._guarded(self._subscribe), methods=["POST"]),
-            Route("/push/unsubscribe", self._guarded(self._unsubscribe), methods=["POST"]),
+            Route("/push/subscribe", self._guarded(self._subscribe, WISHES, WISHES_OF_ONE), methods=["POST"]),
+            Route("/push/unsubscribe", self._guarded(self._unsubscribe, STOPS, STOPS_OF_ONE), methods=["POST"]),
         ]
 
     async def _key(self, request: Request) -> Response:
@@ -87,11 +91,16 @@ class Wishes:
         stop = msgspec.json.decode(body, type=Stop)
         await asyncio.to_thread(self._desk.store.unsubscribe, stop.endpoint)
 
-    def _guarded(self, take: Callable[[bytes], Awaitable[None]]) -> Callable[[Request], Awaitable[Response]]:
+    def _guarded(
+        self, take: Callable[[bytes], Awaitable[None]], rate: tuple[float, float], of_one: tuple[float, float]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        everybody, each = Bucket(*rate), Buckets(*of_one)
+
         async def handle(request: Request) -> Response:
             try:
                 self._ours(request)
-                if not self._bucket.take():
+                who = whose(request.client.host) if request.client else ""
+                if (who and not each.take(who)) or not everybody.take():
                     raise Refusal(429, "too many ask at once: try again in a minute")
                 await take(await _body(request))
             except Refusal as error:
@@ -109,14 +118,22 @@ class Wishes:
 
     def _ours(self, request: Request) -> None:
         """Raises Refusal for what another page has its reader's browser send."""
-        origin = request.headers.get("origin", "")
-        expected = urlsplit(self._settings.link or str(request.base_url))
-        if origin != f"{expected.scheme}://{expected.netloc}":
+        expected = urlsplit(self._settings.link or base_of(request))
+        ours = {f"{expected.scheme}://{expected.netloc}"}
+        if not self._settings.link and expected.hostname in ("127.0.0.1", "::1"):
+            ours.add(f"{expected.scheme}://localhost:{expected.port}")
+        if request.headers.get("origin", "") not in ours:
             raise Refusal(403, "this is taken from our own page alone")
         if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
             raise Refusal(403, "this is taken from our own page alone")
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             raise Refusal(415, "JSON is wanted")
+
+
+def base_of(request: Request) -> str:
+    """Where we are reached without `citizens.link`: the connection's own address, as anybody writes any `Host`."""
+    host, port = request.scope["server"]
+    return f"{request.scope['scheme']}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def _body(request: Request) -> bytes:

@@ -226,11 +226,11 @@ def test_who_stops_is_deleted_from_the_disk(tmp_path: Path, store: Store) -> Non
 
 
 def test_what_is_kept_of_a_subscriber(tmp_path: Path, store: Store) -> None:
-    """The endpoint, its keys, the area, and whether it fails; nothing else."""
+    """The endpoint, its keys, the area, whether it fails and whether it ever took anything; nothing else."""
     columns = {
         row[1] for row in sqlite3.connect(tmp_path / FILE).execute("SELECT * FROM pragma_table_info('subscriptions')")
     }
-    assert columns == {"number", "endpoint", "p256dh", "auth", "area", "failing"}
+    assert columns == {"number", "endpoint", "p256dh", "auth", "area", "failing", "proven"}
 
 
 def test_asking_again_replaces(store: Store) -> None:

@@ -194,21 +194,53 @@ def test_what_cannot_be_taken_is_not_kept(
 
 
 def test_many_who_ask_at_once_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wishes, "RATE", (0.001, 3.0))
+    """But who wants to be told no more does not wait behind them."""
+    monkeypatch.setattr(wishes, "WISHES", (0.001, 3.0))
     with served(make_app(seat_of(tmp_path))) as site:
-        answers = [site.post("/push/unsubscribe", {"endpoint": "x"}, ORIGIN) for _ in range(4)]
+        answers = [site.post("/push/subscribe", WISH, ORIGIN) for _ in range(4)]
+        assert site.post("/push/unsubscribe", {"endpoint": WISH["endpoint"]}, ORIGIN).status == 200
     assert [each.status for each in answers] == [200, 200, 200, 429]
     assert answers[3].headers["retry-after"] == "60"
+
+
+def test_one_address_asks_for_so_many_and_others_for_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wishes, "WISHES_OF_ONE", (0.001, 2.0))
+    with served(make_app(seat_of(tmp_path))) as site:
+        filler, other = ({**ORIGIN, "X-Forwarded-For": each} for each in ("203.0.113.7", "203.0.113.8"))
+        assert [site.post("/push/subscribe", WISH, filler).status for _ in range(3)] == [200, 200, 429]
+        assert site.post("/push/subscribe", WISH, other).status == 200
+        assert site.post("/push/unsubscribe", {"endpoint": WISH["endpoint"]}, filler).status == 200
 
 
 def test_a_full_store_says_so(site: Served, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.citizens.store.MOST", 1)
     assert site.post("/push/subscribe", WISH, ORIGIN).status == 200
     assert site.post("/push/subscribe", WISH, ORIGIN).status == 200  # the same again
+    store.tell(store.newest(), "a")
     answer = site.post("/push/subscribe", {**WISH, "endpoint": "https://push.example.com/2"}, ORIGIN)
     assert (answer.status, len(store.subscriptions())) == (503, 1)
     with pytest.raises(Full, match="1 subscriptions"):
         store.subscribe("https://push.example.com/3", "", "", "", ())
+
+
+def test_invented_subscriptions_keep_nobody_out(site: Served, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.citizens.store.MOST", 2)
+    store.subscribe("https://push.example.com/real", "", "", "", ())
+    store.tell(store.newest(), "a")
+    for number in range(5):
+        store.subscribe(f"https://push.example.com/invented-{number}", "", "", "", ())
+    assert [each.endpoint.rpartition("/")[2] for each in store.subscriptions()] == ["real", "invented-4"]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80@127.0.0.1", "[", "a\tb"])
+def test_nobody_gives_the_feed_another_address(tmp_path: Path, host: str) -> None:
+    """By the header `Host`, or those of proxies, which would be kept and given to others."""
+    with served(make_app(seat_of(tmp_path, link=""))) as site:
+        feed = site.get("/feed.atom", {"Host": host, "X-Forwarded-Host": "evil.example"}).data.decode()
+        assert f'href="{site.url}/feed.atom"' in feed
+        assert "evil" not in feed
+        said = site.post("/push/subscribe", WISH, {"Host": host, "Origin": f"http://{host}"})
+        assert said.status == 403
 
 
 def test_without_a_contact_there_is_no_push(tmp_path: Path) -> None:

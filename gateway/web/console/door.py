@@ -14,16 +14,12 @@ from markupsafe import Markup
 from gateway.audit.asker import Asker, AuditError
 from gateway.audit.witness import Sparing, witness
 from gateway.errors import ConfigError
+from gateway.web.attempts import WRONG_SECONDS, Attempts, TooMany
 from gateway.web.console.markup import html
 from gateway.web.console.shell import COOKIE, HEAD, Console
 from gateway.web.users import SESSION_SECONDS
 
 log = logging.getLogger(__name__)
-
-MOST_WAITING: Final = 8
-"""Attempts that wait for their turn. More are sent away."""
-FAILED_SECONDS: Final = 1.0
-"""After a wrong one all others wait: a password is not found by trying."""
 
 UNKNOWN: Final = "(no user)"
 
@@ -41,7 +37,7 @@ PAGE: Final = """<!doctype html>
 
 def register(app: FastAPI, console: Console) -> None:
     """The routes."""
-    turn, waiting = asyncio.Lock(), 0
+    attempts = Attempts()
     sparing = Sparing(Path(console.seat.config.data_dir))
 
     @app.get("/login", include_in_schema=False)
@@ -55,29 +51,29 @@ def register(app: FastAPI, console: Console) -> None:
         password: Annotated[str, Form(max_length=1000)],
         to: Annotated[str, Form(max_length=500)] = "/",
     ) -> Response:
-        nonlocal waiting
         came = request.client.host if request.client else ""
-        if waiting >= MOST_WAITING:
-            await sparing.witness("login.crowded", who="?", came=came)
-            return _page("Too many try to log in at once: wait a moment.", to, name, 429)
-        waiting += 1
         try:
-            async with turn:
+            async with attempts.turn(name, came):
                 token = await asyncio.to_thread(console.users.log_in, name, password, time.time())
                 if token is None:
+                    attempts.failed(name, came)
                     await _refused(console, sparing, name, came)
-                    await asyncio.sleep(FAILED_SECONDS)
                 else:
+                    attempts.succeeded(came)
                     await _entered(console, name, token, came)
+            if token is not None:  # a session that was there before is not gone on with, whoever began it
+                await asyncio.to_thread(console.users.log_out, request.cookies.get(COOKIE, ""))
+        except TooMany as error:
+            await sparing.witness("login.crowded", who="?", came=came)
+            return _page(str(error), to, name, 429)
         except (ConfigError, AuditError) as error:
             log.warning("nobody can log in: %s", error)
             return _page("The accounts cannot be used: see the gateway's log and its disk.", to, name, 503)
-        finally:
-            waiting -= 1
         if token is None:
+            await asyncio.sleep(WRONG_SECONDS)
             return _page("Name and password do not belong together.", to, name, 403)
         answer = RedirectResponse(_within(to), 303)
-        secure = console.settings.link.startswith("https:")
+        secure = bool(console.settings.cert) or console.settings.link.startswith("https:")
         answer.set_cookie(COOKIE, token, SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)
         return answer
 
@@ -94,6 +90,7 @@ def register(app: FastAPI, console: Console) -> None:
             log.warning("a session is left: %s", error)
         answer = RedirectResponse("/", 303)
         answer.delete_cookie(COOKIE)
+        answer.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
         return answer
 
 

@@ -22,7 +22,7 @@ from gateway.web.console.shell import Console
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN: Final = ("/login", "/static/", "/_nicegui/", "/favicon.ico")
 """What is seen before a login, where looking takes one."""
-PROGRAMS: Final = ("/api/", "/cap/", "/ngsi-ld/", "/sensorthings/")
+PROGRAMS: Final = ("/api/", "/cap/", "/ngsi-ld/", "/reports", "/sensorthings/")
 """Who asks there is told that a login is missing, instead of shown a form."""
 # NiceGUI's pages start by a script within them, and its templates are compiled in the browser.
 POLICY: Final = (
@@ -34,9 +34,12 @@ HEADERS: Final = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
 }
+"""Beside those of `gateway.fence`."""
+KEPT: Final = {"Cache-Control": "no-cache"}
+"""Of our own files, which tell of nobody: a browser keeps them, and asks whether they are still the same."""
+LOOK_SECONDS: Final = 5.0
+"""How often it is looked whether who has a page open may still look."""
 
 
 class Guard:
@@ -63,11 +66,27 @@ class Guard:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in (HEADERS | (KEPT if scope["path"].startswith("/static/") else {})).items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, with_headers)
+        if scope["type"] == "websocket" and not self._console.settings.open:
+            await self._while_allowed(scope, receive, send)
+        else:
+            await self._app(scope, receive, with_headers)
+
+    async def _while_allowed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A web socket ends soon after the session that it was opened with."""
+        serving = asyncio.ensure_future(self._app(scope, receive, send))
+        headers, ended = Headers(scope=scope), False
+        try:
+            while not (await asyncio.wait([serving], timeout=LOOK_SECONDS))[0]:
+                if not ended and not await self._may_look(scope, headers):
+                    ended = True
+                    await send({"type": "websocket.close", "code": 1008})  # of which the application hears as it reads
+            await serving
+        finally:
+            serving.cancel()
 
     async def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -88,10 +107,11 @@ class Guard:
     async def _may_look(self, scope: Scope, headers: Headers) -> bool:
         """Who has logged in; and a program of whoever may read `data_dir`, as at the gateway's own interface."""
         given = headers.get("authorization", "")
-        if given:
+        if given.lower().startswith("bearer "):  # another is a proxy's, and says nothing of a session
             folder = Path(self._console.seat.config.data_dir)
             with contextlib.suppress(ConfigError):  # there is no gateway, so no token
-                return tokens.allows(await asyncio.to_thread(tokens.token, folder), given)
+                if tokens.allows(await asyncio.to_thread(tokens.token, folder), given):
+                    return True
         return await self._console.visitor(HTTPConnection(scope)).name() is not None
 
 
