@@ -302,8 +302,7 @@ def _check(config: Config, environ: Mapping[str, str] | None) -> None:
     notify.check(config.notify, config.sites)
     _check_addresses(config)
     for key, table in config.secretive.items():
-        for name in secrets_of(table):
-            _secret(table, key, name, environ)
+        check_secrets(key, table, environ)
 
 
 def _check_addresses(config: Config) -> None:
@@ -317,10 +316,11 @@ def _check_addresses(config: Config) -> None:
             raise ConfigError(f"{key}.cert, {key}.key: one needs the other")
 
 
-def _secret(table: Struct, key: str, name: str, environ: Mapping[str, str] | None) -> None:
-    """Raises ConfigError for one that there is not; without `environ` only for one that is given twice."""
-    try:
-        if environ is not None or (getattr(table, f"{name}_env") and getattr(table, f"{name}_file")):
-            secret_of(table, name, environ or {})
-    except ConfigError as error:
-        raise ConfigError(f"{key}.{error}") from error
+def check_secrets(key: str, table: Struct, environ: Mapping[str, str] | None = os.environ) -> None:
+    """Raises ConfigError for a secret that there is not; without `environ` only for one that is given twice."""
+    for name in secrets_of(table):
+        try:
+            if environ is not None or (getattr(table, f"{name}_env") and getattr(table, f"{name}_file")):
+                secret_of(table, name, environ or {})
+        except ConfigError as error:
+            raise ConfigError(f"{key}.{error}") from error

@@ -4,7 +4,6 @@ A process has only so many files. Where there is no more room, who has said noth
 """
 
 import asyncio
-import resource
 from typing import Any, Final
 
 from msgspec import Struct
@@ -14,8 +13,6 @@ from gateway.buckets import whose
 
 HEAD_BYTES: Final = 2**16
 """Of a question before its body."""
-FILES: Final = 4096
-"""That a process wants to have open, where it is allowed to."""
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -108,11 +105,3 @@ class Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 def within(limits: Limits) -> type[asyncio.Protocol]:
     """Connections with these limits."""
     return type("Bounded", (Bounded,), {"limits": limits})
-
-
-def want_files() -> None:
-    """As many open files as the machine lets this process have, up to `FILES`."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,12 +1,18 @@
 """Files that are on disk whole when a call returns, or not there at all."""
 
+import logging
 import os
+import stat
 from pathlib import Path
 from typing import Final
+
+log = logging.getLogger(__name__)
 
 PUBLIC: Final = 0o644
 PRIVATE: Final = 0o600
 """For their owner alone."""
+OURS: Final = ("*.sqlite3*", "*.token", "*.pem", "*.lock")
+"""What is in a data_dir, and nobody else's business."""
 
 
 def create(path: Path, content: bytes, mode: int = PUBLIC) -> None:
@@ -25,3 +31,28 @@ def replace(path: Path, content: bytes, mode: int = PUBLIC) -> None:
     new.unlink(missing_ok=True)  # of one who died over it
     create(new, content, mode)
     new.replace(path)
+
+
+def make_private(path: Path) -> None:
+    """An empty file where there is none; for its owner alone either way, and so what SQLite puts beside it. Raises
+    OSError."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
+    shut(path)
+
+
+def shut(path: Path) -> None:
+    """Take from a file or folder of ours what others may do with it. Raises OSError."""
+    status = path.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077 and not mode & stat.S_ISVTX and status.st_uid == os.geteuid():
+        path.chmod(mode & 0o700)
+        log.warning("%s was open to others of this machine; now it is its owner's alone", path)
+
+
+def shut_folder(folder: Path) -> None:
+    """The same for a data_dir and what older programs left open in it. Raises OSError."""
+    shut(folder)
+    for pattern in OURS:
+        for path in folder.glob(pattern):
+            if path.is_file() and not path.is_symlink():
+                shut(path)

@@ -42,7 +42,7 @@ from gateway.signing.signer import signer_of
 from gateway.steer.service import Steer
 from gateway.systemd import Notifier, Watchdog
 from gateway.update.service import Updates
-from gateway.web.child import PagesProcess
+from gateway.web.child import PagesProcess, environment
 from gateway.web.server import Pages
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,8 @@ class Gateway:
         }
         self._watchdog = Watchdog(Notifier(), journal, checks)
         tables: dict[Pages, object] = {"console": config.console, "citizens": config.citizens}
-        self._pages = [PagesProcess(name, path) for name, table in tables.items() if table is not None]
+        names = [name for name, table in tables.items() if table is not None]
+        self._pages = [PagesProcess(name, path, environment(config, name)) for name in names]
         door = Door(token, Path(config.data_dir))
         routes = [*make_routes(journal, door), *telling_routes(journal, door, config.sites, self._notify.test)]
         routes += privacy_routes(journal, door, self._detector.forget)

@@ -4,7 +4,6 @@ Of a subscriber it holds what a push needs, and the area asked for: no name, no 
 time. It is deleted with the subscription. Several processes may use it: the console and `ganglion notice`.
 """
 
-import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator
@@ -16,7 +15,7 @@ from msgspec import Struct
 
 from gateway.citizens.notices import KEPT, Works
 from gateway.errors import ConfigError
-from gateway.files import PRIVATE
+from gateway.files import make_private
 
 FILE: Final = "citizens.sqlite3"
 MOST: Final = 100_000
@@ -77,8 +76,7 @@ class Store:
         self.path = folder / FILE
         self._lock = threading.Lock()
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, PRIVATE))
-            self.path.chmod(PRIVATE)
+            make_private(self.path)
             self._db = sqlite3.connect(self.path, WAIT_SECONDS, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
             # What a power cut takes of the last told is told twice; `unsubscribe` sees to the disk itself.

@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
 from gateway.logs import Format, set_up
+from gateway.process import confine
 
 if TYPE_CHECKING:
     from gateway.web.server import Pages
@@ -41,4 +42,5 @@ def _serve(which: "Pages", config: Path, until_eof: bool, log: Format) -> None:
     from gateway.web.server import serve  # the other commands start faster without it
 
     set_up(log, logging.WARNING)
+    confine()
     asyncio.run(serve(config, which, until_eof=until_eof))

@@ -9,6 +9,7 @@ import typer
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
 from gateway.errors import GanglionError
 from gateway.logs import Format, goes_to_journald, set_up
+from gateway.process import confine
 
 
 def gateway(
@@ -23,6 +24,7 @@ def gateway(
     from gateway.service import serve  # the other commands start faster without it
 
     set_up(log, logging.INFO if verbose else logging.WARNING)
+    confine()
     try:
         asyncio.run(serve(config))
     except GanglionError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import ConfigError
+from gateway.files import make_private, shut_folder
 from gateway.journal.migration import STEPS
 
 FILE_NAME: Final = "journal.sqlite3"
@@ -18,7 +19,9 @@ def connect(folder: Path) -> tuple[sqlite3.Connection, int]:
     Raises ConfigError when the folder cannot be used, another gateway holds it, or a newer version wrote it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shut_folder(folder)
+        make_private(folder / FILE_NAME)
         lock = os.open(folder / "journal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigError(

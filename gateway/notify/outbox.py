@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from gateway.errors import ConfigError
+from gateway.files import make_private
 from gateway.notify.rules import Decision, Only, Rules, holds, plan, put_off, wanted
 from gateway.notify.state import FILE_NAME, SCHEMA, VERSION, Standing, stand
 from gateway.notify.told import Told, first_key, is_exercise, key_of, link_of, next_key
@@ -63,6 +64,7 @@ class Outbox:
         Raises ConfigError for a file of a newer program, sqlite3.Error for one that cannot be used.
         """
         path = folder / FILE_NAME
+        make_private(path)
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             db.execute("PRAGMA journal_mode = WAL")

@@ -25,7 +25,7 @@ class Store:
     def add(self, package: Package) -> list[Path]:
         """Keep a package; what was forgotten for it. Raises UpdateError when it cannot be written."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             package.save(self._path(package.manifest.sha256))
             by_age = sorted(self._folder.glob("*.update"), key=lambda path: path.stat().st_mtime_ns)
             forgotten = by_age[:-MOST_PACKAGES]

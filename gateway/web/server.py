@@ -5,10 +5,13 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from gateway.config import load
+from msgspec import Struct
+
+from gateway.config import Config, check_secrets, load
 from gateway.errors import ConfigError, ungrouped
 from gateway.http import HttpServer
 from gateway.web.seat import Seat
@@ -19,6 +22,10 @@ NICE: Final = 10
 """Whoever looks never takes the processor from the gateway."""
 FIRST_TO_GO: Final = "500"
 """Where memory is short, the kernel takes the pages before the gateway."""
+
+
+NEEDS: Final[Mapping[Pages, tuple[str, ...]]] = {"console": ("mqtt", "influx"), "citizens": ("influx",)}
+"""Tables whose secrets they use."""
 
 
 class Part(Protocol):
@@ -35,7 +42,9 @@ async def serve(path: Path, which: Pages, *, until_eof: bool = False) -> None:
         loop.add_signal_handler(number, stop.set)
     if until_eof:
         loop.add_reader(sys.stdin.fileno(), stop.set)  # nobody writes there: what can be read is its end
-    config = load(path)
+    config = load(path, None)
+    for key, table in needs(config, which).items():
+        check_secrets(key, table)
     if getattr(config, which) is None:
         raise ConfigError(f"{path}: there is no [{which}]: add the table")
     seat = Seat(config)
@@ -49,6 +58,11 @@ async def serve(path: Path, which: Pages, *, until_eof: bool = False) -> None:
                     task.cancel()
     finally:
         seat.close()
+
+
+def needs(config: Config, which: Pages) -> dict[str, Struct]:
+    """Tables whose secrets it uses, by what stands before their keys."""
+    return {key: config.secretive[key] for key in NEEDS[which]}
 
 
 def _console(seat: Seat) -> list[Part]:

@@ -6,7 +6,6 @@ One SQLite file in `data_dir`, for its owner alone. There is no account to begin
 import contextlib
 import functools
 import hashlib
-import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from msgspec import Meta, Struct
 
 from gateway.errors import ConfigError
-from gateway.files import PRIVATE
+from gateway.files import make_private
 from gateway.near import hint
 
 FILE_NAME: Final = "users.sqlite3"
@@ -136,7 +135,7 @@ class Users:
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, PRIVATE))
+            make_private(self._path)
             with contextlib.closing(sqlite3.connect(self._path, timeout=10.0)) as db, db:
                 db.executescript(_SCHEMA)
                 yield db
