@@ -3,6 +3,7 @@
 A table with a secret `password` has the keys `password_env` and `password_file`, of which one is given, or none.
 """
 
+import base64
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -19,14 +20,28 @@ MOST_BYTES: Final = 65_536
 """Of a file: what is larger is no secret, but a mistake."""
 TLS_FILES: Final = ("ca", "cert", "key")
 
+SHORTEST: Final = 6
+"""Characters of a secret that is looked for in what is told: shorter ones are in any text."""
+HIDDEN: Final = "[secret]"
+
 T = TypeVar("T", bound=Struct)
+
+_given: set[str] = set()
+"""Every secret that this process has been given, in each form in which it leaves."""
 
 
 def secret(variable: str, environ: Mapping[str, str] = os.environ) -> str:
     """The value of an environment variable; empty when none is named. Raises ConfigError when it is not set."""
     if variable and variable not in environ:
         raise ConfigError(f"the environment variable {variable} is not set: set it, or change the key that names it")
-    return environ[variable] if variable else ""
+    return _remembered(environ[variable]) if variable else ""
+
+
+def redacted(text: str) -> str:
+    """Without any secret of this process: a server that is asked with one may send it back in what it answers."""
+    for each in sorted(_given, key=len, reverse=True):
+        text = text.replace(each, HIDDEN)
+    return text
 
 
 def secret_of(table: Struct, name: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -40,7 +55,7 @@ def secret_of(table: Struct, name: str, environ: Mapping[str, str] = os.environ)
         raise ConfigError(f"{name}{ENV}, {name}{FILE}: both are given; take one away")
     key = name + (FILE if file else ENV)
     try:
-        return _read(Path(file)) if file else secret(variable, environ)
+        return _remembered(_read(Path(file))) if file else secret(variable, environ)
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from error
 
@@ -68,6 +83,15 @@ def exposed(status: os.stat_result) -> bool:
     have it, and let the service's user in by a list beside."""
     mode = stat.S_IMODE(status.st_mode)
     return bool(mode & 0o007 or (mode & 0o070 and status.st_gid != 0))
+
+
+def _remembered(value: str) -> str:
+    if len(value) >= SHORTEST:
+        _given.update((value, base64.b64encode(value.encode()).decode()))
+        password = value.partition(":")[2]  # of InfluxDB 1.x
+        if len(password) >= SHORTEST:
+            _given.add(password)
+    return value
 
 
 def _read(path: Path) -> str:

@@ -93,11 +93,13 @@ def main() -> None:
     # Commands that have something to end in order handle it themselves.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from gateway.errors import GanglionError
+    from gateway.logs import printable
+    from gateway.secret import redacted
 
     try:
         make_app()()
     except GanglionError as error:
-        print(f"ganglion: {error}", file=sys.stderr)  # noqa: T201
+        print(f"ganglion: {printable(redacted(str(error)))}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from gateway.logs import printable
+
 INTERRUPTED: Final = 130
 """Exit code of a command that Ctrl-C or SIGTERM has ended."""
 
@@ -33,11 +35,6 @@ def only_before(context: typer.Context) -> bool:
             what = f"{parameter.opts[0]} stands before {context.invoked_subcommand}, which has options of its own"
             raise typer.BadParameter(f"{what}: write it behind", param_hint=parameter.opts[0])
     return True
-
-
-def printable(text: str) -> str:
-    """What a node or a file says, for a terminal: it must not steer it, so what is no character to see is escaped."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def show_table(columns: Sequence[str | Column], rows: Sequence[Sequence[str | Text]], empty: str) -> None:

@@ -12,8 +12,9 @@ import msgspec
 import typer
 
 from gateway.audit.asker import at_shell
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, printable, show_json, show_table
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, show_json, show_table
 from gateway.config import NAME, Config, load
+from gateway.logs import printable
 from gateway.near import hint
 from gateway.steer import talk
 from gateway.steer.errors import SteerError

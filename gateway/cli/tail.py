@@ -9,10 +9,11 @@ from typing import Annotated, Final, cast
 import msgspec
 import typer
 
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, printable
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment
 from gateway.config import Mqtt, load
 from gateway.errors import Refused
 from gateway.ingest.decode import decode_packs, decode_status, parse_topic
+from gateway.logs import printable
 from gateway.quantities import KINDS, QUANTITIES
 from gateway.records import Pack, Reading, Stream
 from gateway.steer.link import listen

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import Lasting, Passing, Poison, TargetError
+from gateway.secret import redacted
 
 
 class TooLarge(TargetError):
@@ -122,7 +123,7 @@ def server_words(headers: Mapping[str, str], body: bytes | str) -> str:
         if data := said.get("data"):  # 3 Core names each refused line, up to a hundred
             text += ": " + "; ".join(str(each) for each in (data if isinstance(data, list) else [data]))
     text = text if text.strip() else _header(headers, "X-Influxdb-Error") or _header(headers, "Location")
-    return " ".join(text.split())[:500]
+    return redacted(" ".join(text.split()))[:500]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -90,7 +90,7 @@ def test_a_surprise_is_an_object_too() -> None:
 def test_every_line_of_an_exception_has_its_priority() -> None:
     """The journal takes each line for an entry of its own."""
     lines = surprise("text", "journald")
-    assert lines[:2] == ["<6>INFO a.b: two", "<6>lines é"]
+    assert lines[0] == "<6>INFO a.b: two\\nlines é", "what others say begins no line of its own"
     critical = [line for line in lines if line.startswith("<2>")]
     assert critical[0] == "<2>CRITICAL gateway: ended by an error of its own"
     assert critical[-1] == "<2>LookupError: a surprise"

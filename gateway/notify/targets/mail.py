@@ -11,7 +11,7 @@ from typing import Final
 from gateway.errors import Lasting, Passing, Poison, TargetError
 from gateway.notify.settings import Email
 from gateway.notify.told import Told
-from gateway.secret import secret_of
+from gateway.secret import redacted, secret_of
 
 SECONDS: Final = 10.0
 """For each word of the server's."""
@@ -102,4 +102,4 @@ def judge(where: str, error: smtplib.SMTPException) -> TargetError:
 
 def _words(code: int, said: bytes | str) -> str:
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    return " ".join(f"{code} {text}".split())[:300]
+    return redacted(" ".join(f"{code} {text}".split()))[:300]
