@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.doctor import broker, clocks, database, installation, journal, nodes, pages, proof, running
+from gateway.doctor import broker, clocks, database, installation, journal, nodes, pages, proof, running, weak
 from gateway.doctor.context import Context
 from gateway.doctor.finding import Finding, NotAsked, Said, fault, parted
 from gateway.errors import GanglionError
@@ -64,6 +64,11 @@ CHECKS: Final = (
     Check("database clock", clocks.database_clock, ("database",), network=True, seconds=4.0),
     Check("nodes", nodes.nodes, ("journal",)),
     Check("births", nodes.births, ("journal", "broker rights"), network=True),
+    # What works and is weak.
+    Check("weak ways", weak.way, ("configuration",)),
+    Check("weak files", weak.files, ("configuration",)),
+    Check("weak secrets", weak.secrets, ("configuration",)),
+    Check("weak rights", weak.rights, ("configuration",)),
 )
 
 
