@@ -7,18 +7,16 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
 from msgspec import Meta, Struct
 
 from gateway.airquality.tables import Region
+from gateway.configcheck import check
 from gateway.errors import ConfigError
 from gateway.keys import refuse_unknown
-from gateway.near import hint
-from gateway.notify import settings as notify
 from gateway.notify.settings import Notify
-from gateway.secret import anchored, secret_of, secrets_of
+from gateway.secret import anchored
 
 NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
 """What a site, a node or a channel may be called."""
@@ -244,7 +242,7 @@ def load(path: Path, environ: Mapping[str, str] | None = os.environ) -> Config:
         if config.data_dir == "":
             raise ConfigError("data_dir: is empty; name the folder of the gateway's journal")
         config = _anchored(config, path.parent.absolute())
-        _check(config, environ)
+        check(config, environ)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$")
         raise ConfigError(f"{path}: {_in_words(where.strip('`').lstrip('.'), reason)}") from error
@@ -281,46 +279,3 @@ def _in_words(key: str, reason: str) -> str:
         name = "is no name: that is 1 to 32 of a-z, 0-9 and -, first no -"
         reason = {"listen": listen, "home_assistant_prefix": topic}.get(key.rpartition(".")[2], name)
     return f"{key or 'the file'}: {reason}"
-
-
-def _check(config: Config, environ: Mapping[str, str] | None) -> None:
-    """What types alone cannot say."""
-    try:
-        ZoneInfo(config.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        near = hint(config.timezone, available_timezones())
-        raise ConfigError(f"timezone: there is no zone {config.timezone!r}{near}") from error
-    mqtt = config.mqtt
-    if bool(mqtt.cert) != bool(mqtt.key):
-        raise ConfigError("mqtt.cert, mqtt.key: one needs the other")
-    if mqtt.cert and not mqtt.ca:
-        raise ConfigError("mqtt.ca: is missing; mqtt.cert and mqtt.key are of use with TLS only")
-    names = [mirror.name for mirror in config.mirror]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"mirror.name: {name!r} is there twice; give each its own")
-    notify.check(config.notify, config.sites)
-    _check_addresses(config)
-    for key, table in config.secretive.items():
-        check_secrets(key, table, environ)
-
-
-def _check_addresses(config: Config) -> None:
-    for key, database in config.databases.items():
-        if "@" in (re.split("[/?#]", database.url, maxsplit=3)[2:3] or [""])[0]:  # not told: it is a password
-            raise ConfigError(f"{key}.url: name and password do not belong there; use {key}.token_env or token_file")
-        if not re.match(r"https?://[^/\s]+", database.url):
-            raise ConfigError(f"{key}.url: {database.url!r} is not http://host:port or https://host:port")
-    for key, port in config.ports.items():
-        if bool(port.cert) != bool(port.key):
-            raise ConfigError(f"{key}.cert, {key}.key: one needs the other")
-
-
-def check_secrets(key: str, table: Struct, environ: Mapping[str, str] | None = os.environ) -> None:
-    """Raises ConfigError for a secret that there is not; without `environ` only for one that is given twice."""
-    for name in secrets_of(table):
-        try:
-            if environ is not None or (getattr(table, f"{name}_env") and getattr(table, f"{name}_file")):
-                secret_of(table, name, environ or {})
-        except ConfigError as error:
-            raise ConfigError(f"{key}.{error}") from error

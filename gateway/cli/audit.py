@@ -10,9 +10,10 @@ import typer
 
 from gateway.audit import reading
 from gateway.audit.log import place
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, printable, show_json, show_table
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json, show_table
 from gateway.config import load
 from gateway.errors import ConfigError
+from gateway.logs import printable
 
 UNITS: Final = {"m": 60, "h": 3600, "d": 86_400}
 

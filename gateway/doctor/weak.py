@@ -148,6 +148,7 @@ def _told(config: Config) -> Iterator[Said]:
 
 def _keys(config: Config) -> Iterator[Path]:
     """Files of the configuration that hold a key or secret."""
-    for table in (*config.secretive.values(), *config.ports.values()):
+    signing = [config.signing] if config.signing else []
+    for table in (*config.secretive.values(), *config.ports.values(), *signing):
         names = ["key", *(f"{name}_file" for name in secrets_of(table))]
         yield from (Path(value) for name in names if (value := getattr(table, name, "")))

@@ -11,7 +11,8 @@ from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
-from gateway.config import Config, check_secrets, load
+from gateway.config import Config, load
+from gateway.configcheck import check_secrets
 from gateway.errors import ConfigError, ungrouped
 from gateway.http import HttpServer
 from gateway.web.seat import Seat
