@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sim_hardware.servers import InfluxDB, Mosquitto
+from tests.system.attacked import City, attacked_city
 from tests.system.gateway_process import GatewayProcess
 
 
@@ -13,3 +14,10 @@ from tests.system.gateway_process import GatewayProcess
 def gateway(tmp_path: Path, broker: Mosquitto, influx: InfluxDB, influx_db: str) -> Iterator[GatewayProcess]:
     with GatewayProcess(tmp_path / "gateway", broker, influx.url, influx_db) as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def attacked(tmp_path_factory: pytest.TempPathFactory, influx: InfluxDB) -> Iterator[City]:
+    """One gateway for all attacks."""
+    with attacked_city(tmp_path_factory.mktemp("attacked"), influx) as city:
+        yield city
