@@ -82,7 +82,7 @@ class City:
         """Of a page of the console. Raises InvalidStatus where it is refused."""
         return connect(
             self.console.replace("https", "wss") + "/_nicegui_ws/socket.io/?EIO=4&transport=websocket",
-            ssl=self.trust, additional_headers={"Cookie": cookie}, origin=origin, proxy=None,  # type: ignore[arg-type]
+            ssl=self.trust, additional_headers={"Cookie": cookie}, origin=origin, proxy=None, open_timeout=SECONDS,  # type: ignore[arg-type]
         )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def test_no_question_changes_the_database_or_widens(attacked: City) -> None:
 def test_what_nodes_say_makes_no_lines_of_its_own(attacked: City) -> None:
     """No series, tag or field but those of the packs that were taken; the others are kept as they came."""
     (measured,) = _asked(attacked, "SHOW MEASUREMENTS")
-    assert {row[0] for row in measured["values"]} <= {"air", "health", "incident"}
+    assert {row[0] for row in measured["values"]} <= {"air", "audit", "health", "incident"}
     (series,) = _asked(attacked, "SHOW SERIES FROM air")
     assert all(re.fullmatch(r"air(,[a-z]+=[a-z0-9-]+)+", row[0]) for row in series["values"]), series
     assert attacked.gateway.ledger().balanced

@@ -66,7 +66,7 @@ def compose(table: Email, told: Told, subject: str, text: str) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     message["From"] = table.sender
     message["To"] = ", ".join(table.to)
-    message["Subject"] = subject
+    message["Subject"] = " ".join(subject.split())  # a line break would begin another header
     message["Date"] = format_datetime(datetime.fromtimestamp(told.time, UTC))
     message["Message-ID"] = f"<{told.key}@{domain}>"
     if told.thread:
