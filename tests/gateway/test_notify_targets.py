@@ -21,6 +21,7 @@ from gateway.detect.plan import Plan
 from gateway.errors import Lasting, Passing, Poison
 from gateway.notify.service import documents
 from gateway.notify.settings import Email, Notify, Ntfy, Topic, Webhook
+from gateway.notify.targets.mail import compose
 from gateway.notify.targets.ntfy import MOST_BYTES
 from gateway.notify.targets.target import make_target
 from gateway.notify.told import Told, first_key, next_key
@@ -194,6 +195,13 @@ def test_one_incident_is_one_thread_of_mails() -> None:
     )
     assert first["Date"].datetime.timestamp() == NOW
     assert (first["Importance"], second["Importance"]) == ("high", None)
+
+
+def test_no_subject_begins_another_header() -> None:
+    mail = compose(MAIL, OPENED, "Burst\r\nBcc: evil@evil.example\r\n\r\nbody", "text")
+    assert mail["Subject"] == "Burst Bcc: evil@evil.example body"
+    assert mail["Bcc"] is None
+    assert b"\nBcc" not in mail.as_bytes()
 
 
 @pytest.fixture
