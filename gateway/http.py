@@ -29,12 +29,15 @@ from gateway.errors import ConfigError, GanglionError
 from gateway.fence import Fence
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
+from gateway.listener import CountingListener
 from gateway.records import Figures, Queued
 from gateway.tls import HANDSHAKE_SECONDS, Identity
 
 log = logging.getLogger(__name__)
 
 LIMITS: Final = Limits()
+HELD: Final = 2
+"""Times as many connections as are served, handshakes among them, are held at once."""
 WORDS: Final = 8
 """Messages of a web socket that wait to be looked at."""
 PROOF_SECONDS: Final = 2.0
@@ -223,7 +226,7 @@ class HttpServer:
         host, port = settings.address
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._socket = socket.create_server((host, port), family=family)
+            plain = socket.create_server((host, port), family=family)
         except (OSError, OverflowError) as error:
             raise ConfigError(f"{key}.listen: {settings.listen} cannot be used: {error}; choose another") from error
         if settings.in_the_open:
@@ -231,6 +234,8 @@ class HttpServer:
                 "%s.listen: %s is reached by others in plain text: give %s.cert and %s.key, or say plain = true there "
                 "where a proxy or a VPN stands before it", key, settings.listen, key, key,
             )  # fmt: skip
+        self._socket = CountingListener(family, plain.type, plain.proto, plain.detach())
+        self._socket.bound(HELD * limits.most, limits.of_one)
         # As asyncio has it for sockets of its own: else the second part of an answer waits 40 ms for the first's
         # acknowledgement. Connections inherit it.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

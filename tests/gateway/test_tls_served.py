@@ -20,7 +20,8 @@ from gateway.config import Config, Http
 from gateway.control import token as tokens
 from gateway.control.caller import Caller, ControlError
 from gateway.errors import ConfigError
-from gateway.http import HttpServer
+from gateway.http import LIMITS, HttpServer
+from gateway.listener import CountingListener
 from gateway.pki.authority import Authority
 from sim_hardware.servers import free_port, wait_until
 from tests.gateway.served import Served, served
@@ -125,6 +126,47 @@ def test_a_handshake_that_never_ends_ends(city: Authority, settings: Http, monke
         held.sendall(b"\x16\x03\x01")
         with contextlib.suppress(ConnectionError):
             assert held.recv(1) == b""
+
+
+def test_who_never_ends_a_handshake_is_counted(settings: Http) -> None:
+    """Beyond the bound they are sent away; where they go others come again."""
+    own = msgspec.structs.replace(settings, listen=f"127.0.0.1:{free_port()}")
+    limits = msgspec.structs.replace(LIMITS, most=3)
+    with served(APP, settings=own, limits=limits) as server, contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(own.address, SECONDS)) for _ in range(7)]
+        with contextlib.suppress(ConnectionError):
+            assert held[6].recv(1) == b"", "six are held, not seven"
+        for each in held:
+            each.close()
+
+        def again() -> bool:
+            with contextlib.suppress(urllib3.exceptions.HTTPError):
+                return server.get("/").data == b"news"
+            return False
+
+        wait_until(again, SECONDS, "room again")
+
+
+@pytest.mark.parametrize(("of", "most"), [("", 4), ("203.0.113.7", 2)])
+def test_places_are_counted_and_come_back(of: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one address fewer than of all; those of this machine are not told apart."""
+    monkeypatch.setattr("gateway.listener.whose", lambda _: of)
+    with CountingListener(socket.AF_INET, socket.SOCK_STREAM) as listener, contextlib.ExitStack() as stack:
+        listener.bound(4, 2)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
+        for _ in range(6):
+            stack.enter_context(socket.create_connection(listener.getsockname()))
+        taken = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                taken.append(listener.accept()[0])
+        assert (len(taken), listener.held) == (most, most)
+        for each in taken:
+            each.close()
+            each.close()
+        assert listener.held == 0
 
 
 def test_a_renewed_certificate_is_shown_and_a_bad_one_is_not(
