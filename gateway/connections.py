@@ -35,8 +35,8 @@ class Limits(Struct, frozen=True):
     """Of one message of a web socket."""
     rate: tuple[float, float] = (50.0, 1000.0)
     """Questions of one address, a second and at once."""
-    backlog: int = 128
-    """Connections that are taken in before the first of them is counted."""
+    backlog: int = 1024
+    """Connections that the system keeps for us: where there are more, those who come wait a second and try again."""
 
 
 class Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]

@@ -6,9 +6,12 @@ With TLS nobody else sees a connection before its handshake is done, and a proce
 import socket
 import weakref
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from gateway.buckets import whose
+
+AT_ONCE: Final = 100
+"""That are sent away in one turn."""
 
 
 class _Counted(socket.socket):
@@ -30,8 +33,9 @@ class CountingListener(socket.socket):
         self._held: Counter[str] = Counter()
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next that is within the bounds. Raises BlockingIOError when nobody is there."""
-        while True:
+        """The next that is within the bounds. Raises BlockingIOError when nobody is there, and, so that who is served
+        gets a turn, after many who are not."""
+        for _ in range(AT_ONCE):
             connection, address = super().accept()
             who = whose(str(address[0]))
             if self._held.total() >= self._most or (who and self._held[who] >= self._of_one):
@@ -42,6 +46,7 @@ class CountingListener(socket.socket):
             self._held[who] += 1
             counted.ended = weakref.finalize(counted, self._let_go, who)
             return counted, address
+        raise BlockingIOError
 
     @property
     def held(self) -> int:

@@ -144,6 +144,24 @@ def test_what_is_no_http_is_refused(usual: Served) -> None:
     assert _answers(usual)
 
 
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: 5\r\nContent-Length: 6\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Content-Length: -1\r\n",
+        b"Content-Length: +5\r\n",
+    ],
+)
+def test_a_body_whose_end_two_readers_would_see_elsewhere_is_refused(usual: Served, lengths: bytes) -> None:
+    """A second question hidden in it would pass a proxy unseen."""
+    hidden = b"0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    said = _said(usual, b"POST /echo HTTP/1.1\r\nHost: a\r\n" + lengths + b"\r\n" + hidden)
+    assert said.startswith(b"HTTP/1.1 400 "), said
+    assert b"news" not in said
+
+
 def test_every_answer_says_what_a_browser_may_do_with_it(usual: Served) -> None:
     for path in ("/", "/none", "/echo"):
         headers = usual.get(path).headers

@@ -73,7 +73,8 @@ def register(app: FastAPI, console: Console) -> None:
             await asyncio.sleep(WRONG_SECONDS)
             return _page("Name and password do not belong together.", to, name, 403)
         answer = RedirectResponse(_within(to), 303)
-        secure = bool(console.settings.cert) or console.settings.link.startswith("https:")
+        # The scheme is a proxy's word too, from this machine.
+        secure = request.url.scheme == "https" or console.settings.link.startswith("https:")
         answer.set_cookie(COOKIE, token, SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)
         return answer
 
@@ -90,7 +91,7 @@ def register(app: FastAPI, console: Console) -> None:
             log.warning("a session is left: %s", error)
         answer = RedirectResponse("/", 303)
         answer.delete_cookie(COOKIE)
-        answer.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
+        answer.headers["Clear-Site-Data"] = '"cache", "storage"'  # not cookies: those of all the domain would go
         return answer
 
 
