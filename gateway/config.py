@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 from gateway.airquality.tables import Region
 from gateway.configcheck import check
 from gateway.errors import ConfigError
+from gateway.identity import settings as identity
+from gateway.identity.settings import IdentityTable
 from gateway.keys import refuse_unknown
 from gateway.notify.settings import Notify
 from gateway.secret import anchored
@@ -204,6 +206,7 @@ class Config(Struct, frozen=True):
     north: North = North()
     signing: Signing | None = None
     privacy: Privacy = Privacy()
+    identity: IdentityTable | None = None
     mirror: tuple[Mirror, ...] = ()
     notify: tuple[Notify, ...] = ()
 
@@ -264,6 +267,7 @@ def _anchored(config: Config, folder: Path) -> Config:
         console=config.console and anchored(config.console, folder),
         citizens=config.citizens and anchored(config.citizens, folder),
         signing=config.signing and anchored(config.signing, folder),
+        identity=config.identity and identity.absolute(config.identity, folder),
         mirror=tuple(anchored(mirror, folder) for mirror in config.mirror),
         notify=tuple(anchored(table, folder) for table in config.notify),
     )
@@ -277,5 +281,5 @@ def _in_words(key: str, reason: str) -> str:
         listen = 'is no address and port, such as "127.0.0.1:8080" or "[::1]:8080"'
         topic = "is no topic: write levels between /, without +, # and spaces, such as homeassistant"
         name = "is no name: that is 1 to 32 of a-z, 0-9 and -, first no -"
-        reason = {"listen": listen, "home_assistant_prefix": topic}.get(key.rpartition(".")[2], name)
+        reason = {"listen": listen, "nodes": listen, "home_assistant_prefix": topic}.get(key.rpartition(".")[2], name)
     return f"{key or 'the file'}: {reason}"

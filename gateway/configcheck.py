@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from msgspec import Struct
 
 from gateway.errors import ConfigError
+from gateway.identity import settings as identity
 from gateway.near import hint
 from gateway.notify import settings as notify
 from gateway.secret import secret_of, secrets_of
@@ -29,6 +30,8 @@ def check(config: "Config", environ: Mapping[str, str] | None) -> None:
         raise ConfigError("mqtt.cert, mqtt.key: one needs the other")
     if mqtt.cert and not mqtt.ca:
         raise ConfigError("mqtt.ca: is missing; mqtt.cert and mqtt.key are of use with TLS only")
+    if config.identity is not None:
+        identity.check(config.identity, mqtt.ca)
     names = [mirror.name for mirror in config.mirror]
     for name in names:
         if names.count(name) > 1:

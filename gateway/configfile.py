@@ -19,9 +19,16 @@ class ConfigFile:
     """Lives as long as the process: what has been read is remembered over reloads, so that a change made during one is
     found after it."""
 
-    def __init__(self, path: Path, refused: Callable[[], Awaitable[None]] | None = None) -> None:
-        """`refused` hears of a change that cannot be used."""
+    def __init__(
+        self,
+        path: Path,
+        refused: Callable[[], Awaitable[None]] | None = None,
+        check: Callable[[Config], None] = lambda config: None,
+    ) -> None:
+        """`refused` hears of a change that cannot be used. `check` raises ConfigError for one that could not be worked
+        with: it is refused before anything is ended for it, and so before other processes read it."""
         self.path = path
+        self._check = check
         self._refused = refused
         self._read: tuple[int, int, int] | None = None
 
@@ -37,6 +44,7 @@ class ConfigFile:
             if self._stamp() not in (self._read, None):
                 try:
                     changed = self.load()
+                    self._check(changed)
                     if changed.data_dir != running.data_dir:
                         raise ConfigError(f"{self.path}: data_dir: cannot change while the gateway runs; restart it")
                 except ConfigError as error:

@@ -27,6 +27,7 @@ from gateway.config import MIRROR, Http
 from gateway.connections import Limits, within
 from gateway.errors import ConfigError, GanglionError
 from gateway.fence import Fence
+from gateway.identity.counted import Counted
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.listener import CountingListener
@@ -56,6 +57,7 @@ class Metrics(Collector):
         self._acks = [0] * (len(ACK_BUCKETS) + 1)
         self._ack_sum = 0.0
         self._figures: Figures | None = None
+        self.identities = Counted()
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
@@ -77,6 +79,7 @@ class Metrics(Collector):
             buckets=list(zip(bounds, accumulate(self._acks), strict=True)),
             sum_value=self._ack_sum,
         )
+        yield from self.identities.collect()
         figures = self._figures
         if figures is None:
             return
@@ -156,9 +159,10 @@ def make_app(
     checks: Mapping[str, Check],
     more: Sequence[BaseRoute] = (),
     targets: Callable[[], Awaitable[dict[str, Queued]]] | None = None,
+    identities: Callable[[], Awaitable[None]] | None = None,
 ) -> Starlette:
     """The application; `checks` by the name of the part they are about, `more` routes beside its own. `targets` says
-    how far those are who are told of incidents."""
+    how far those are who are told of incidents, `identities` brings the figures of the metrics' own up to date."""
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -171,6 +175,8 @@ def make_app(
 
     async def show_metrics(request: Request) -> Response:
         figures = await journal.call(Journal.figures)
+        if identities is not None:
+            await identities()
         if targets is not None:
             figures = structs.replace(figures, targets=await targets())
         return Response(metrics.render(figures), media_type=CONTENT_TYPE_LATEST)

@@ -1,9 +1,9 @@
 """The records that cross the gateway's rooms: frozen, slotted, valid by construction."""
 
 from collections.abc import Iterable
-from typing import Final, Literal, Self, get_args
+from typing import Annotated, Final, Literal, Self, get_args
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Stream = Literal["telemetry", "event", "health"]
 
@@ -89,6 +89,15 @@ class DeadLetter(Struct, frozen=True):
     """Unix seconds at the gateway."""
 
 
+class OwnCertificate(Struct, frozen=True):
+    """What a node says of the certificate that it connects with."""
+
+    serial: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{1,64}\Z")]
+    """Hexadecimal."""
+    ends: Annotated[int, Meta(ge=0, lt=2**53)]
+    """Unix seconds."""
+
+
 class Status(Struct, frozen=True):
     """A node's retained birth, or its will (`online` false and nothing else)."""
 
@@ -102,6 +111,7 @@ class Status(Struct, frozen=True):
     """Whether the node knew the time; None from firmware that does not tell."""
     safe: str = ""
     """Why it is in safe mode; empty when it is not."""
+    identity: OwnCertificate | None = None
 
 
 Severity = Literal["info", "warning", "critical"]
@@ -255,6 +265,10 @@ class NodeView(Struct, frozen=True, kw_only=True):
     """True when the gateway keeps its clock right, because nothing else does."""
     safe: str = ""
     """Why the node is in safe mode; empty when it is not."""
+    certificate: str = ""
+    """Serial number of the certificate that the node says it has, hexadecimal; empty where it says none."""
+    certificate_ends: int = 0
+    """Unix seconds."""
 
 
 class Gap(Struct, frozen=True):

@@ -28,6 +28,7 @@ from gateway.forward.forwarder import Forwarder
 from gateway.forward.target import make_target
 from gateway.hold import Hold
 from gateway.http import HttpServer, Metrics, journal_trouble, make_app
+from gateway.identity.service import Identities, check_files
 from gateway.ingest.pipeline import Pipeline
 from gateway.ingest.receiver import Receiver
 from gateway.journal.access import JournalAccess
@@ -71,7 +72,7 @@ async def serve(path: Path) -> None:
         digest = await asyncio.to_thread(_digest, path)
         await witness(Path(config.data_dir), act, who="?", of=path.name, detail={"sha256": digest})
 
-    file = ConfigFile(path, lambda: told("file.refused"))
+    file = ConfigFile(path, lambda: told("file.refused"), _check_files)
     config = file.load()
     notifier = Notifier()
 
@@ -115,6 +116,11 @@ def _digest(path: Path) -> str:
         return str(error.strerror)
 
 
+def _check_files(config: Config) -> None:
+    if config.identity is not None:
+        check_files(config, config.identity)
+
+
 class Part(Protocol):
     async def run(self) -> None:
         """Until cancelled."""
@@ -129,7 +135,8 @@ class Gateway:
         """Raises ConfigError, holding nothing, when a part cannot work with the configuration."""
         self._journal = journal
         self._receiver = Receiver(config.mqtt, config.sites, sorted(retired_sites))
-        self._pipeline = Pipeline(self._receiver, journal, metrics.acknowledged)
+        self._identities = Identities(config, journal, metrics.identities)
+        self._pipeline = Pipeline(self._receiver, journal, metrics.acknowledged, self._identities.floods.hear)
         self._forwarder = Forwarder(journal, make_target(config.influx), config.influx)
         self._mirrors = [
             Forwarder(journal, make_target(mirror), mirror, consumer=mirror.consumer) for mirror in config.mirror
@@ -152,14 +159,22 @@ class Gateway:
             "journal": lambda: journal_trouble(journal),
             "database": self._database_trouble,
         }
+        if config.identity is not None:
+            checks["identities"] = self._identities.trouble
         self._watchdog = Watchdog(Notifier(), journal, checks)
-        tables: dict[Pages, object] = {"console": config.console, "citizens": config.citizens}
-        names = [name for name, table in tables.items() if table is not None]
+        tables: dict[Pages, object] = {
+            "console": config.console,
+            "citizens": config.citizens,
+            "enrolment": config.identity and config.identity.listen,
+        }
+        names = [name for name, table in tables.items() if table]
         self._pages = [PagesProcess(name, path, environment(config, name)) for name in names]
         door = Door(token, Path(config.data_dir))
         routes = [*make_routes(journal, door), *telling_routes(journal, door, config.sites, self._notify.test)]
         routes += privacy_routes(journal, door, self._detector.forget)
-        self._http = HttpServer(config.http, make_app(journal, metrics, checks, routes, self._notify.figures))
+        self._http = HttpServer(
+            config.http, make_app(journal, metrics, checks, routes, self._notify.figures, self._identities.figures)
+        )
 
     @classmethod
     async def build(cls, path: Path, config: Config, journal: JournalAccess, metrics: Metrics, token: str) -> "Gateway":
@@ -207,6 +222,7 @@ class Gateway:
             self._steer,
             self._updates,
             self._home_assistant,
+            *self._identities.parts,
             *self._pages,
             self._http,
             self._watchdog,

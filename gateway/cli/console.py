@@ -1,4 +1,4 @@
-"""`ganglion console` and `ganglion citizens`: the pages, as the gateway runs them."""
+"""`ganglion console`, `ganglion citizens` and `ganglion enrolment`: what others reach, as the gateway runs it."""
 
 import asyncio
 import logging
@@ -36,6 +36,15 @@ def citizens(config: ConfigOption = DEFAULT_CONFIG, until_eof: UntilEof = False,
     Example: ganglion citizens --config /etc/ganglion/ganglion.toml
     """
     _serve("citizens", config, until_eof, log)
+
+
+def enrolment(config: ConfigOption = DEFAULT_CONFIG, until_eof: UntilEof = False, log: Log = "text") -> None:
+    """Give certificates to nodes that bring a token, until SIGTERM or Ctrl-C. A gateway with `listen` in `[identity]`
+    runs it by itself.
+
+    Example: ganglion enrolment --config /etc/ganglion/ganglion.toml
+    """
+    _serve("enrolment", config, until_eof, log)
 
 
 def _serve(which: "Pages", config: Path, until_eof: bool, log: Format) -> None:

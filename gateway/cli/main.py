@@ -56,6 +56,7 @@ def make_app() -> "typer.Typer":
         ("gateway", run.gateway),
         ("console", console.console),
         ("citizens", console.citizens),
+        ("enrolment", console.enrolment),
         ("query", query.query),
         ("report", report.report),
         ("tail", tail.tail),

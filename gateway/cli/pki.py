@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli import identities
 from gateway.cli.options import JsonOption, moment, show_json, show_table
 from gateway.pki.authority import DAYS, Authority, Identity, PkiError
 from gateway.pki.broker import Broker, Fleet
@@ -14,6 +15,9 @@ app = typer.Typer(
     help="Identities: the city's own certificate authority, and certificates for broker, gateway and nodes.",
     no_args_is_help=True,
 )
+
+for _command in (identities.token, identities.inventory, identities.hold, identities.release):
+    app.command()(_command)
 
 DirOption = Annotated[
     Path, typer.Option("--dir", envvar="GANGLION_PKI", help="The authority's folder.", metavar="FOLDER")
@@ -191,16 +195,13 @@ def list_(folder: DirOption = DEFAULT_DIR, json: JsonOption = False) -> None:
 
     Example: ganglion pki list --json
     """
-    identities = Authority(folder).identities()
+    signed = Authority(folder).identities()
     if json:
-        show_json(identities)
+        show_json(signed)
         return
     show_table(
         ["kind", "name", "hosts", "state", "ends", "serial"],
-        [
-            [each.kind, each.name, " ".join(each.hosts), each.state, moment(each.ends), each.serial]
-            for each in identities
-        ],
+        [[each.kind, each.name, " ".join(each.hosts), each.state, moment(each.ends), each.serial] for each in signed],
         "nothing was signed yet",
     )
 
@@ -209,11 +210,17 @@ def list_(folder: DirOption = DEFAULT_DIR, json: JsonOption = False) -> None:
 def revoke(
     who: Annotated[str, typer.Argument(help="A name, such as riverside/water-0007, or a serial number.")],
     folder: DirOption = DEFAULT_DIR,
+    config: Annotated[
+        Path | None, typer.Option(help="At a gateway with [identity] instead, within a minute.", metavar="FILE")
+    ] = None,
 ) -> None:
     """Take an identity back: of a node that was stolen, or a key that was seen. Then give crl.pem to the broker.
 
     Example: ganglion pki revoke riverside/water-0007
     """
+    if config is not None:
+        identities.revoke(who, config)
+        return
     revoked = Authority(folder).revoke(who)
     for each in revoked:
         typer.echo(f"revoked {each.kind} {each.name}, serial {each.serial}")

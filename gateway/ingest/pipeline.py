@@ -29,6 +29,9 @@ Node = tuple[str, str]
 AckObserver = Callable[[float, int], None]
 """Told of every commit: seconds from arrival to acknowledgement, and how many messages took them."""
 
+Hearer = Callable[[Sequence[Chunk], float], None]
+"""Told of the same, message by message: what was taken in, and when (`time.monotonic()`, seconds)."""
+
 MOST_TOPICS: Final = 65_536
 """Topics remembered in parts: four of each of many nodes."""
 MOST_WORDS: Final = 500
@@ -51,10 +54,12 @@ class Pipeline:
         receiver: Receiver,
         journal: JournalAccess,
         observe: AckObserver,
+        hear: Hearer = lambda chunks, now: None,
     ) -> None:
         self._receiver = receiver
         self._journal = journal
         self._observe = observe
+        self._hear = hear
         self._clock: Clock | None = None  # known once the journal has told of the newest pack
         self._kinds: dict[Node, str] = {}
         self._under_way: asyncio.Task[None] | None = None
@@ -84,6 +89,7 @@ class Pipeline:
         await self._journal.call(Journal.commit, batch.arrivals, now, batch.words)
         self._receiver.acknowledge(chunks)
         acknowledged = time.monotonic()
+        self._hear(chunks, acknowledged)
         for chunk in chunks:
             self._observe(acknowledged - chunk.arrived, len(chunk.messages))
 

@@ -53,6 +53,8 @@ class NodeRecord(Struct):
     clock_error: float | None = None
     guided: bool = False
     safe: str = ""
+    certificate: str = ""
+    certificate_ends: int = 0
     born: int = -1
     """The boot that the newest birth told of."""
     begun_again: int = 0
@@ -70,6 +72,9 @@ class NodeRecord(Struct):
             self.kind = status.kind or self.kind
             self.firmware, self.board, self.reset_cause = status.firmware, status.board, status.reset_cause
             self.clock, self.safe, self.born = status.clock, status.safe, status.boot
+            own = status.identity
+            self.certificate = f"{int(own.serial, 16):x}" if own else ""
+            self.certificate_ends = own.ends if own else 0
 
     def hear(self, pack: Pack, received: float) -> int | None:
         """Count a pack. Returns the change in the node's gaps, or None for a duplicate."""

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 Key = ec.EllipticCurvePrivateKey
+PublicKey = ec.EllipticCurvePublicKey
 
 NOT_BEFORE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """On purpose, and not an oversight. MicroPython on the ESP32 compares a certificate's dates with the board's clock, and
@@ -46,9 +47,15 @@ def self_signed(key: Key, name: str, end: datetime) -> x509.Certificate:
 
 
 def signed(
-    authority: tuple[x509.Certificate, Key], key: Key, kind: str, name: str, hosts: Sequence[str], end: datetime
+    authority: tuple[x509.Certificate, Key],
+    key: Key | PublicKey,
+    kind: str,
+    name: str,
+    hosts: Sequence[str],
+    end: datetime,
 ) -> x509.Certificate:
-    """An identity of one of `USAGES`. `hosts` are the names and addresses under which a server is reached."""
+    """An identity of one of `USAGES`, for a key of which the public half will do. `hosts` are the names and addresses
+    under which a server is reached."""
     issuer, issuer_key = authority
     builder = (
         _begin(_name(name), issuer.subject, key, end)
@@ -80,8 +87,12 @@ def revocations(
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def revocation(serial: int, now: datetime) -> x509.RevokedCertificate:
-    return x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+def revocation(serial: int, now: datetime, *, hold: bool = False) -> x509.RevokedCertificate:
+    """With `hold` one that may be taken off the list again."""
+    builder = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+    if hold:
+        builder = builder.add_extension(x509.CRLReason(x509.ReasonFlags.certificate_hold), critical=False)
+    return builder.build()
 
 
 def key_bytes(key: Key, encoding: Encoding) -> bytes:
@@ -103,16 +114,17 @@ def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(str(each.value) for each in names)
 
 
-def _begin(subject: x509.Name, issuer: x509.Name, key: Key, end: datetime) -> x509.CertificateBuilder:
+def _begin(subject: x509.Name, issuer: x509.Name, key: Key | PublicKey, end: datetime) -> x509.CertificateBuilder:
+    public = key.public_key() if isinstance(key, ec.EllipticCurvePrivateKey) else key
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(key.public_key())
+        .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(NOT_BEFORE)
         .not_valid_after(end)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
 
 

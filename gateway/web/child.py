@@ -26,8 +26,8 @@ END_SECONDS: Final = 5.0
 
 
 class PagesProcess:
-    """`ganglion console` or `ganglion citizens` as a child. It ends with the gateway, however that ends: its standard
-    input does then."""
+    """`ganglion console`, `citizens` or `enrolment` as a child. It ends with the gateway, however that ends: its
+    standard input does then."""
 
     def __init__(self, which: Pages, config: Path, environ: Mapping[str, str]) -> None:
         """`config` is the gateway's own file; `environ` is all that the child gets of ours: see `environment`."""

@@ -1,4 +1,5 @@
-"""The processes of the pages: one for operators, one for citizens, so that what strangers do ends nobody's console."""
+"""The processes of what people and strangers reach: one for operators, one for citizens, one where nodes enrol, so that
+what strangers do to one ends no other."""
 
 import asyncio
 import contextlib
@@ -7,7 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from msgspec import Struct
 
@@ -15,17 +16,23 @@ from gateway.config import Config, load
 from gateway.configcheck import check_secrets
 from gateway.errors import ConfigError, ungrouped
 from gateway.http import HttpServer
-from gateway.web.seat import Seat
 
-Pages = Literal["console", "citizens"]
-"""Which of them, by the table of its settings."""
+if TYPE_CHECKING:
+    from gateway.web.seat import Seat
+
+Pages = Literal["console", "citizens", "enrolment"]
+"""Which of them: the first two by the table of their settings."""
 NICE: Final = 10
 """Whoever looks never takes the processor from the gateway."""
 FIRST_TO_GO: Final = "500"
 """Where memory is short, the kernel takes the pages before the gateway."""
 
 
-NEEDS: Final[Mapping[Pages, tuple[str, ...]]] = {"console": ("mqtt", "influx"), "citizens": ("influx",)}
+NEEDS: Final[Mapping[Pages, tuple[str, ...]]] = {
+    "console": ("mqtt", "influx"),
+    "citizens": ("influx",),
+    "enrolment": (),
+}
 """Tables whose secrets they use."""
 
 
@@ -46,19 +53,30 @@ async def serve(path: Path, which: Pages, *, until_eof: bool = False) -> None:
     config = load(path, None)
     for key, table in needs(config, which).items():
         check_secrets(key, table)
+    with contextlib.ExitStack() as at_end, ungrouped():
+        parts = _enrolment(config) if which == "enrolment" else _pages(config, path, which, at_end)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part.run()) for part in parts]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+
+
+def _enrolment(config: Config) -> list[Part]:
+    from gateway.identity.enrolment import Enrolment
+
+    desk = Enrolment(config)
+    return [desk, desk.server()]
+
+
+def _pages(config: Config, path: Path, which: Pages, at_end: contextlib.ExitStack) -> list[Part]:
+    from gateway.web.seat import Seat
+
     if getattr(config, which) is None:
         raise ConfigError(f"{path}: there is no [{which}]: add the table")
     seat = Seat(config)
-    parts = [seat, *(_console(seat) if which == "console" else _citizens(seat))]
-    try:
-        with ungrouped():
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(part.run()) for part in parts]
-                await stop.wait()
-                for task in tasks:
-                    task.cancel()
-    finally:
-        seat.close()
+    at_end.callback(seat.close)
+    return [seat, *(_console(seat) if which == "console" else _citizens(seat))]
 
 
 def needs(config: Config, which: Pages) -> dict[str, Struct]:
@@ -66,14 +84,14 @@ def needs(config: Config, which: Pages) -> dict[str, Struct]:
     return {key: config.secretive[key] for key in NEEDS[which]}
 
 
-def _console(seat: Seat) -> list[Part]:
+def _console(seat: "Seat") -> list[Part]:
     from gateway.web.console.app import make_app
 
     assert seat.config.console is not None
     return [HttpServer(seat.config.console, make_app(seat), "console", live=True)]
 
 
-def _citizens(seat: Seat) -> list[Part]:
+def _citizens(seat: "Seat") -> list[Part]:
     from gateway.citizens.app import make_app
     from gateway.citizens.pump import Pump
     from gateway.web.strangers import server

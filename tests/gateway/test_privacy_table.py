@@ -18,7 +18,7 @@ OF_FILE = {
     "citizens.sqlite3": "citizens' subscriptions",
     "sums.sqlite3": "sums of homes",
 }
-NOT_OF_PEOPLE = {"journal.lock", "control.token", "home-assistant", "updates/", "vapid.pem"}
+NOT_OF_PEOPLE = {"journal.lock", "control.token", "home-assistant", "identities.sqlite3", "updates/", "vapid.pem"}
 
 
 def test_every_file_of_the_gateway_has_its_place() -> None:

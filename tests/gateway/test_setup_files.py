@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from gateway.cli.main import make_app
 from gateway.config import Citizens, Config, Console, Detect, Http, Influx, JournalSettings, Mqtt, North, Privacy, load
 from gateway.files import replace
+from gateway.identity.settings import IdentityTable
 from gateway.notify.settings import Email, Notify
 from gateway.pki.authority import Authority
 from gateway.pki.certificates import hosts_of
@@ -48,6 +49,7 @@ def test_the_configuration_can_be_used_as_it_is(tmp_path: Path) -> None:
     assert isinstance(msgspec.convert(duty, Notify), Email)
     tables = {"mqtt": Mqtt(), "influx": Influx(), "journal": JournalSettings(), "detect": Detect(), "http": Http()}
     tables |= {"console": Console(), "citizens": Citizens(), "north": North(), "privacy": Privacy()}
+    tables |= {"identity": IdentityTable()}
     assert said == {
         "sites": ["riverside"],
         "data_dir": "/var/lib/ganglion",

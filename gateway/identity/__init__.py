@@ -1,0 +1,1 @@
+"""The on-line side of identities: issued by token and renewed at the gateway, revoked, put on hold, watched."""
