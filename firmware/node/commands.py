@@ -126,5 +126,10 @@ class Commands:
     def _op_update(self, command, answer):
         self._node.updater().retry()
 
+    def _op_renew(self, command, answer):
+        if not self._node.identity:
+            raise ValueError("this node has no certificate")
+        self._node.identity.renew()
 
-_OPS = ("reboot", "identify", "sample", "logs", "calibrate", "time", "update")
+
+_OPS = ("reboot", "identify", "sample", "logs", "calibrate", "time", "update", "renew")

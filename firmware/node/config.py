@@ -23,7 +23,7 @@ DEFAULTS = {
 }
 
 _BATTERY = {"report_s": 86_400, "window_s": 3_600, "burst_l_h": None}
-_TLS = {"ca": None, "cert": None, "key": None, "name": None}
+_TLS = {"ca": None, "cert": None, "key": None, "name": None, "renew_days": 30, "enrol": None}
 _MQTT_TEXTS = ("host", "user", "password")
 KINDS = ("traffic", "water", "air")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -83,6 +83,13 @@ def _tls(given):
             raise ConfigError("mqtt.tls.%s must be the name of a file" % key)
     if tls["name"] is not None and (not tls["name"] or not isinstance(tls["name"], str)):
         raise ConfigError("mqtt.tls.name must be the name in the broker's certificate, or null: the host's")
+    whole("mqtt.tls.renew_days", tls["renew_days"], 1, 3650)
+    if tls["enrol"] is not None:
+        enrol = tls["enrol"] = merge({"url": None, "token": None}, tls["enrol"], "mqtt.tls.enrol.")
+        if not isinstance(enrol["url"], str) or enrol["url"][:8] != "https://" or "@" in enrol["url"]:
+            raise ConfigError("mqtt.tls.enrol.url must be https://HOST:PORT")
+        if not enrol["token"] or not isinstance(enrol["token"], str):
+            raise ConfigError("mqtt.tls.enrol.token must be a text")
     return tls
 
 

@@ -35,3 +35,12 @@ def write(path, content):
     with open(path + ".new", "w") as f:
         json.dump(content, f)
     os.rename(path + ".new", path)
+
+
+def remove(path):
+    """Remove a file, if it is there. Raises OSError."""
+    try:
+        os.remove(path)
+    except OSError as error:
+        if error.errno != 2:  # ENOENT
+            raise

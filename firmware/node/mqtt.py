@@ -58,7 +58,7 @@ class Client:
     def __init__(
         self, host, port, client_id, user=None, password=None, keepalive=60, will=None, ssl=None, server_name=None
     ):
-        self._host, self._port, self._ssl, self._server_name = host, port, ssl, server_name or host
+        self._host, self._port, self.ssl, self._server_name = host, port, ssl, server_name or host
         self._client_id, self._user, self._password = client_id, user, password
         self._keepalive = keepalive
         self._will = will
@@ -67,6 +67,7 @@ class Client:
         self.on_refused = lambda: None  # the broker did not grant a subscription
         self.broken = asyncio.Event()
         self.error = None  # what broke the last connection
+        self.reached = False  # whether somebody was there at the last attempt
         self._reader = self._writer = None
         self._tasks = ()
         self._heard = self._spoke = False
@@ -79,9 +80,11 @@ class Client:
         """
         self.broken.clear()
         self.error = None
+        self.reached = False
         self._lock = asyncio.Lock()  # the old one may be held by a task that died with its connection
         limit = wire_ms(REPLY_MS)
         self._reader, self._writer = await asyncio.wait_for_ms(self._open(), limit)
+        self.reached = True
         try:
             try:
                 # Over TLS the first write is the handshake, which waits for the other side.
@@ -103,11 +106,11 @@ class Client:
         return bool(body[0] & 1)
 
     async def _open(self):
-        if self._ssl is None:
+        if self.ssl is None:
             return await asyncio.open_connection(self._host, self._port)
         from node import tls  # a node without TLS has no memory to spare for it
 
-        return await tls.open_connection(self._host, self._port, self._ssl, self._server_name)
+        return await tls.open_connection(self._host, self._port, self.ssl, self._server_name)
 
     def _hello(self):
         flags = 0  # clean session off: the broker keeps subscriptions and what it owes us

@@ -70,7 +70,7 @@ class Node:
     `boot` is the number of a boot that goes on, after a deep sleep.
     """
 
-    def __init__(self, config, board, sensor, scratch, crumbs, log, ssl=None, boot=0):
+    def __init__(self, config, board, sensor, scratch, crumbs, log, identity=None, boot=0):
         self.config, self.sensor = config, sensor
         self.led, self._power_fail = board.LED, board.POWER_FAIL
         self.scratch, self.crumbs, self.log = scratch, crumbs, log
@@ -90,7 +90,8 @@ class Node:
         if self.clock.offset is not None:
             self.outbox.learn(self.clock.offset)
         self.wifi = Wifi(config["wifi"]["ssid"], config["wifi"]["key"])
-        self.uplink = Uplink(config, self.wifi, self.outbox, self._birth, log, ssl)
+        self.uplink = Uplink(config, self.wifi, self.outbox, self._birth, log, identity)
+        self.identity = identity
         self.supervisor = Supervisor(log)
         levels = {"config": "wanted", "command": "commands", "update": "update", "update/piece": "update"}
         self._later = Later(self.uplink, levels, self._make, self.supervisor.keep, _is_needed)
@@ -117,6 +118,8 @@ class Node:
         }
         if self.crumbs.safe:
             birth["safe"] = self.crumbs.safe
+        if self.identity and self.identity.serial:
+            birth["identity"] = {"serial": self.identity.serial, "ends": self.identity.ends}
         return birth
 
     async def run(self):
@@ -131,6 +134,8 @@ class Node:
         )
         if self.config["ntp"]:
             tasks += (("clock", self.clock.run),)
+        if self.identity:
+            tasks += (("identity", lambda: self.identity.watch(self.uplink)),)
         if self.config["power_fail"]:
             from node import supply
 

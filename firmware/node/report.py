@@ -14,6 +14,7 @@ _LOOK_MS = 100
 _LISTEN_MS = 3_000  # after the last word: for what the gateway wants, and its commands
 _CLOCK_MS = 15_000  # so long for somebody to tell the time, when nobody has yet
 _PATIENCE_MS = 60_000  # in which nothing came further: this report fails
+_RENEWAL_MS = 20_000  # likewise, for a new certificate that is made or awaited
 _FLUSH_MS = 300  # for the last bytes to leave before the radio is off
 _ASKS = 3
 _WATCHDOG_MS = 600_000
@@ -23,7 +24,7 @@ _MOST_DRIFT_PPM = 100_000
 class Reporter(Node):
     """`state` is what node/battery.py has resumed with; its boot is 0 at a new one."""
 
-    def __init__(self, state, config, board, sensor, scratch, crumbs, log, ssl=None):
+    def __init__(self, state, config, board, sensor, scratch, crumbs, log, identity=None):
         self._state = state
         self._predicted = state.now_ms() - rtc_ms()
         self._elapsed = rtc_ms() - state.synced * 1000 if state.synced else 0
@@ -31,7 +32,7 @@ class Reporter(Node):
             Clock(log=log).correct(self._predicted)  # before anybody reads it: within a life it does not go back
         self._corrected = False
         self._error = 0  # ms of corrections in this wake
-        super().__init__(config, board, sensor, scratch, crumbs, log, ssl, boot=state.boot)
+        super().__init__(config, board, sensor, scratch, crumbs, log, identity, boot=state.boot)
         if state.boot:
             self.outbox.seq = state.seq
         state.boot = self.boot
@@ -139,6 +140,8 @@ class Reporter(Node):
             if uplink.connected and not told:
                 told = True
                 self._send_health(self.clock.unix_ms() // 1000)
+                if self.identity:
+                    self.identity.look()
             progress = uplink.connections, outbox.acks, self._heard, self._asked, self.clock.known()
             if progress != before:
                 before, quiet = progress, 0
@@ -148,6 +151,8 @@ class Reporter(Node):
             held = uplink.held and outbox.resting()
             said = uplink.connected and told and self._asked and (held or outbox.empty())
             enough = quiet >= (_LISTEN_MS if self.clock.known() else _CLOCK_MS)
+            if self.identity and self.identity.busy:
+                enough = quiet >= _RENEWAL_MS
             if said and enough and not (updater and updater.busy()):
                 return outbox.empty()
             if quiet >= _PATIENCE_MS and not (updater and updater.on_trial()):

@@ -123,16 +123,16 @@ def build():
 
     machine.WDT(timeout=wire_ms(_START_MS + config["outbox_kib"] * _START_MS_KIB))
     # One connection, and its buffers, before the heap is used.
-    ssl = None
+    who = None
     if config["mqtt"].get("tls"):
-        from node import tls
+        from node.identity import Identity
 
-        ssl = tls.context(config["mqtt"]["tls"])
+        who = Identity(config["mqtt"]["tls"], "%s/%s" % (config["site"], config["node"]), log)
     sensor = Nothing() if crumbs.safe else kind(config).build(pins, config["sensors"], scratch)
     if state:
         from node.report import Reporter
 
-        return Reporter(state, config, pins, sensor, scratch, crumbs, log, ssl)
+        return Reporter(state, config, pins, sensor, scratch, crumbs, log, who)
     from node.node import Node
 
-    return Node(config, pins, sensor, scratch, crumbs, log, ssl)
+    return Node(config, pins, sensor, scratch, crumbs, log, who)

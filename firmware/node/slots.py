@@ -10,7 +10,7 @@ import os
 import struct
 from binascii import crc32, hexlify
 
-from node.files import read, write
+from node.files import read, remove, write
 
 SLOTS = ("a", "b")
 STATE = "slots.json"
@@ -197,12 +197,3 @@ def _tree(path, depth):
             found += _tree(below, depth + 1)
     found.append((path, True))
     return found
-
-
-def remove(path):
-    """Remove a file, if it is there."""
-    try:
-        os.remove(path)
-    except OSError as error:
-        if error.errno != 2:  # ENOENT
-            raise

@@ -9,18 +9,28 @@ import ssl
 from node.files import ConfigError
 
 
-def context(settings):
-    """An SSLContext out of the table `mqtt.tls`: files in DER, or in PEM where the port of MicroPython knows that.
+def stranger(settings):
+    """An SSLContext of who has no certificate, out of the table `mqtt.tls`.
 
     It believes no server whose certificate is not signed by `ca`. Raises ConfigError naming the key.
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.verify_mode = ssl.CERT_REQUIRED  # the module's own default is to believe anybody
-    ca, cert, key = (_read(name, settings[name]) for name in ("ca", "cert", "key"))
+    ca = _read("ca", settings["ca"])
     try:
         made.load_verify_locations(cadata=ca)
     except (OSError, ValueError) as error:
         raise _unusable("ca", settings, error) from None
+    return made
+
+
+def context(settings, pair=None):
+    """An SSLContext with `pair`, a key and its certificate, or else with the files that `mqtt.tls` names.
+
+    In DER, or in PEM where the port of MicroPython knows that. Raises ConfigError naming the key.
+    """
+    made = stranger(settings)
+    key, cert = pair or [_read(name, settings[name]) for name in ("key", "cert")]
     try:
         made.load_cert_chain(cert, key)
     except (OSError, ValueError) as error:

@@ -25,12 +25,14 @@ _LAST_ID = const(65_535)
 class Uplink:
     """`birth()` gives the content of the retained status message; `link` joins the network.
 
+    `identity` is that of node/identity.py, with TLS; None: without.
+
     `hear` before `run`. `on_connect` are functions called when a connection is up; `on_progress` is called whenever
     sending has come further, or honestly tried. While `held` the gateway has no room, and packs stay in the
     outbox; None: not known yet.
     """
 
-    def __init__(self, config, link, outbox, birth, log, ssl=None):
+    def __init__(self, config, link, outbox, birth, log, identity=None):
         self._site, self._node = config["site"], config["node"]
         self._root = "ganglion/v1/%s/%s/" % (self._site, self._node)
         mqtt = config["mqtt"]
@@ -48,6 +50,10 @@ class Uplink:
         self.on_progress = lambda: None
         self.connected = False
         self.connections = 0
+        self._anew = False
+        self._identity = identity
+        if identity:
+            self.hear("identity", identity.hear)
         self._client = Client(
             mqtt["host"],
             mqtt["port"],
@@ -56,7 +62,6 @@ class Uplink:
             mqtt["password"],
             mqtt["keepalive_s"],
             will=(self._root + "status", '{"online":false}'),
-            ssl=ssl,
             server_name=(mqtt.get("tls") or {}).get("name"),
         )
         self._client.on_ack = self._on_ack
@@ -78,6 +83,10 @@ class Uplink:
     async def leave(self):
         """End the connection in an orderly way, because the board is about to sleep: the will is not published."""
         await self._client.close()
+
+    def begin_anew(self):
+        """End this connection soon, in an orderly way, and begin the next one: there is another identity for it."""
+        self._anew = True
 
     def wake(self):
         """There is something new in the outbox."""
@@ -118,7 +127,10 @@ class Uplink:
             try:
                 await self._link.join()
                 self.held = None
-                resumed = await self._client.connect()
+                if self._identity:
+                    resumed = await self._identity.connect(self._client)
+                else:
+                    resumed = await self._client.connect()
                 self.connections += 1
                 wait = _FIRST_MS
                 self._log("mqtt", "connected, session " + ("resumed" if resumed else "new"))
@@ -147,12 +159,13 @@ class Uplink:
         birth = json.dumps(self._birth()).encode()
         await client.publish(self._root + "status", birth, _STATUS_ID, retain=True)
         self.connected = outbox.online = True
+        self._anew = False
         self._recovering = len(outbox) > _BACKLOG
         for tell in self.on_connect:
             tell()
         sending = asyncio.create_task(client.guard(self._send()))
         try:
-            while not client.broken.is_set():
+            while not client.broken.is_set() and not self._anew:
                 try:
                     await asyncio.wait_for_ms(client.broken.wait(), wire_ms(_LOOK_MS))
                 except asyncio.TimeoutError:
@@ -164,7 +177,8 @@ class Uplink:
                         self.on_progress()
         finally:
             sending.cancel()
-        self._log("mqtt", "connection lost: %r" % client.error)
+        if not self._anew:
+            self._log("mqtt", "connection lost: %r" % client.error)
 
     async def _send(self):
         while True:

@@ -442,6 +442,12 @@ FILES = {"ca": "ca.der", "cert": "cert.der", "key": "key.der"}
         (FILES | {"name": 7}, "mqtt.tls.name must be the name in the broker's certificate, or null: the host's"),
         (FILES | {"name": ""}, "mqtt.tls.name must be the name in the broker's certificate, or null: the host's"),
         (FILES | {"insecure": True}, "unknown key mqtt.tls.insecure"),
+        (FILES | {"renew_days": 0}, "mqtt.tls.renew_days must be a whole number from 1 to 3650"),
+        (FILES | {"enrol": {"url": "https://x"}}, "mqtt.tls.enrol.token must be a text"),
+        (FILES | {"enrol": {"url": "http://x", "token": "t"}}, "mqtt.tls.enrol.url must be https://HOST:PORT"),
+        (FILES | {"enrol": {"url": "https://a@x", "token": "t"}}, "mqtt.tls.enrol.url must be https://HOST:PORT"),
+        (FILES | {"enrol": {"url": "https://x", "token": "t", "x": 1}}, "unknown key mqtt.tls.enrol.x"),
+        (FILES | {"enrol": True}, "mqtt.tls.enrol. must be an object"),
         (True, "mqtt.tls. must be an object"),
     ],
 )
@@ -459,7 +465,7 @@ def test_tls_is_off_or_whole() -> None:
     whole = {"kind": "water", "site": "riverside", "node": "water-1"}
     assert configuration.check(whole | {"mqtt": {"host": "x"}})["mqtt"]["tls"] is None
     checked = configuration.check(whole | {"mqtt": {"host": "x", "tls": FILES}})
-    assert checked["mqtt"]["tls"] == FILES | {"name": None}
+    assert checked["mqtt"]["tls"] == FILES | {"name": None, "renew_days": 30, "enrol": None}
 
 
 def test_files_that_cannot_be_used(city: City, tmp_path: Path) -> None:
