@@ -123,11 +123,11 @@ class Identity:
     def _accepted(self):
         if self._trial:
             if self._tries:
-                self._log("identity", "the new certificate was accepted")
                 pairs.keep(self.settings)
+                self._log("identity", "the new certificate was accepted")
             else:
-                self._log("identity", "the new certificate is dropped: it was refused, the one before was not")
                 pairs.drop()
+                self._log("identity", "the new certificate is dropped: it was refused, the one before was not")
             self._trial = self._tries = False
         if self.settings["enrol"]:
             config = load(CONFIG)

@@ -1,0 +1,133 @@
+"""A stand-in for the gateway's side of identities: looks at what nodes ask for, as OpenSSL does, and answers."""
+
+import base64
+import json
+import queue
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+
+from gateway.pki.certificates import NOT_BEFORE, Key, key_bytes, new_key, self_signed
+from sim_hardware.secure import City
+from tests.firmware.board import SECONDS
+from tests.firmware.peers import Subscriber
+
+
+class Issuer(NamedTuple):
+    """An authority for nodes."""
+
+    certificate: x509.Certificate
+    key: Key
+
+    @classmethod
+    def of(cls, city: City) -> "Issuer":
+        certificate = x509.load_pem_x509_certificate((city.issuer / "cert.pem").read_bytes())
+        key = load_pem_private_key((city.issuer / "key.pem").read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return cls(certificate, key)
+
+    @classmethod
+    def stranger(cls) -> "Issuer":
+        key = new_key()
+        return cls(self_signed(key, "Somebody", _in(1000)), key)
+
+    def sign(self, key: ec.EllipticCurvePublicKey, name: str, days: float) -> x509.Certificate:
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self.certificate.subject)
+        builder = builder.public_key(key).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(NOT_BEFORE).not_valid_after(_in(days))
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def identity(self, folder: Path, name: str, days: float) -> x509.Certificate:
+        """Its cert.der and key.der in a folder."""
+        key = new_key()
+        certificate = self.sign(key.public_key(), name, days)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "cert.der").write_bytes(certificate.public_bytes(Encoding.DER))
+        (folder / "key.der").write_bytes(key_bytes(key, Encoding.DER))
+        return certificate
+
+
+def _in(days: float) -> datetime:
+    return (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
+
+
+class Want(NamedTuple):
+    """What a node asked for: all of it was found to be right."""
+
+    name: str
+    key: ec.EllipticCurvePublicKey
+    present: x509.Certificate
+
+
+def read(payload: bytes) -> Want:
+    """Fails for a request that is not signed by its own key, or not proven by the present one."""
+    said = json.loads(payload)
+    assert said.keys() == {"csr", "cert", "proof"}
+    csr, certificate, proof = (base64.b64decode(said[name], validate=True) for name in ("csr", "cert", "proof"))
+    request, present = x509.load_der_x509_csr(csr), x509.load_der_x509_certificate(certificate)
+    assert request.is_signature_valid
+    key, old = request.public_key(), present.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert isinstance(old, ec.EllipticCurvePublicKey)
+    old.verify(proof, csr, ec.ECDSA(hashes.SHA256()))
+    assert key != old
+    (name,) = request.subject
+    return Want(str(name.value), key, present)
+
+
+def certificate(made: x509.Certificate) -> bytes:
+    """An answer."""
+    return json.dumps({"cert": base64.b64encode(made.public_bytes(Encoding.DER)).decode()}).encode()
+
+
+class Gateway(Subscriber):
+    """Hears all that a city says, with the gateway's certificate; `answer(want)` is what nodes are answered."""
+
+    def __init__(self, city: City, answer: Callable[[Want], bytes]) -> None:
+        self._answer = answer
+        self.wants: list[Want] = []
+        self._heard = queue.SimpleQueue()
+        granted: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._client = Client(CallbackAPIVersion.VERSION2)
+        here = city.identity()
+        self._client.tls_set(str(city.ca), f"{here}/cert.pem", f"{here}/key.pem")
+        self._client.on_message = self._take
+        self._client.on_subscribe = lambda *arguments: granted.put(arguments)
+        self._client.connect("127.0.0.1", city.broker.gateways_port)
+        self._client.subscribe("ganglion/v1/#", 1)
+        self._client.loop_start()
+        granted.get(timeout=SECONDS)
+
+    def _take(self, client: Client, userdata: object, message: MQTTMessage) -> None:
+        if message.topic.endswith("/identity/want"):
+            want = read(bytes(message.payload))
+            self.wants.append(want)
+            client.publish(message.topic.removesuffix("/want"), self._answer(want), 1)
+        else:
+            super()._take(client, userdata, message)
+
+    def birth(self) -> dict[str, object]:
+        """The next one."""
+        while True:
+            heard = self.next()
+            if heard.topic.endswith("/status") and not heard.retain:
+                said: dict[str, object] = json.loads(heard.payload)
+                if said["online"]:
+                    return said
+
+    def reply(self) -> dict[str, object]:
+        while not (heard := self.next()).topic.endswith("/reply"):
+            pass
+        found: dict[str, object] = json.loads(heard.payload)
+        return found

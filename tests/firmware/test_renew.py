@@ -1,0 +1,175 @@
+"""A node's new key and certificate, asked for over MQTT, on MicroPython against the real broker."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+from gateway.pki.certificates import new_key
+from sim_hardware.secure import City
+from tests.firmware.board import Board
+from tests.firmware.issuing import Gateway, Issuer, Want, certificate
+from tests.firmware.nodes import FOREVER
+
+Switch = Callable[..., Board]
+NAME = "riverside/water-1"
+TOPIC = f"ganglion/v1/{NAME}/"
+HURRY = '    __import__("node.uplink", None, None, ("",))._FIRST_MS = 20\n' + FOREVER
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
+    made = City(tmp_path_factory.mktemp("city"))
+    with made.broker:
+        yield made
+
+
+@pytest.fixture
+def switch(city: City, switch_on: Switch, tmp_path: Path) -> Callable[[], Board]:
+    """A node with the pair in `identity/`, which is the same folder each time."""
+    shutil.copy(city.authority.folder / "ca.der", tmp_path / "ca.der")
+    tls = {"ca": "ca.der", "cert": "identity/cert.der", "key": "identity/key.der"}
+    mqtt = {"host": "127.0.0.1", "port": city.broker.port, "tls": tls}
+    return lambda: switch_on("water", city.broker.port, life=HURRY, mqtt=mqtt)
+
+
+def told(made: x509.Certificate) -> dict[str, object]:
+    """How a birth tells it."""
+    return {"serial": f"{made.serial_number:x}", "ends": int(made.not_valid_after_utc.timestamp())}
+
+
+def ask(gateway: Gateway, number: int) -> None:
+    gateway.publish(TOPIC + "command", json.dumps({"id": f"renew-{number}", "op": "renew"}).encode())
+
+
+def on_flash(folder: Path) -> x509.Certificate:
+    """The certificate in its file, to which the key in the other belongs; there is nothing else."""
+    found = x509.load_der_x509_certificate((folder / "identity/cert.der").read_bytes())
+    key = load_der_private_key((folder / "identity/key.der").read_bytes(), None)
+    assert key.public_key() == found.public_key()
+    assert not list(folder.glob("pair.*"))
+    return found
+
+
+def test_a_certificate_that_ends_soon_is_renewed(city: City, switch: Callable[[], Board], tmp_path: Path) -> None:
+    """By itself, within a day and without a new boot: another key, the next connection with it, the old key gone."""
+    issuer = Issuer.of(city)
+    old = issuer.identity(tmp_path / "identity", NAME, days=25)
+    old_key = (tmp_path / "identity/key.der").read_bytes()
+    made: list[x509.Certificate] = []
+
+    def sign(want: Want) -> bytes:
+        assert (want.name, want.present) == (NAME, old)
+        made.append(issuer.sign(want.key, NAME, 90))
+        return certificate(made[0])
+
+    with Gateway(city, sign) as gateway, switch() as board:
+        first = gateway.birth()
+        assert first["identity"] == told(old)
+        board.line("")
+        second = gateway.birth()
+        assert second == {**first, "identity": told(made[0])}, "it is the same boot"
+        board.kill()
+        assert on_flash(tmp_path) == made[0]
+        assert not any(path.read_bytes() == old_key for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_one_that_holds_for_long_is_renewed_on_command_alone(
+    city: City, switch: Callable[[], Board], tmp_path: Path
+) -> None:
+    issuer = Issuer.of(city)
+    issuer.identity(tmp_path / "identity", NAME, days=31)
+    with (
+        Gateway(city, lambda want: certificate(issuer.sign(want.key, NAME, 90))) as gateway,
+        switch() as board,
+    ):
+        before = gateway.birth()
+        ask(gateway, 1)
+        assert gateway.reply() == {"id": "renew-1", "ok": True}
+        board.line("")
+        assert gateway.birth()["identity"] != before["identity"]
+        assert len(gateway.wants) == 1
+
+
+def test_a_wrong_answer_changes_nothing(city: City, switch: Callable[[], Board], tmp_path: Path) -> None:
+    """For another key, another name, ended, an error, no answer at all: each is told in words, and the pair stays."""
+    issuer = Issuer.of(city)
+    old = issuer.identity(tmp_path / "identity", NAME, days=80)
+    answers: list[tuple[Callable[[Want], bytes], str]] = [
+        (lambda want: certificate(issuer.sign(new_key().public_key(), NAME, 90)), "it is for another key"),
+        (lambda want: certificate(issuer.sign(want.key, "riverside/water-2", 90)), "it is for riverside/water-2"),
+        (lambda want: certificate(issuer.sign(want.key, NAME, -5)), "it holds from 946684800 to "),
+        (lambda want: b'{"error":"not today"}', "the gateway says: not today"),
+        (lambda want: b'{"error":7}', "the gateway's answer is none"),
+        (lambda want: b"[]", "the gateway's answer is none"),
+        (lambda want: b"[" * 4000, "the gateway's answer is none"),
+        (lambda want: b"no JSON", "syntax error in JSON"),
+        (lambda want: b'{"cert":"MA"}', ""),
+        (lambda want: b'{"cert":"MAAB"}', "certificate: something follows it"),
+    ]
+
+    def answer(want: Want) -> bytes:
+        return answers[len(gateway.wants) - 1][0](want)
+
+    with Gateway(city, answer) as gateway, switch() as board:
+        gateway.birth()
+        for number, (_, why) in enumerate(answers):
+            ask(gateway, number)
+            while " identity: no new certificate: " not in (line := board.line("")):
+                pass
+            assert why in line
+        board.kill()
+        assert on_flash(tmp_path) == old
+
+
+def test_a_refused_one_makes_room_for_the_one_before(city: City, switch: Callable[[], Board], tmp_path: Path) -> None:
+    """By an issuer that the broker does not believe: tried three times, then the old one, which holds."""
+    issuer = Issuer.of(city)
+    old = issuer.identity(tmp_path / "identity", NAME, days=80)
+    with (
+        Gateway(city, lambda want: certificate(Issuer.stranger().sign(want.key, NAME, 90))) as gateway,
+        switch() as board,
+    ):
+        before = gateway.birth()
+        ask(gateway, 1)
+        gateway.reply()
+        refused = 0
+        while "the new certificate is dropped: it was refused" not in (line := board.line("")):
+            refused += "mqtt: no connection" in line
+        assert refused == 3
+        assert gateway.birth() == before
+        board.kill()
+        assert on_flash(tmp_path) == old
+
+
+def test_power_and_broker_fail_on_trial(city: City, switch: Callable[[], Board], tmp_path: Path) -> None:
+    """A broker that is away refuses nobody, and a new boot goes on with what is on trial."""
+    issuer = Issuer.of(city)
+    issuer.identity(tmp_path / "identity", NAME, days=80)
+    made: list[x509.Certificate] = []
+
+    def sign(want: Want) -> bytes:
+        made.append(issuer.sign(want.key, NAME, 90))
+        return certificate(made[0])
+
+    with Gateway(city, sign) as gateway, switch() as board:
+        gateway.birth()
+        ask(gateway, 1)
+        while "identity: a new certificate came" not in board.line(""):
+            pass
+        city.broker.kill()
+        board.kill()
+    assert (tmp_path / "pair.trial").exists()
+    with switch() as board:
+        for _ in range(5):
+            while "mqtt: no connection" not in board.line(""):
+                pass
+        city.broker.start()
+        while "identity: the new certificate was accepted" not in board.line(""):
+            pass
+        board.kill()
+    assert on_flash(tmp_path) == made[0]
