@@ -76,7 +76,9 @@ async def _answer(reader):
     status = lines[0].split(" ")[1]
     if status != "200":
         said = " ".join(str(data, "utf-8").split())[:_SAID]
-        raise Rejected(13, "enrolment refused: %s %s" % (status, said))
+        if status[:1] == "4":
+            raise Rejected(13, "enrolment refused: %s %s" % (status, said))
+        raise OSError(5, "enrolment: %s %s" % (status, said))
     if fields.get("content-type", "").split(";")[0] != "application/pkix-cert":
         raise ValueError("enrolment: an answer that is no certificate")
     return data

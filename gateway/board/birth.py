@@ -39,6 +39,11 @@ _SIGNS: Final = (
     _Sign(r"ConfigError: (.*)", "the firmware refuses its configuration: {0}", final=True),
     _Sign(r"broker refused: (.*)", "the broker refused the node: {0}. See --user and --password-env", final=True),
     _Sign(
+        r"enrolment refused: (.*)",
+        "the gateway gives the board no certificate: {0}. See --enrol and --token-env",
+        final=True,
+    ),
+    _Sign(
         r"no address from (.*), status (\d+)",
         "the board did not join the Wi-Fi {0}: {wifi}. See --wifi-ssid and --wifi-key-env",
     ),

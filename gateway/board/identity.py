@@ -14,10 +14,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gateway.board.errors import SettingsError
+from gateway.pki.authority import Authority
 from gateway.update.keys import load_public, public_text
 
 FOLDER: Final = "identity"
 UPDATE_KEY: Final = "update.key"
+PATHS: Final = {name: f"{FOLDER}/{name}.der" for name in ("ca", "cert", "key")}
+"""Where they lie on a board."""
+RENEWED: Final = ("pair.trial", "pair.ok", "pair.key")
+"""What a node keeps while its identity changes (firmware/node/pairs.py); of no use beside one that comes by cable."""
 
 
 def load(ca: Path | None, cert: Path | None, key: Path | None) -> dict[str, tuple[str, bytes]]:
@@ -32,8 +37,32 @@ def load(ca: Path | None, cert: Path | None, key: Path | None) -> dict[str, tupl
     for name, path in given.items():
         if path is None:
             raise SettingsError(f"--{name} is missing: --ca, --cert and --key belong together")
-        found[name] = (f"{FOLDER}/{name}.der", _der(name, path))
+        found[name] = (PATHS[name], _der(name, path))
     return found
+
+
+def of_authority(folder: Path, site: str, node: str) -> dict[str, bytes]:
+    """{path on the board: content} of the node's identity in an authority's folder; it is made if there is none.
+
+    Raises PkiError, or SettingsError when the one that is there does not hold any more.
+    """
+    authority, name = Authority(folder), f"{site}/{node}"
+    found = [each for each in authority.identities() if each.kind == "node" and each.name == name]
+    held = [each for each in found if Path(each.folder) == folder / "node" / site / node]
+    if held and held[0].state != "valid":
+        raise SettingsError(
+            f"--pki: the certificate of {name} in {folder} is {held[0].state}: "
+            f"give it another with `ganglion pki node --site {site} --node {node} --renew`"
+        )
+    source = Path((held[0] if held else authority.node(site, node)).folder)
+    return {PATHS[name]: (source / f"{name}.der").read_bytes() for name in PATHS}
+
+
+def authority_of(path: Path | None) -> bytes:
+    """The certificate that a board believes, in DER. Raises SettingsError."""
+    if path is None:
+        raise SettingsError("--ca is missing: a board that enrols by itself must know whom to believe")
+    return _der("ca", path)
 
 
 def load_update_key(path: Path) -> bytes:

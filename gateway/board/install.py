@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.board.errors import SettingsError, TransferError
+from gateway.board.identity import PATHS, RENEWED
 from gateway.board.remote import HASH, SLOT, Look, Remote
 from gateway.update.compile import LOADER
 from gateway.update.package import Package, slot_mark
@@ -126,8 +127,9 @@ def install(remote: Remote, look: Look, load: Load, on_part: Callable[[float], N
     to_write = changed | always
     _check_room(look, to_write)
 
+    stale = RENEWED if PATHS["cert"] in load.extra else ()
     folders = sorted({parent for path in [*wanted, *always] for parent in _parents(path)})
-    remote.execute(f"SLOT={SLOT!r}; GONE={gone!r}; FOLDERS={folders!r}\n{_PREPARE}")
+    remote.execute(f"SLOT={SLOT!r}; GONE={[*gone, *stale]!r}; FOLDERS={folders!r}\n{_PREPARE}")
     _copy(remote, to_write, on_part)
     hashes = {path: _sha(content) for path, content in (wanted | always).items()}
     state = msgspec.json.encode({"active": SLOT, "trial": None, "tries": 0}).decode()

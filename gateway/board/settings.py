@@ -34,8 +34,8 @@ _TOP: Final = frozenset(
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
-def mqtt_of(url: str, user: str = "", password: str = "", tls: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The table `mqtt` from mqtt://host:port or mqtts://host:port; `tls` are the identity's files on the board.
+def mqtt_of(url: str, user: str = "", password: str = "", tls: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The table `mqtt` from mqtt://host:port or mqtts://host:port; `tls` is its table of that name.
 
     Raises SettingsError.
     """
@@ -47,7 +47,7 @@ def mqtt_of(url: str, user: str = "", password: str = "", tls: Mapping[str, str]
     if parts.scheme not in _PORTS or not host or parts.path not in ("", "/") or parts.username:
         raise SettingsError(f"--broker {url}: must be mqtt://HOST:PORT or mqtts://HOST:PORT")
     if (parts.scheme == "mqtts") != bool(tls):
-        raise SettingsError(f"--broker {url}: mqtts:// needs --ca, --cert and --key, and they need mqtts://")
+        raise SettingsError(f"--broker {url}: mqtts:// needs an identity (--pki, --enrol or --cert), and that needs it")
     table: dict[str, Any] = {"host": host, "port": port or _PORTS[parts.scheme]}
     if tls:
         table["tls"] = dict(tls)

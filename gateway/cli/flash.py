@@ -47,6 +47,16 @@ def flash(
     ca: Annotated[Path | None, typer.Option(help="Certificate of the authority, PEM or DER.", metavar="FILE")] = None,
     cert: Annotated[Path | None, typer.Option(help="The node's certificate.", metavar="FILE")] = None,
     key: Annotated[Path | None, typer.Option(help="The node's private key.", metavar="FILE")] = None,
+    pki: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the authority: the node's identity from there, made if missing.", metavar="DIR"),
+    ] = None,
+    enrol: Annotated[
+        str, typer.Option(help="Where the board gets its certificate by itself: https://HOST:PORT", metavar="URL")
+    ] = "",
+    token_env: Annotated[
+        str, typer.Option(help="Environment variable with the token, of `ganglion pki token`.", metavar="NAME")
+    ] = "",
     update_key: Annotated[
         Path | None, typer.Option(help="Public key for updates, of `ganglion update keygen`.", metavar="FILE")
     ] = None,
@@ -73,15 +83,13 @@ def flash(
 
     view = View(quiet=json)
     try:
-        files = identity.load(ca, cert, key)
-        tls = {name: path for name, (path, _) in files.items()}
+        tls, extra = _identity(ca, cert, key, pki, enrol, token_env)
         gateway = _gateway(config)
         mqtt = settings.mqtt_of(broker or _broker_of(gateway), user, secret(password_env), tls)
         wanted: dict[str, Any] = {"kind": kind, "site": site, "node": node, "mqtt": mqtt}
         if wifi_ssid:
             wanted["wifi"] = {"ssid": wifi_ssid, "key": secret(wifi_key_env) or None}
         settings.apply(wanted, assignments or [])
-        extra = dict(files.values())
         if update_key:
             extra[identity.UPDATE_KEY] = identity.load_update_key(update_key)
         order = flasher.Order(
@@ -104,6 +112,8 @@ def flash(
             return
         if not port:
             raise PortError(_name_one())
+        if pki:  # not before all that was given is known to be good: what is made there stays
+            order = msgspec.structs.replace(order, extra=extra | identity.of_authority(pki, site, node))
         outcome = asyncio.run(flasher.flash(order, prepared, view.begin))
     except GanglionError as error:
         _fail(error, view.step, json)
@@ -112,6 +122,29 @@ def flash(
     else:
         reports = f"reports, boot {outcome.boot}" if outcome.boot is not None else "starts"
         view.say(f"{site}/{node} {reports}. What it measures: ganglion tail --site {site} --node {node}")
+
+
+def _identity(
+    ca: Path | None, cert: Path | None, key: Path | None, pki: Path | None, enrol: str, token_env: str
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """(the table `mqtt.tls`, {path on the board: content}); of an authority's folder the content comes later."""
+    from gateway.board import identity
+
+    given = [("--pki", pki), ("--enrol", enrol), ("--cert", cert or key)]
+    ways = [name for name, value in given if value]
+    if len(ways) > 1:
+        raise SettingsError(f"{' and '.join(ways)} exclude each other: an identity comes from one place")
+    if bool(enrol) != bool(token_env):
+        raise SettingsError("--enrol and --token-env belong together: where to ask, and with what")
+    if pki:
+        if ca:
+            raise SettingsError("--pki and --ca exclude each other: the authority is that of the folder")
+        return dict(identity.PATHS), dict.fromkeys(identity.PATHS.values(), b"")
+    if enrol:
+        table: dict[str, Any] = {**identity.PATHS, "enrol": {"url": enrol, "token": secret(token_env)}}
+        return table, {identity.PATHS["ca"]: identity.authority_of(ca)}
+    files = identity.load(ca, cert, key)
+    return {name: path for name, (path, _) in files.items()}, dict(files.values())
 
 
 def _fail(error: GanglionError, step: str, json: bool) -> None:
@@ -147,9 +180,10 @@ def _name_one() -> str:
 
 def _plan(config: dict[str, Any], files: dict[str, bytes], extra: dict[str, bytes]) -> str:
     shown = msgspec.json.decode(msgspec.json.encode(config))
-    for table, name in (("wifi", "key"), ("mqtt", "password")):
-        if shown.get(table, {}).get(name):
-            shown[table][name] = "..."
+    tls = shown["mqtt"].get("tls", {})
+    for table, name in ((shown.get("wifi", {}), "key"), (shown["mqtt"], "password"), (tls.get("enrol", {}), "token")):
+        if table.get(name):
+            table[name] = "..."
     names = ", ".join(["main.py", "config.json", *extra])
     return (
         f"nothing was written. It would be {len(files)} compiled files and {names}\n"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
@@ -20,6 +20,9 @@ from gateway.pki.certificates import NOT_BEFORE, Key, key_bytes, new_key, self_s
 from sim_hardware.secure import City
 from tests.firmware.board import SECONDS
 from tests.firmware.peers import Subscriber
+
+NAME = "riverside/water-1"
+"""Of the node, where a test has one."""
 
 
 class Issuer(NamedTuple):
@@ -131,3 +134,17 @@ class Gateway(Subscriber):
             pass
         found: dict[str, object] = json.loads(heard.payload)
         return found
+
+
+def told(made: x509.Certificate) -> dict[str, object]:
+    """How a birth tells it."""
+    return {"serial": f"{made.serial_number:x}", "ends": int(made.not_valid_after_utc.timestamp())}
+
+
+def on_flash(folder: Path) -> x509.Certificate:
+    """The certificate in its file, to which the key in the other belongs; there is nothing else."""
+    found = x509.load_der_x509_certificate((folder / "identity/cert.der").read_bytes())
+    key = load_der_private_key((folder / "identity/key.der").read_bytes(), None)
+    assert key.public_key() == found.public_key()
+    assert not list(folder.glob("pair.*"))
+    return found

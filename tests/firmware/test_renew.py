@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from gateway.pki.certificates import new_key
 from sim_hardware.secure import City
 from tests.firmware.board import Board
-from tests.firmware.issuing import Gateway, Issuer, Want, certificate
+from tests.firmware.issuing import NAME, Gateway, Issuer, Want, certificate, on_flash, told
 from tests.firmware.nodes import FOREVER
 
 Switch = Callable[..., Board]
-NAME = "riverside/water-1"
 TOPIC = f"ganglion/v1/{NAME}/"
 HURRY = '    __import__("node.uplink", None, None, ("",))._FIRST_MS = 20\n' + FOREVER
 
@@ -37,22 +35,8 @@ def switch(city: City, switch_on: Switch, tmp_path: Path) -> Callable[[], Board]
     return lambda: switch_on("water", city.broker.port, life=HURRY, mqtt=mqtt)
 
 
-def told(made: x509.Certificate) -> dict[str, object]:
-    """How a birth tells it."""
-    return {"serial": f"{made.serial_number:x}", "ends": int(made.not_valid_after_utc.timestamp())}
-
-
 def ask(gateway: Gateway, number: int) -> None:
     gateway.publish(TOPIC + "command", json.dumps({"id": f"renew-{number}", "op": "renew"}).encode())
-
-
-def on_flash(folder: Path) -> x509.Certificate:
-    """The certificate in its file, to which the key in the other belongs; there is nothing else."""
-    found = x509.load_der_x509_certificate((folder / "identity/cert.der").read_bytes())
-    key = load_der_private_key((folder / "identity/key.der").read_bytes(), None)
-    assert key.public_key() == found.public_key()
-    assert not list(folder.glob("pair.*"))
-    return found
 
 
 def test_a_certificate_that_ends_soon_is_renewed(city: City, switch: Callable[[], Board], tmp_path: Path) -> None:

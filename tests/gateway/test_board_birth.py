@@ -25,6 +25,7 @@ BIRTH = b'{"online":true,"kind":"water","boot":%d,"firmware":"0.2.0","board":"es
         ("3 mqtt: no connection: OSError(110, 'no address from cabinet, status 202')", "the password is wrong"),
         ("3 mqtt: no connection: OSError(110, 'no address from cabinet, status 1001')", "(status 1001)"),
         ("3 mqtt: broker refused: user name or password", "the broker refused the node: user name or password"),
+        ("9 mqtt: [Errno 13] enrolment refused: 401 this token was used", "no certificate: 401 this token was used"),
         ("node.config.ConfigError: sensors.lanes must be 1 to 4", "refuses its configuration: sensors.lanes"),
         ("MemoryError: memory allocation failed, allocating 2048 bytes", "memory does not suffice"),
         ("4 mqtt: no connection: OSError(113,)", "has no connection to the broker: OSError(113,)"),
@@ -49,7 +50,13 @@ def test_only_what_waiting_does_not_mend_ends_it() -> None:
 def test_the_firmware_says_what_is_looked_for() -> None:
     """These words are the firmware's own; without them its faults would be called unknown."""
     sources = "".join(path.read_text() for path in (FIRMWARE / "node").glob("*.py"))
-    for words in ('"no address from %s, status %d"', '"broker refused: "', '"no connection: %r"', "class ConfigError"):
+    for words in (
+        '"no address from %s, status %d"',
+        '"broker refused: "',
+        '"enrolment refused: %s %s"',
+        '"no connection: %r"',
+        "class ConfigError",
+    ):
         assert words in sources, words
 
 

@@ -11,7 +11,7 @@ from gateway.board import identity
 from gateway.board.errors import SettingsError
 from gateway.board.settings import apply, check, mqtt_of
 from gateway.cli.flash import FIRMWARE
-from gateway.pki.authority import Authority
+from gateway.pki.authority import Authority, PkiError
 
 TLS = {"ca": "identity/ca.der", "cert": "identity/cert.der", "key": "identity/key.der"}
 
@@ -106,6 +106,8 @@ def test_identities_come_as_der(tmp_path: Path) -> None:
 def test_identities_that_are_none(tmp_path: Path) -> None:
     authority = Authority.create(tmp_path / "pki", "city")
     folder = Path(authority.node("riverside", "water-1").folder)
+    with pytest.raises(SettingsError, match="--ca is missing"):
+        identity.authority_of(None)
     assert identity.load(None, None, None) == {}
     ca, cert, key = folder / "ca.der", folder / "cert.pem", folder / "key.pem"
     with pytest.raises(SettingsError, match="--key is missing"):
@@ -116,3 +118,24 @@ def test_identities_that_are_none(tmp_path: Path) -> None:
         identity.load(ca, cert, cert)
     with pytest.raises(SettingsError, match=r"--ca: .* cannot be read"):
         identity.load(folder / "none", cert, key)
+
+
+def test_an_identity_out_of_the_authority(tmp_path: Path) -> None:
+    """Made once; the same again; another after it was revoked; and none that has ended."""
+    authority = Authority.create(tmp_path / "pki", "city")
+    first = identity.of_authority(authority.folder, "riverside", "water-1")
+    assert first.keys() == set(TLS.values())
+    assert first == identity.of_authority(authority.folder, "riverside", "water-1")
+    (made,) = authority.identities()
+    assert load_der_x509_certificate(first[TLS["cert"]]).serial_number == int(made.serial, 16)
+    authority.revoke("riverside/water-1")
+    second = identity.of_authority(authority.folder, "riverside", "water-1")
+    assert second[TLS["key"]] != first[TLS["key"]]
+    authority.node("riverside", "water-1", days=-1, renew=True)
+    with pytest.raises(SettingsError, match=r"is expired: .* --renew"):
+        identity.of_authority(authority.folder, "riverside", "water-1")
+
+
+def test_an_authority_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(PkiError, match="holds no authority"):
+        identity.of_authority(tmp_path, "riverside", "water-1")

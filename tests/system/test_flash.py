@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate
 
 from gateway.cli.flash import FIRMWARE
 from gateway.pki.authority import Authority
 from gateway.update import keys
+from sim_hardware.secure import City
 from sim_hardware.servers import Mosquitto, wait_until
 from tests.firmware import sntp
+from tests.firmware.enrolling import TOKEN, est, signing
 from tests.firmware.nodes import decoded
 from tests.firmware.peers import Heard, Subscriber
 from tests.system.benches import IMAGE_BYTES, SECONDS, Bench, command, flash, make_image
@@ -289,32 +293,72 @@ def test_a_dry_run_touches_no_board_and_shows_no_secret(tmp_path: Path) -> None:
     assert "hidden" not in answer.stdout + answer.stderr
 
 
-@pytest.mark.soak
-def test_a_node_with_an_identity_of_its_own(tmp_path: Path) -> None:
-    """TLS both ways, and the key that updates must be signed with."""
+@pytest.mark.parametrize("way", ["--pki", "--enrol"])
+def test_a_dry_run_makes_no_identity_and_shows_no_token(tmp_path: Path, way: str) -> None:
+    """Nor one of settings that are refused."""
     authority = Authority.create(tmp_path / "pki", "city")
-    server = Path(authority.server(["localhost"]).folder)
-    own = Path(authority.gateway().folder)
-    node = Path(authority.node("riverside", "water-1").folder)
+    before = sorted(tmp_path.rglob("*"))
+    given = [*NODE, "--broker", "mqtts://broker.example", "--wait", "0"]
+    if way == "--pki":
+        given += ["--pki", str(authority.folder)]
+    else:
+        ca = str(authority.folder / "ca.pem")
+        given += ["--enrol", "https://gateway.example:8443", "--token-env", "TOKEN", "--ca", ca]
+    for more, code, words in (
+        (["--dry-run"], 0, "nothing was written"),
+        (["--set", "window_s=0", "--port", "/dev/null"], 6, "window_s must be"),
+    ):
+        answer = subprocess.run(
+            command(*given, *more),
+            env={**os.environ, "TOKEN": "hidden"},
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert answer.returncode == code
+        assert words in answer.stdout + answer.stderr
+        assert "hidden" not in answer.stdout + answer.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("way", ["files", "--pki", "--enrol"])
+def test_a_node_with_an_identity_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """TLS both ways, and the key that updates must be signed with; given again, a node keeps what it has enrolled."""
+    city = City(tmp_path / "city")
     key = keys.generate()
     keys.save_public(key.public_key(), tmp_path / "update.key")
-    ca = tmp_path / "pki/ca.pem"
-    listener = f"cafile {ca}\ncertfile {server}/cert.pem\nkeyfile {server}/key.pem\nrequire_certificate true"
+    (tmp_path / "g.toml").write_text(f'sites = ["riverside"]\ndata_dir = "d"\n{city.mqtt()}')
+    made: list[Certificate] = []
     with (
-        Mosquitto(tmp_path / "broker", settings=f"{listener}\nuse_identity_as_username true") as broker,
+        city.broker as broker,
+        est(city.authority.folder / "server/localhost", signing(city, made)) as enrolling,
         Bench(tmp_path / "board", micropython=True) as bench,
     ):
-        (tmp_path / "g.toml").write_text(
-            f'sites = ["riverside"]\ndata_dir = "d"\n[mqtt]\nhost = "localhost"\nport = {broker.port}\n'
-            f'ca = "{ca}"\ncert = "{own}/cert.pem"\nkey = "{own}/key.pem"\n'
-        )
         given = [*NODE, "--broker", f"mqtts://localhost:{broker.port}", "--config", str(tmp_path / "g.toml")]
-        given += ["--ca", str(ca), "--cert", f"{node}/cert.pem", "--key", f"{node}/key.pem"]
+        if way == "files":
+            node = city.node("riverside", "water-1")
+            given += ["--ca", str(city.ca), "--cert", f"{node}/cert.pem", "--key", f"{node}/key.pem"]
+        elif way == "--pki":
+            given += ["--pki", str(city.authority.folder)]
+        else:
+            monkeypatch.setenv("TOKEN", TOKEN)
+            given += ["--enrol", enrolling.url, "--token-env", "TOKEN", "--ca", str(city.ca)]
         given += ["--update-key", str(tmp_path / "update.key"), "--wait", "100"]
-        code, outcome, said = flash("--port", bench.port, *given, cwd=tmp_path)
-        assert code == 0, said
-        assert outcome["boot"] == 1
+        for boots in (1, 2):
+            code, outcome, said = flash("--port", bench.port, *given, cwd=tmp_path)
+            assert code == 0, said
+            assert outcome["boot"] >= boots
         kept = bench.run(
-            "import os; print(sorted(os.listdir('identity'))); print(len(open('update.key').read().strip()))"
-        )
-    assert kept.splitlines() == ["['ca.der', 'cert.der', 'key.der']", "768"]
+            "import os; print(sorted(os.listdir('identity'))); print(len(open('update.key').read().strip()));"
+            "from binascii import hexlify; print(hexlify(open('identity/cert.der', 'rb').read()).decode())"
+        ).splitlines()
+    assert kept[:2] == ["['ca.der', 'cert.der', 'key.der']", "768"]
+    wanted = made[0] if way == "--enrol" else None
+    certificate = bytes.fromhex(kept[2])
+    if wanted:
+        assert certificate == wanted.public_bytes(Encoding.DER)
+        assert len(made) == 1
+    else:
+        assert certificate == (city.authority.folder / "node/riverside/water-1/cert.der").read_bytes()
