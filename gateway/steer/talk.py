@@ -26,6 +26,7 @@ OPS: Final[Mapping[str, str]] = {
     "calibrate": "quantity=, offset=, gain=, version=: correct a quantity from now on",
     "time": "what its clock says",
     "update": "try a failed update again",
+    "renew": "ask for another certificate now",
 }
 KEPT_SECONDS: Final = 86_400
 """How long the broker keeps a command for a node that is away. A reboot of last week does no good."""
