@@ -199,23 +199,24 @@ class Authority:
                     who = "the issuer" if kind == "issuer" else name
                     raise PkiError(f"{who} has a certificate already, in {folder}: revoke it, or ask for --renew")
                 self._retire(self._identity(folder / "cert.pem", kind, set()))
-            key = new_key()
-            by = self.certificate, self._key
-            certificate = self_signed(key, name, end) if kind == "issuer" else signed(by, key, kind, name, hosts, end)
-            files = {
-                "cert.pem": certificate.public_bytes(Encoding.PEM),
-                "key.pem": key_bytes(key, Encoding.PEM),
-            }
-            if kind == "issuer":
-                listed = revocations((certificate, key), [], 1, datetime.now(UTC))
-                files["crl.pem"] = listed.public_bytes(Encoding.PEM)
-            if kind == "node":
-                # Every MicroPython takes DER, not every one PEM; and it is the smaller on a small flash.
-                files["ca.der"] = self.certificate.public_bytes(Encoding.DER)
-                files["cert.der"] = certificate.public_bytes(Encoding.DER)
-                files["key.der"] = key_bytes(key, Encoding.DER)
-            put(folder, files)
-            return self._identity(folder / "cert.pem", kind, set())
+        # Not locked, for the disk is waited for: what is new appears whole, and never in place of another.
+        key = new_key()
+        by = self.certificate, self._key
+        certificate = self_signed(key, name, end) if kind == "issuer" else signed(by, key, kind, name, hosts, end)
+        files = {
+            "cert.pem": certificate.public_bytes(Encoding.PEM),
+            "key.pem": key_bytes(key, Encoding.PEM),
+        }
+        if kind == "issuer":
+            listed = revocations((certificate, key), [], 1, datetime.now(UTC))
+            files["crl.pem"] = listed.public_bytes(Encoding.PEM)
+        if kind == "node":
+            # Every MicroPython takes DER, not every one PEM; and it is the smaller on a small flash.
+            files["ca.der"] = self.certificate.public_bytes(Encoding.DER)
+            files["cert.der"] = certificate.public_bytes(Encoding.DER)
+            files["key.der"] = key_bytes(key, Encoding.DER)
+        put(folder, files)
+        return self._identity(folder / "cert.pem", kind, set())
 
     def _identity(self, path: Path, kind: str, revoked: set[int]) -> Identity:
         try:

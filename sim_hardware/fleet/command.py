@@ -61,17 +61,35 @@ DataFolder = Annotated[
 ]
 
 
-def parse_broker(url: str) -> tuple[str, int, str | None, str | None]:
-    """(host, port, user, password) of `mqtt://[user:password@]host[:port]`. Raises ConfigError."""
+def parse_broker(url: str, pki: Path | None = None, name: str | None = None, *, modelled: bool = False) -> "Broker":
+    """The broker of `mqtt://[user:password@]host[:port]`, or of `mqtts://host[:port]` with an authority's folder.
+
+    `name` is what the broker's certificate says, where that is not the host. Raises ConfigError, and PkiError when the
+    folder holds no authority.
+    """
+    from sim_hardware.fleet.fleet import Broker, Tls
+
     try:
         parts = urlsplit(url)
-        port = parts.port or 1883
+        port = parts.port or (1883 if parts.scheme == "mqtt" else 8884 if modelled else 8883)
     except ValueError as error:
         raise ConfigError(f"--broker: {error}; write mqtt://host:port") from error
-    if parts.scheme != "mqtt" or not parts.hostname or parts.path not in ("", "/") or parts.query:
-        raise ConfigError(f"--broker {url!r}: write mqtt://host:port or mqtt://user:password@host:port")
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise ConfigError(
+            f"--broker {url!r}: write mqtt://host:port, mqtt://user:password@host:port or mqtts://host:port"
+        )
     user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
-    return parts.hostname, port, user, password
+    if parts.scheme == "mqtt":
+        if pki or name:
+            raise ConfigError("--pki, --server-name: are for a broker with mqtts://; this one is mqtt://")
+        return Broker(parts.hostname, port, user, password)
+    if user is not None:
+        raise ConfigError("--broker: over mqtts:// nodes are who their certificates say; leave user and password out")
+    if pki is None:
+        raise ConfigError("--pki: is missing; over mqtts:// nodes need an authority's folder (`ganglion pki init`)")
+    from gateway.pki.authority import Authority
+
+    return Broker(parts.hostname, port, tls=Tls(Authority(pki).folder.resolve(), name or parts.hostname))
 
 
 def fleet(
@@ -90,6 +108,20 @@ def fleet(
     broker: Annotated[
         str, typer.Option(help="Where the nodes report to.", metavar="URL", envvar="GANGLION_BROKER")
     ] = "mqtt://127.0.0.1:1883",
+    pki: Annotated[
+        Path | None,
+        typer.Option(
+            "--pki",
+            help="With mqtts://: the authority that the broker believes. Nodes that have no identity in it get one.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    server_name: Annotated[
+        str | None,
+        typer.Option(
+            "--server-name", help="With mqtts://: what the broker's certificate says.", show_default="the broker's host"
+        ),
+    ] = None,
     faults: FaultsFile = None,
     report: ReportFile = None,
     plan: Annotated[
@@ -107,11 +139,10 @@ def fleet(
     What the broker and a gateway make of their packs, they know; the report has what the nodes know.
     Ends with 1 when packs were left in the nodes, with 2 when an option or a file is wrong.
 
-    Example: ganglion fleet --nodes 300 --speed 60 --duration 600 --broker mqtt://city:secret@broker.example:1883
+    Example: ganglion fleet --nodes 300 --speed 60 --duration 600 --broker mqtts://broker.example:8883 --pki pki
     """
     from rich.console import Console
 
-    from sim_hardware.fleet.fleet import Broker
     from sim_hardware.fleet.report import as_json, summary
     from sim_hardware.fleet.stop import Stop
     from sim_hardware.fleet.view import tell
@@ -120,7 +151,7 @@ def fleet(
     with Stop() as stop, contextlib.ExitStack() as stack:
         console = Console(stderr=json)
         with input_refused():
-            where = Broker(*parse_broker(broker))
+            where = parse_broker(broker, pki, server_name, modelled=modelled)
             order = prepare(
                 scenario,
                 faults,

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import secrets
 import time
 from collections import Counter
@@ -11,7 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.errors import ConfigError, GanglionError, ungrouped
 from gateway.quantities import KINDS
@@ -19,8 +18,8 @@ from sim_hardware.city import truth
 from sim_hardware.city.city import FAULTS, City
 from sim_hardware.city.feed import RING, Feed
 from sim_hardware.city.scenario import DAY_S, Place, Scenario, beginning, places
-from sim_hardware.fleet import image
-from sim_hardware.fleet.fitted import fitted
+from sim_hardware.fleet import identities, image
+from sim_hardware.fleet.furnish import furnish
 from sim_hardware.fleet.nurseries import Nurseries
 from sim_hardware.fleet.pace import Pace
 from sim_hardware.fleet.slots import Counts, Slots, Wounds
@@ -38,6 +37,15 @@ class FleetError(GanglionError):
     """The fleet cannot run; the message says what failed and where to look."""
 
 
+class Tls(Struct, frozen=True):
+    """Nodes and broker prove who they are: see `identities`."""
+
+    pki: Path
+    """The folder of the authority that the broker believes."""
+    name: str
+    """In the broker's certificate: what the nodes know it by, wherever it is reached."""
+
+
 class Broker(Struct, frozen=True):
     """Where the nodes report to."""
 
@@ -45,6 +53,12 @@ class Broker(Struct, frozen=True):
     port: int
     user: str | None = None
     password: str | None = None
+    tls: Tls | None = None
+    """None: in plain text."""
+
+    def relayed(self, port: int) -> "Broker":
+        """The same broker, behind a relay at a port of this machine."""
+        return structs.replace(self, host="127.0.0.1", port=port)
 
 
 class Settings(Struct, frozen=True):
@@ -94,6 +108,8 @@ class Fleet:
         self.folder.mkdir(parents=True, exist_ok=True)
         board = await asyncio.to_thread(image.build, self.folder / "image")
         s = self.settings
+        nodes = [place.node for place in self.places]
+        self._identities = await asyncio.to_thread(identities.boards, s.broker.tls, self.scenario.site, nodes)
         self._feed = Feed(self.folder / "feed", s.nodes)
         self._slots = Slots(self.folder / "slots", s.nodes)
         self._wounds = Wounds(self.folder / "wounds", s.nodes)
@@ -229,34 +245,9 @@ class Fleet:
             await asyncio.sleep(0)
 
     def _furnish(self, place: Place) -> None:
-        """The flash of one board: its configuration; and, beside it, what its emulation needs to know."""
-        folder = self.folder / "nodes" / place.node
-        folder.mkdir(parents=True, exist_ok=True)
         s = self.settings
-        way = self.relays.get(place.slot, s.broker)
-        mqtt = {"host": way.host, "port": way.port, "keepalive_s": s.keepalive_s}
-        if s.broker.user is not None:
-            mqtt |= {"user": s.broker.user, "password": s.broker.password or ""}
-        config = {"kind": place.kind, "site": self.scenario.site, "node": place.node, "mqtt": mqtt}
-        if place.kind == "water" and (sensors := fitted(self.scenario).config()):
-            config["sensors"] = sensors
-        config |= {"wifi": {"ssid": "emulated", "key": ""}, **s.config}
-        emulation = {
-            "slot": place.slot,
-            "places": s.nodes,
-            "ring": RING,
-            "feed": str(self.folder / "feed"),
-            "pace": str(self.folder / "pace"),
-            "slots": str(self.folder / "slots"),
-            # The street of each place has its own dice, so that neighbours do not see the same vehicles.
-            "seed": (s.seed * 1_000_003 + place.slot * 7919) % 0x7FFF_FFFF + 1,
-        }
-        if s.wounds:
-            emulation["wounds"] = str(self.folder / "wounds")
-        for path, content in ({"config.json": json.dumps(config).encode()} | s.files).items():
-            (folder / "insert" / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / "insert" / path).write_bytes(content)
-        (folder / "emulation.json").write_text(json.dumps(emulation))
+        way, own = self.relays.get(place.slot, s.broker), self._identities.get(place.node)
+        furnish(self.folder, place, s, self.scenario, way, own)
 
     def _order(self, slot: int, cause: int) -> None:
         place = self.places[slot]

@@ -82,12 +82,10 @@ class Injector:
             slots = tuple(self._faults.reachable()) if self._faults else ()
             if slots:
                 where = self.fleet.settings.broker
-                self._link = await stack.enter_async_context(
-                    Link(where.port, where.host, self.fleet.settings.seed).up()
-                )
-                way = msgspec.structs.replace(where, host="127.0.0.1", port=self._link.port)
+                link = Link(where.port, where.host, self.fleet.settings.seed)
+                self._link = await stack.enter_async_context(link.up(self._nodes(slots)))
                 assert self._boards
-                self._boards.relays = dict.fromkeys(slots, way)
+                self._boards.relays = {slot: where.relayed(link.ports[self.fleet.places[slot].node]) for slot in slots}
             others = (self._go_on,) if self._faults else ()
             yield await stack.enter_async_context(self.fleet.running(*others))
 

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
+from ssl import SSLCertVerificationError, SSLContext, SSLEOFError, SSLError
 
 from gateway.errors import GanglionError
 from sim_hardware.fleet.fleet import Broker
@@ -124,7 +125,18 @@ class _Stream(asyncio.Protocol):
         self.closed.set()
         self.pinged.set()
         if not self.answer.done():
-            self.answer.cancel()
+            # With TLS 1.3 a client has shaken hands before the broker has looked at its certificate.
+            self.answer.set_exception(exc) if isinstance(exc, SSLError) else self.answer.cancel()
+
+
+def _unbelieved(where: Broker, error: SSLError) -> Exception:
+    """What to raise: a broker that has only just ended is none that refuses us."""
+    at = f"the broker at {where.host}:{where.port}"
+    if isinstance(error, SSLCertVerificationError):
+        return Refused(f"the certificate of {at} does not hold: {error.verify_message}; see --pki and --server-name")
+    if isinstance(error, SSLEOFError):
+        return error
+    return Refused(f"no TLS with {at}: {error.reason}; is this its port for gateways, and --pki what it believes?")
 
 
 class Line:
@@ -133,9 +145,12 @@ class Line:
     While the site is held only what is retained goes, and not before what waits already.
     """
 
-    def __init__(self, broker: Broker, client_id: str, site: str, acked: list[int]) -> None:
+    def __init__(
+        self, broker: Broker, client_id: str, site: str, acked: list[int], ssl: SSLContext | None = None
+    ) -> None:
         """`acked` counts what has arrived and is not retained, by the number that its messages have."""
         self._broker = broker
+        self._ssl = ssl
         self._hold = topic(f"ganglion/v1/{site}/hold")
         self._client_id = client_id
         self._acked = acked
@@ -246,7 +261,10 @@ class Line:
         self._unsent = len(self._waiting)
 
     async def run(self) -> None:
-        """Connect, and again whenever the connection breaks. Raises Refused when the broker refuses the login."""
+        """Connect, and again whenever the connection breaks.
+
+        Raises Refused when the broker refuses the login, or one of the two does not believe the other's certificate.
+        """
         wait = _WAIT_S[0]
         while True:
             with contextlib.suppress(OSError, TimeoutError):
@@ -258,14 +276,24 @@ class Line:
     async def _connect(self) -> bool:
         """One connection, until it breaks; whether there was one."""
         loop, where = asyncio.get_running_loop(), self._broker
-        async with asyncio.timeout(_ANSWER_S):
-            transport, stream = await loop.create_connection(lambda: _Stream(self), where.host, where.port)
+        name = where.tls.name if where.tls else None
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                transport, stream = await loop.create_connection(
+                    lambda: _Stream(self), where.host, where.port, ssl=self._ssl, server_hostname=name
+                )
+        except SSLError as error:
+            raise _unbelieved(where, error) from error
         try:
             transport.write(self._hello())
             done, _ = await asyncio.wait({stream.answer}, timeout=_ANSWER_S)
             if not done or stream.answer.cancelled():
                 return False
-            if code := stream.answer.result():
+            try:
+                code = stream.answer.result()
+            except SSLError as error:
+                raise _unbelieved(where, error) from error
+            if code:
                 raise Refused(
                     f"the broker at {where.host}:{where.port} refuses modelled nodes (MQTT code {code}): "
                     "give --broker a user and a password that may publish for all of them"

@@ -24,6 +24,7 @@ from gateway.quantities import KINDS
 from sim_hardware.city import truth
 from sim_hardware.city.city import FAULTS, City
 from sim_hardware.city.scenario import Scenario, places
+from sim_hardware.fleet import identities
 from sim_hardware.fleet.counters import Traffic
 from sim_hardware.fleet.fitted import fitted
 from sim_hardware.fleet.fleet import Settings
@@ -69,7 +70,7 @@ class Modelled:
     ) -> None:
         """`heard` tells how many packs one has heard who is to keep up: the city waits for him as for the broker.
 
-        Raises ConfigError for what modelled nodes cannot be configured to be.
+        Raises ConfigError for what modelled nodes cannot be configured to be, PkiError when they get no identity.
         """
         self.folder = folder.resolve()
         self.settings = settings
@@ -96,7 +97,9 @@ class Modelled:
         self._mains = Mains(settings.nodes, self.supply)
         self._made, self._acked = ([0] * settings.nodes for _ in range(2))
         name = f"ganglion-{NAME}-{scenario.site}-{settings.seed}"
-        self._lines = [Line(settings.broker, f"{name}-{n}", scenario.site, self._acked) for n in range(LINES)]
+        broker = settings.broker
+        trust = identities.context(broker.tls) if broker.tls else None
+        self._lines = [Line(broker, f"{name}-{n}", scenario.site, self._acked, trust) for n in range(LINES)]
 
     @contextlib.asynccontextmanager
     async def running(self, *others: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator["Modelled"]:

@@ -14,7 +14,7 @@ from gateway.errors import ConfigError
 from sim_hardware.city.layout import Layout, lay_out
 from sim_hardware.city.scenario import Scenario, places
 from sim_hardware.fleet.faults import KINDS, Calendar, Faults, Happening, at_nodes, load, parse
-from sim_hardware.fleet.link import Link, Trouble, client_id
+from sim_hardware.fleet.link import Link, Trouble
 
 START = 1_795_762_800  # 07:00
 MORNING = 7 * 60
@@ -175,26 +175,6 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         load(str(tmp_path / "none.toml"), layout(), MORNING, True)
 
 
-def connect(node: str, level: int = 4) -> bytes:
-    """A CONNECT as a node sends it (level 4), and as MQTT 5 has it, with properties."""
-    client = f"riverside/{node}".encode()
-    body = b"\0\4MQTT" + bytes((level, 0)) + b"\0\x3c" + (b"\3\x21\0\5" if level == 5 else b"")
-    body += len(client).to_bytes(2, "big") + client
-    return bytes((0x10, len(body))) + body
-
-
-def test_the_client_is_told_by_its_connect() -> None:
-    """In any pieces; what is no CONNECT has no client."""
-    for level in (4, 5):
-        whole = connect("air-0001", level)
-        assert client_id(whole) == client_id(whole + b"\x30\0") == "riverside/air-0001"
-        assert all(client_id(whole[:end]) is None for end in range(len(whole)))
-    long = b"\x10\x80\x01" + connect("air-0001")[2:] + bytes(100)
-    assert client_id(long) == "riverside/air-0001"
-    assert client_id(b"\x30\x05hello") == ""
-    assert client_id(b"\x10\xff\xff\xff\xff\xff") == ""
-
-
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -209,19 +189,17 @@ async def street(*nodes: str) -> AsyncIterator[tuple[Link, list[Ends]]]:
         writer.transport.abort()
 
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    async with server, Link(server.sockets[0].getsockname()[1]).up() as link:
+    async with server, Link(server.sockets[0].getsockname()[1]).up(nodes) as link:
         ends = [await dialled(link, node) for node in nodes]
-        for node, (reader, _) in zip(nodes, ends, strict=True):
-            assert await reader.readexactly(len(connect(node))) == connect(node)
+        for each in ends:
+            await echoed(each)
         yield link, ends
         for _, writer in ends:
             writer.transport.abort()
 
 
 async def dialled(link: Link, node: str) -> Ends:
-    reader, writer = await asyncio.open_connection("127.0.0.1", link.port)
-    writer.write(connect(node))
-    return reader, writer
+    return await asyncio.open_connection("127.0.0.1", link.ports[node])
 
 
 async def echoed(ends: Ends, text: bytes = b"x", seconds: float = 5) -> float:
@@ -268,7 +246,6 @@ async def test_a_lost_link_is_that_of_one_node() -> None:
         assert await broken(await dialled(link, "air-0001"))
         link.end("link_loss", ["air-0001"])
         again = await dialled(link, "air-0001")
-        assert await again[0].readexactly(len(connect("air-0001"))) == connect("air-0001")
         await echoed(again)
         again[1].transport.abort()
 
