@@ -11,6 +11,7 @@ from gateway.errors import GanglionError
 MARK = "ganglion-run.json"
 """Says that a folder was made by a run, so that the next may empty it, and what is to be known about it."""
 MADE = (
+    "pki",
     "broker",
     "influx",
     "gateway",

@@ -73,24 +73,27 @@ def demo(
             _reopen(console, data.resolve(), stop)
             return
 
-        from sim_hardware.demo.stack import PLAN, USER, Breaker, running
+        from sim_hardware.demo.stack import PKI, PLAN, USER, Breaker, running
         from sim_hardware.demo.watch import Watch
         from sim_hardware.fleet.command import carry_out, draw_plan, prepare
-        from sim_hardware.fleet.fleet import Broker
+        from sim_hardware.fleet.fleet import Broker, Tls
         from sim_hardware.fleet.report import as_json, summary
         from sim_hardware.folder import claimed
         from sim_hardware.servers import free_port
 
         with contextlib.ExitStack() as stack:
             with input_refused():
-                where = Broker("127.0.0.1", free_port())
+                host = "127.0.0.1"
+                where = Broker(host, free_port(), tls=Tls(data.resolve() / PKI, host))
                 order = prepare(
                     scenario, faults, report, where, nodes=nodes, speed=speed, duration=duration, seed=seed, owned=True
                 )
                 folder = stack.enter_context(claimed(data))
                 draw_plan(order, folder / PLAN)
             with _waiting(console, "Starting broker, InfluxDB and gateway ..."):
-                parts = stack.enter_context(running(folder, order.scenario.site, where.port, stop.check, pages=pages))
+                parts = stack.enter_context(
+                    running(folder, order.scenario.site, nodes, where.port, stop.check, pages=pages)
+                )
             gateway = parts.gateway
             if pages:
                 _tell(console, f"The console:  {gateway.console}  To act, log in as {USER} with {gateway.password}")

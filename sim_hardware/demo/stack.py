@@ -15,9 +15,13 @@ from msgspec import Meta, Struct
 from gateway.errors import ConfigError
 from gateway.web.users import Users
 from sim_hardware.folder import MARK, locked
+from sim_hardware.secure import City, SecureMosquitto
 from sim_hardware.servers import HttpServer, InfluxDB, Mosquitto, Server, ServerError, free_port
 
 DATABASE = "ganglion"
+PKI: Final = "pki"
+"""The authority's folder, made anew by each demo."""
+TOLD: Final = "duty/told"
 USER: Final = "demo"
 
 
@@ -37,7 +41,7 @@ class Gateway(HttpServer):
     program = "gateway"
     ping = "/readyz"
 
-    def __init__(self, folder: Path, site: str, broker: Mosquitto, influx: InfluxDB, *, pages: bool) -> None:
+    def __init__(self, folder: Path, site: str, broker: SecureMosquitto, influx: InfluxDB, *, pages: bool) -> None:
         """With `pages` also the console and the citizens' page, a process of their own."""
         super().__init__(folder)
         self.pages = pages
@@ -47,12 +51,15 @@ class Gateway(HttpServer):
         """Of the user who may act: another one each time."""
         self._text = (
             f'sites = ["{site}"]\ndata_dir = "gateway"\nexercise = true\n\n'
-            f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n\n'
+            # Names relative to this file: the folder's own may hold what TOML quotes.
+            f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.gateways_port}\nca = "{PKI}/ca.pem"\n'
+            f'cert = "{PKI}/gateway/gateway/cert.pem"\nkey = "{PKI}/gateway/gateway/key.pem"\n\n'
+            f'[signing]\ncert = "{PKI}/signer/incidents/cert.pem"\nkey = "{PKI}/signer/incidents/key.pem"\n\n'
             f'[influx]\nurl = "{influx.url}"\ndatabase = "{DATABASE}"\n\n'
             f'[http]\nlisten = "127.0.0.1:{self.port}"\n\n'
             f'[detect]\nplan = "{PLAN}"\n\n'
             # A city that is faster than life lives in the past: what is late for people is not for it.
-            f'[[notify]]\nname = "duty"\nvia = "mqtt"\ntopic = "duty/told"\nlate = ""\n'
+            f'[[notify]]\nname = "duty"\nvia = "mqtt"\ntopic = "{TOLD}"\nlate = ""\n'
         )
         if pages:
             self._text += (
@@ -89,7 +96,7 @@ class Gateway(HttpServer):
 
 
 class Stack(Struct, frozen=True):
-    broker: Mosquitto
+    broker: SecureMosquitto
     influx: InfluxDB
     gateway: Gateway
 
@@ -125,9 +132,16 @@ class Breaker:
 
 
 @contextlib.contextmanager
-def running(folder: Path, site: str, broker_port: int, look: Callable[[], None], *, pages: bool) -> Iterator[Stack]:
-    """Broker, InfluxDB and gateway below `folder`, until the block ends. What `look` raises ends their start."""
-    broker, influx = Mosquitto(folder / "broker", broker_port), InfluxDB(folder / "influx")
+def running(
+    folder: Path, site: str, nodes: int, nodes_port: int, look: Callable[[], None], *, pages: bool
+) -> Iterator[Stack]:
+    """Broker, InfluxDB and gateway below `folder`, until the block ends. What `look` raises ends their start.
+
+    The broker lets in whom an authority of their own, in `PKI`, has given a certificate, as in an installation.
+    """
+    city = City(folder, site, nodes=nodes, nodes_port=nodes_port, also_write=(TOLD,))
+    city.authority.signer()
+    broker, influx = city.broker, InfluxDB(folder / "influx")
     stack = Stack(broker, influx, Gateway(folder, site, broker, influx, pages=pages))
     with contextlib.ExitStack() as ends:
         for server in stack.servers:

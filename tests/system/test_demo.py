@@ -6,6 +6,7 @@ import pty
 import re
 import shlex
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,12 +19,14 @@ import pytest
 import urllib3
 
 from gateway.config import Influx
+from gateway.config import load as load_config
 from gateway.query.client import ask
 from sim_hardware.city.city import City
 from sim_hardware.city.scenario import load, places
 from sim_hardware.demo.stack import reopened
 from sim_hardware.folder import MADE, MARK
 from sim_hardware.servers import wait_until
+from tests.bench import wire
 from tests.gateway.databases import select
 
 GANGLION = [sys.executable, "-m", "gateway.cli.main"]
@@ -238,6 +241,26 @@ def test_what_is_stored_is_what_happened(ended: tuple[Path, str, dict[str, Any]]
             case "air" if place.node != "air-0002":  # which is stuck
                 assert particles[place.node] == pytest.approx(seen[:, 1].mean(), abs=0.5), place.node
                 assert pressure[place.node] == pytest.approx(seen[:, 6].mean(), abs=5), place.node
+
+
+def test_it_is_as_closed_as_an_installation(tmp_path: Path) -> None:
+    """Without a certificate nobody speaks with its broker; with the gateway's, the usual commands reach a node."""
+    with running_demo(tmp_path) as demo:
+        demo.wait_until(lambda: "3/3 connected" in demo.out, "all nodes")
+        settings = load_config(demo.data / "ganglion.toml").mqtt
+        told = (demo.data / "broker/mosquitto.conf").read_text()
+        (nodes_port,) = set(re.findall(r"^listener (\d+)", told, re.MULTILINE)) - {str(settings.port)}
+        own = wire.trust(Path(settings.ca), Path(settings.cert).parent)
+        wire.connect(settings.port, "tool", trust=own).close()
+        for port in (settings.port, int(nodes_port)):
+            for nobody in (None, ssl.create_default_context(cafile=settings.ca)):
+                with pytest.raises(OSError):  # noqa: PT011 - how it ends depends on who is first
+                    wire.connect(port, "stranger", trust=nobody)
+        command = [*GANGLION, "command", "air-0001", "identify", "--config", str(demo.data / "ganglion.toml")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        demo.interrupt()
+        assert demo.ended() == 0, demo.out
 
 
 def test_with_faults_all_arrives_and_a_script_can_read_it(tmp_path: Path) -> None:
