@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from gateway.errors import GanglionError
-from tests.bench import firmware, fleet, gateway, operators
+from tests.bench import firmware, fleet, gateway, operators, trust
 from tests.bench.detection import parts as detection
 
 BENCHES: dict[str, Callable[[Console], bool]] = {
@@ -19,12 +19,14 @@ BENCHES: dict[str, Callable[[Console], bool]] = {
     "gateway": gateway.run,
     "detection": detection.run,
     "operators": operators.run,
+    "trust": trust.run,
 }
 """Each prints its figures, and returns whether all went as it must."""
 WITH_OPTIONS: dict[str, Callable[[Console, Sequence[str]], bool]] = {
     "gateway": gateway.run,
     "detection": detection.run,
     "operators": operators.run,
+    "trust": trust.run,
 }
 """Those that take options, when they are run alone."""
 

@@ -5,8 +5,8 @@ message, a window of a minute apart. Of the bytes only what differs from pack to
 turn reads what the broker has acknowledged since the last, which is counted by bytes, and sends one pack. Nobody asks
 the kernel which sockets are ready, but for a few nodes whose packs are timed from the send to the broker's PUBACK.
 
-`python -m tests.bench.load PORT NODES FOLDER START` obeys the dials in FOLDER, and tells there: see `Dials`. SIGTERM
-ends it at once; the dial `stop` once everything is acknowledged.
+`python -m tests.bench.load PORT NODES FOLDER START [PKI]` obeys the dials in FOLDER, and tells there: see `Dials`.
+SIGTERM ends it at once; the dial `stop` once everything is acknowledged.
 """
 
 import contextlib
@@ -65,9 +65,10 @@ class Dials:
 class Load:
     """The load as seen from the bench. Use as `with Load(port, nodes, folder, start) as load:`."""
 
-    def __init__(self, port: int, nodes: int, folder: Path, start: int) -> None:
-        """`start` is the time of each node's first pack (Unix seconds)."""
-        self.nodes, self.start = nodes, start
+    def __init__(self, port: int, nodes: int, folder: Path, start: int, pki: Path | None = None) -> None:
+        """`start` is the time of each node's first pack (Unix seconds). With `pki` nodes have TLS, and their identities
+        in that authority's folder."""
+        self.nodes, self.start, self._pki = nodes, start, pki
         self._port, self._folder, self._log = port, folder, folder / "log"
         self._finished = False
 
@@ -75,6 +76,7 @@ class Load:
         self._folder.mkdir(parents=True, exist_ok=True)
         self.dials = Dials(self._folder, self.nodes, fresh=True)
         arguments = [str(self._port), str(self.nodes), str(self._folder), str(self.start)]
+        arguments += [str(self._pki)] if self._pki else []
         command = [sys.executable, "-m", "tests.bench.load", *arguments]
         self._process = spawn(command, self._log, cwd=Path(__file__).resolve().parents[2])
 
@@ -119,10 +121,11 @@ class Load:
 # The process.
 
 
-def _connected(port: int, slot: int) -> socket.socket:
+def _connected(port: int, slot: int, pki: Path | None) -> socket.socket:
     """A node that has said that it is there."""
+    trust = wire.trust(pki / "ca.pem", pki / "node" / SITE / name(slot)) if pki else None
     topic = f"ganglion/v1/{SITE}/{name(slot)}/status".encode()
-    link = wire.connect(port, name(slot), (topic, b'{"online":false}'))
+    link = wire.connect(port, name(slot), (topic, b'{"online":false}'), trust)
     link.sendall(wire.publish(topic, birth(KINDS[slot % 3]), 1, retained=True))
     wire.take(link, wire.PUBACK_BYTES)
     link.setblocking(False)
@@ -133,10 +136,11 @@ def main() -> int:
     """0 when everything that was sent has been acknowledged, 1 when a connection was lost."""
     port, nodes, start = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[4])
     dials = Dials(Path(sys.argv[3]), nodes, fresh=False)
+    pki = Path(sys.argv[5]) if len(sys.argv) > 5 else None
     try:
         links = []
         for slot in range(nodes):
-            links.append(_connected(port, slot))
+            links.append(_connected(port, slot, pki))
             dials["connected"] = slot + 1
         _run(links, dials, start)
         for link in links:
@@ -180,7 +184,8 @@ def _run(links: list[socket.socket], dials: Dials, start: int) -> None:
         for descriptor, _ in poll.poll(wait_s):
             node, times = timed[descriptor]
             before = acks[node] // wire.PUBACK_BYTES
-            acknowledged(node)
+            with contextlib.suppress(*wire.WAIT):
+                acknowledged(node)
             now = time.perf_counter()
             for _ in range(acks[node] // wire.PUBACK_BYTES - before):
                 took_us = max(1.0, 1e6 * (now - times.pop(0)))
@@ -199,7 +204,7 @@ def _run(links: list[socket.socket], dials: Dials, start: int) -> None:
             seq = seqs[slot]
             in_flight = seq - acks[slot] // 4
             if in_flight and since[slot] is None:
-                with contextlib.suppress(BlockingIOError):
+                with contextlib.suppress(*wire.WAIT):
                     acknowledged(slot)
                     in_flight = seq - acks[slot] // 4
             if in_flight < IN_FLIGHT:
@@ -210,7 +215,7 @@ def _run(links: list[socket.socket], dials: Dials, start: int) -> None:
                 data = heads[len(topic) + 2 + len(payload)] + topic + numbers[seq % 65_535] + payload
                 try:
                     gone = sends[slot](data)
-                except BlockingIOError:
+                except wire.WAIT:
                     gone = 0
                 if gone:
                     if gone < len(data):
@@ -235,7 +240,8 @@ def _send_rest(link: socket.socket, rest: bytes) -> None:
     """The broker has read less than a packet's room: wait for it."""
     while rest:
         select.select([], [link], [], wire.TURN_S)
-        rest = rest[link.send(rest) :]
+        with contextlib.suppress(*wire.WAIT):
+            rest = rest[link.send(rest) :]
 
 
 if __name__ == "__main__":

@@ -13,10 +13,14 @@ import urllib3
 from msgspec import Struct
 
 from gateway.errors import GanglionError
+from sim_hardware.fleet.fleet import Tls
+from sim_hardware.fleet.identities import boards
+from sim_hardware.secure import City
 from sim_hardware.servers import InfluxDB, Mosquitto
 from tests.bench.load import Load
 from tests.bench.meter import cpu_s, figures, rss_mib
 from tests.bench.packs import COUNTED, KINDS, LANES, SITE, WINDOW_S, name
+from tests.bench.wire import HOST
 from tests.gateway.databases import select
 from tests.system.gateway_process import GatewayProcess
 
@@ -188,25 +192,33 @@ def _points(slot: int) -> int:
 
 
 @contextmanager
-def standing(folder: Path, nodes: int, tick: Callable[[], None] = lambda: None, *, more: str = "") -> Iterator[Stand]:
+def standing(
+    folder: Path, nodes: int, tick: Callable[[], None] = lambda: None, *, more: str = "", tls: bool = False
+) -> Iterator[Stand]:
     """Broker, database, gateway and nodes, of which nobody has sent anything yet. `tick` is called at each look.
 
-    `more` is further text of the gateway's configuration.
+    `more` is further text of the gateway's configuration. With `tls` nodes and gateway speak TLS with the broker of an
+    installation, each with a certificate of its own; else in plain text.
     """
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the children inherit it
     start = (int(time.time()) - PAST_S) // 3600 * 3600
     with ExitStack() as stack:
-        broker = stack.enter_context(Mosquitto(folder / "broker"))
+        city = City(folder / "secured", nodes=nodes) if tls else None
+        if city:
+            boards(Tls(city.authority.folder, HOST), SITE, [name(slot) for slot in range(nodes)])
+        broker: Mosquitto = stack.enter_context(city.broker if city else Mosquitto(folder / "broker"))
+        reached = city.mqtt() if city else f'[mqtt]\nhost = "{HOST}"\nport = {broker.port}\n'
         influx = stack.enter_context(InfluxDB(folder / "influx"))
         gateway = GatewayProcess(folder / "gateway", broker, influx.url, DATABASE)
         gateway.write_config(  # as it is installed: what need not be said is left out
-            f'sites = ["{SITE}"]\ndata_dir = "data"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
+            f'sites = ["{SITE}"]\ndata_dir = "data"\n{reached}'
             f'[influx]\nurl = "{influx.url}"\ndatabase = "{DATABASE}"\n[http]\nlisten = "127.0.0.1:{gateway.port}"\n'
             f"{more}"
         )
         stack.enter_context(gateway)
-        load = stack.enter_context(Load(broker.port, nodes, folder / "load", start))
+        pki = city.authority.folder if city else None
+        load = stack.enter_context(Load(broker.port, nodes, folder / "load", start, pki))
         yield Stand(folder, broker, influx, gateway, load, tick)
 
 
