@@ -78,18 +78,17 @@ class Link:
         if self._keeps:
             properties.SessionExpiryInterval = SESSION_EXPIRY_SECONDS
             properties.ReceiveMaximum = 1
-        self.client.connect(
-            self._settings.host, self._settings.port, clean_start=not self._keeps, properties=properties
-        )
-        self.client.loop_start()
         try:
+            self.client.connect(
+                self._settings.host, self._settings.port, clean_start=not self._keeps, properties=properties
+            )
+            self.client.loop_start()
             answer = self.wait("connack", 0)
+            if answer.reasons[0].is_failure:
+                raise LinkError(f"the broker refused the connection: {answer.reasons[0]}", answer.reasons[0].value)
         except BaseException:
-            self.client.loop_stop()
+            self._end()
             raise
-        if answer.reasons[0].is_failure:
-            self.client.loop_stop()
-            raise LinkError(f"the broker refused the connection: {answer.reasons[0]}", answer.reasons[0].value)
         return self
 
     def __exit__(
@@ -99,7 +98,13 @@ class Link:
         if self._keeps:
             properties.SessionExpiryInterval = SESSION_EXPIRY_SECONDS if self.session_present else 0
         self.client.disconnect(properties=properties)
+        self._end()
+
+    def _end(self) -> None:
         self.client.loop_stop()
+        # The client closes its own sockets when nobody knows it any more: what it calls knows it.
+        self.client.on_connect = self.client.on_disconnect = self.client.on_message = None
+        self.client.on_subscribe = self.client.on_publish = None
 
     def wait(self, kind: str, mid: int, seconds: float = ANSWER_SECONDS) -> Answer:
         """The broker's answer of this kind to this packet. Raises LinkError when it does not come in time."""

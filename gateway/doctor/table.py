@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.doctor import broker, clocks, database, installation, journal, nodes, pages, proof, running, weak
+from gateway.doctor import broker, clocks, database, door, installation, journal, nodes, pages, proof, running, weak
 from gateway.doctor.context import Context
 from gateway.doctor.finding import Finding, NotAsked, Said, fault, parted
 from gateway.errors import GanglionError
@@ -66,6 +66,8 @@ CHECKS: Final = (
     Check("births", nodes.births, ("journal", "broker rights"), network=True),
     # What works and is weak.
     Check("weak ways", weak.way, ("configuration",)),
+    Check("broker strangers", door.strangers, ("broker login",), network=True, seconds=6.0),
+    Check("broker nodes", door.nodes, ("broker login",), network=True, seconds=10.0),
     Check("weak files", weak.files, ("configuration",)),
     Check("weak secrets", weak.secrets, ("configuration",)),
     Check("weak rights", weak.rights, ("configuration",)),

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from gateway.errors import ConfigError
 from gateway.pki.authority import PkiError
-from gateway.pki.certificates import PublicKey, revocation, revocations, signed
+from gateway.pki.certificates import CANARY, PublicKey, revocation, revocations, signed
 
 MOST_REQUEST: Final = 2048
 """Bytes of a request: one for P-256 with a name has about 200."""
@@ -101,13 +101,18 @@ class Issuer:
     def issue(self, name: str, key: PublicKey, now: datetime) -> Issued:
         """A node's certificate. It ends with the issuer's own at the latest."""
         end = min((now + timedelta(days=self._days)).replace(microsecond=0), self.certificate.not_valid_after_utc)
-        certificate = signed((self.certificate, self._key), key, "node", name, (), end)
+        certificate = self.sign(name, key, end)
         der = certificate.public_bytes(Encoding.DER)
         return Issued(f"{certificate.serial_number:x}", int(end.timestamp()), der)
 
+    def sign(self, name: str, key: PublicKey, end: datetime, serial: int | None = None) -> x509.Certificate:
+        """For a node of this name; without `serial` with a random number."""
+        return signed((self.certificate, self._key), key, "node", name, (), end, serial)
+
     def list(self, refused: list[Refusal], now: datetime) -> x509.CertificateRevocationList:
         """Numbered by the time, so that a later one has a higher number, whatever was forgotten."""
-        lines = [revocation(int(each.serial, 16), _moment(each.since), hold=each.hold) for each in refused]
+        lines = [revocation(CANARY, self.certificate.not_valid_before_utc)]
+        lines += [revocation(int(each.serial, 16), _moment(each.since), hold=each.hold) for each in refused]
         number = int(now.timestamp() * 1000)
         return revocations((self.certificate, self._key), lines, number, now)
 

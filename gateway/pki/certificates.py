@@ -21,6 +21,10 @@ certificate that it checks must be valid on that day."""
 
 DOCUMENT_SIGNING: Final = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 """id-kp-documentSigning (RFC 9336)."""
+CANARY: Final = 1
+"""A serial number that stands on every list of the issuer at a gateway from the first on. Nobody has it, for numbers
+are random; `ganglion doctor` makes a certificate with it, to see whether the broker reads the list."""
+
 USAGES: Final = {
     "server": ExtendedKeyUsageOID.SERVER_AUTH,
     "gateway": ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -53,12 +57,13 @@ def signed(
     name: str,
     hosts: Sequence[str],
     end: datetime,
+    serial: int | None = None,
 ) -> x509.Certificate:
     """An identity of one of `USAGES`, for a key of which the public half will do. `hosts` are the names and addresses
-    under which a server is reached."""
+    under which a server is reached; without `serial` it has a random number."""
     issuer, issuer_key = authority
     builder = (
-        _begin(_name(name), issuer.subject, key, end)
+        _begin(_name(name), issuer.subject, key, end, serial)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([USAGES[kind]]), critical=False)
@@ -114,14 +119,16 @@ def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(str(each.value) for each in names)
 
 
-def _begin(subject: x509.Name, issuer: x509.Name, key: Key | PublicKey, end: datetime) -> x509.CertificateBuilder:
+def _begin(
+    subject: x509.Name, issuer: x509.Name, key: Key | PublicKey, end: datetime, serial: int | None = None
+) -> x509.CertificateBuilder:
     public = key.public_key() if isinstance(key, ec.EllipticCurvePrivateKey) else key
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public)
-        .serial_number(x509.random_serial_number())
+        .serial_number(x509.random_serial_number() if serial is None else serial)
         .not_valid_before(NOT_BEFORE)
         .not_valid_after(end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
