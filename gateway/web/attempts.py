@@ -8,7 +8,7 @@ many addresses is there a bound of its own, and that does not concern addresses 
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -24,6 +24,9 @@ MOST_KNOWN: Final = 1000
 """Addresses from which somebody has logged in; the latest."""
 MOST_WAITING: Final = 8
 """That wait for their turn: of those who are known, and of the others."""
+MOST_OF_ONE: Final = 2
+"""The same of one address, so that it does not fill the line. Of this machine, a proxy perhaps, all may be."""
+HERE: Final = "this machine"
 WRONG_SECONDS: Final = 1.0
 """How long the answer to a wrong password waits. Nobody else does."""
 
@@ -41,34 +44,40 @@ class Attempts:
         self._strangers = Bucket(*OF_STRANGERS, clock)
         self._known: OrderedDict[str, None] = OrderedDict()
         self._waiting = {True: 0, False: 0}
+        self._of_one: Counter[str] = Counter()
         self._turn = asyncio.Lock()
 
     @contextlib.asynccontextmanager
     async def turn(self, name: str, address: str) -> AsyncIterator[None]:
         """One after the other. `address` is as the connection has it. Raises TooMany."""
-        who = whose(address) or "this machine"
+        who = whose(address) or HERE
         known = who in self._known
         if self._address.left(who) < 1:
             raise TooMany("Too many wrong passwords from your address: wait a minute.")
         if not known and self._account.left(name) < 1:
             raise TooMany("Too many wrong passwords for this name: wait a minute, or log in from where you did before.")
-        if self._waiting[known] >= MOST_WAITING or not (known or self._strangers.take()):
+        full = self._waiting[known] >= MOST_WAITING or (self._of_one[who] >= MOST_OF_ONE and who != HERE)
+        if full or not (known or self._strangers.take()):
             raise TooMany("Too many try to log in at once: wait a moment.")
         self._waiting[known] += 1
+        self._of_one[who] += 1
         try:
             async with self._turn:
                 yield
         finally:
             self._waiting[known] -= 1
+            self._of_one[who] -= 1
+            if not self._of_one[who]:
+                del self._of_one[who]
 
     def failed(self, name: str, address: str) -> None:
-        who = whose(address) or "this machine"
+        who = whose(address) or HERE
         self._address.take(who)
         if who not in self._known:
             self._account.take(name)
 
     def succeeded(self, address: str) -> None:
-        who = whose(address) or "this machine"
+        who = whose(address) or HERE
         self._known[who] = None
         self._known.move_to_end(who)
         if len(self._known) > MOST_KNOWN:

@@ -84,6 +84,24 @@ async def test_strangers_who_wait_do_not_fill_the_line_of_those_who_are_known(cl
     assert "ada" in order
 
 
+async def test_one_address_does_not_fill_the_line(clock: Clock) -> None:
+    attempts = Attempts(clock)
+    held = asyncio.Event()
+
+    async def wait(address: str) -> None:
+        async with attempts.turn("ada", address):
+            await held.wait()
+
+    waiting = [asyncio.create_task(wait(ADDRESS)) for _ in range(8)]
+    await asyncio.sleep(0)
+    other = asyncio.create_task(wait(OTHER))
+    await asyncio.sleep(0)
+    held.set()
+    done = await asyncio.gather(*waiting, other, return_exceptions=True)
+    assert [type(each) for each in done] == [type(None)] * 2 + [TooMany] * 6 + [type(None)]
+    assert not attempts._of_one
+
+
 def test_what_is_remembered_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_KNOWN", 3)
     attempts = Attempts(clock)

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import urllib3
 from websockets.sync.client import ClientConnection, connect
@@ -36,13 +37,21 @@ NAMES = (
 """Of channels and quantities: more than names where they are put together with others."""
 
 
+class _Once(urllib3.PoolManager):
+    """Each question by a connection of its own: one that was kept may be closed just when it is taken again."""
+
+    def urlopen(self, method: str, url: str, redirect: bool = True, **given: Any) -> urllib3.BaseHTTPResponse:  # type: ignore[override]
+        headers = {**(given.pop("headers", None) or {}), "Connection": "close"}
+        return super().urlopen(method, url, redirect, headers=headers, **given)
+
+
 class City:
     """A gateway, its console behind a login and TLS, and its citizens' page."""
 
     def __init__(self, gateway: GatewayProcess, broker: Mosquitto, influx: InfluxDB, ca: Path) -> None:
         self.gateway, self.broker, self.influx = gateway, broker, influx
         self.trust = ssl.create_default_context(cafile=str(ca))
-        self.pool = urllib3.PoolManager(ca_certs=str(ca), retries=False, timeout=SECONDS)
+        self.pool = _Once(ca_certs=str(ca), retries=False, timeout=SECONDS)
         self.console_port, self.citizens_port = free_port(), free_port()
         self.console = f"https://127.0.0.1:{self.console_port}"
         self.citizens = f"http://127.0.0.1:{self.citizens_port}"
