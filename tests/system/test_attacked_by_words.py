@@ -8,9 +8,11 @@ import urllib3
 from lxml import etree
 from playwright.sync_api import Browser
 
+from gateway.forward.lines import incident_lines
+from gateway.records import Incident
 from sim_hardware.servers import wait_until
 from tests.gateway.conftest import SENT
-from tests.system.attacked import DATABASE, MARK, City
+from tests.system.attacked import DATABASE, HOSTILE, MARK, City
 from tests.system.gateway_process import SECONDS
 
 WORDS = (
@@ -131,3 +133,17 @@ def test_feeds_are_xml_whatever_is_announced(attacked: City) -> None:
     links = [each.get("href") for each in tree.iter("{*}link") if (each.get("href") or "").endswith(".xml")]
     document = etree.fromstring(attacked.pool.request("GET", links[0]).data)
     assert words in "".join(document.itertext())
+
+
+def test_the_words_of_an_incident_are_words_in_the_database(attacked: City) -> None:
+    """Line breaks, quotes and whole lines in its story are in the story, and nowhere else."""
+    summary = f'a"\\" evil,x=y z=1 1\nevil,node=b v=1 2\r\n{HOSTILE}\\'
+    told = Incident("burst.1", "burst", "riverside", "air-0007", "", "info", SENT, None, summary)
+    body = b"\n".join(incident_lines(told))
+    with urllib3.PoolManager() as pool:
+        answer = pool.request("POST", f"{attacked.influx.url}/write?db={DATABASE}&precision=s", body=body)
+    assert answer.status == 204, answer.data
+    (found,) = _asked(attacked, "SELECT summary FROM incident WHERE node = 'air-0007'")
+    assert [row[1] for row in found["values"]] == [summary]
+    (measured,) = _asked(attacked, "SHOW MEASUREMENTS")
+    assert "evil" not in {row[0] for row in measured["values"]}
