@@ -91,7 +91,6 @@ def register(app: FastAPI, console: Console) -> None:
             log.warning("a session is left: %s", error)
         answer = RedirectResponse("/", 303)
         answer.delete_cookie(COOKIE)
-        answer.headers["Clear-Site-Data"] = '"cache", "storage"'  # not cookies: those of all the domain would go
         return answer
 
 
