@@ -92,7 +92,7 @@ def demo(
                 draw_plan(order, folder / PLAN)
             with _waiting(console, "Starting broker, InfluxDB and gateway ..."):
                 parts = stack.enter_context(
-                    running(folder, order.scenario.site, nodes, where.port, stop.check, pages=pages)
+                    running(folder, order.scenario.site, nodes, speed, where.port, stop.check, pages=pages)
                 )
             gateway = parts.gateway
             if pages:

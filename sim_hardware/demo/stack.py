@@ -22,6 +22,8 @@ DATABASE = "ganglion"
 PKI: Final = "pki"
 """The authority's folder, made anew by each demo."""
 TOLD: Final = "duty/told"
+FLOOD_PER_S: Final = 10.0
+"""Messages of a node in a second of its city, beyond which it is put on hold: a gateway's own bound."""
 USER: Final = "demo"
 
 
@@ -41,7 +43,9 @@ class Gateway(HttpServer):
     program = "gateway"
     ping = "/readyz"
 
-    def __init__(self, folder: Path, site: str, broker: SecureMosquitto, influx: InfluxDB, *, pages: bool) -> None:
+    def __init__(
+        self, folder: Path, site: str, speed: float, broker: SecureMosquitto, influx: InfluxDB, *, pages: bool
+    ) -> None:
         """With `pages` also the console and the citizens' page, a process of their own."""
         super().__init__(folder)
         self.pages = pages
@@ -55,6 +59,9 @@ class Gateway(HttpServer):
             f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.gateways_port}\nca = "{PKI}/ca.pem"\n'
             f'cert = "{PKI}/gateway/gateway/cert.pem"\nkey = "{PKI}/gateway/gateway/key.pem"\n\n'
             f'[signing]\ncert = "{PKI}/signer/incidents/cert.pem"\nkey = "{PKI}/signer/incidents/key.pem"\n\n'
+            f'[identity]\nissuer = "{PKI}/issuer"\ncrl = "broker/crl.pem"\nca_crl = "{PKI}/crl.pem"\n'
+            # In a fast city a node says in a second what others say in minutes.
+            f'nodes = "127.0.0.1:{broker.port}"\nmessages_per_s = {FLOOD_PER_S * max(1.0, speed)}\n\n'
             f'[influx]\nurl = "{influx.url}"\ndatabase = "{DATABASE}"\n\n'
             f'[http]\nlisten = "127.0.0.1:{self.port}"\n\n'
             f'[detect]\nplan = "{PLAN}"\n\n'
@@ -133,7 +140,7 @@ class Breaker:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, site: str, nodes: int, nodes_port: int, look: Callable[[], None], *, pages: bool
+    folder: Path, site: str, nodes: int, speed: float, nodes_port: int, look: Callable[[], None], *, pages: bool
 ) -> Iterator[Stack]:
     """Broker, InfluxDB and gateway below `folder`, until the block ends. What `look` raises ends their start.
 
@@ -142,7 +149,7 @@ def running(
     city = City(folder, site, nodes=nodes, nodes_port=nodes_port, also_write=(TOLD,))
     city.authority.signer()
     broker, influx = city.broker, InfluxDB(folder / "influx")
-    stack = Stack(broker, influx, Gateway(folder, site, broker, influx, pages=pages))
+    stack = Stack(broker, influx, Gateway(folder, site, speed, broker, influx, pages=pages))
     with contextlib.ExitStack() as ends:
         for server in stack.servers:
             server.start(look)

@@ -20,6 +20,7 @@ import urllib3
 
 from gateway.config import Influx
 from gateway.config import load as load_config
+from gateway.pki.authority import Authority
 from gateway.query.client import ask
 from sim_hardware.city.city import City
 from sim_hardware.city.scenario import load, places
@@ -27,6 +28,7 @@ from sim_hardware.demo.stack import reopened
 from sim_hardware.folder import MADE, MARK
 from sim_hardware.servers import wait_until
 from tests.bench import wire
+from tests.bench.packs import birth
 from tests.gateway.databases import select
 
 GANGLION = [sys.executable, "-m", "gateway.cli.main"]
@@ -244,7 +246,7 @@ def test_what_is_stored_is_what_happened(ended: tuple[Path, str, dict[str, Any]]
 
 
 def test_it_is_as_closed_as_an_installation(tmp_path: Path) -> None:
-    """Without a certificate nobody speaks with its broker; with the gateway's, the usual commands reach a node."""
+    """Nobody speaks with its broker without a certificate, or with one that was taken back; commands reach a node."""
     with running_demo(tmp_path) as demo:
         demo.wait_until(lambda: "3/3 connected" in demo.out, "all nodes")
         settings = load_config(demo.data / "ganglion.toml").mqtt
@@ -256,9 +258,23 @@ def test_it_is_as_closed_as_an_installation(tmp_path: Path) -> None:
             for nobody in (None, ssl.create_default_context(cafile=settings.ca)):
                 with pytest.raises(OSError):  # noqa: PT011 - how it ends depends on who is first
                     wire.connect(port, "stranger", trust=nobody)
-        command = [*GANGLION, "command", "air-0001", "identify", "--config", str(demo.data / "ganglion.toml")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        stolen = Path(Authority(Path(settings.ca).parent).node("riverside", "air-0099").folder)
+
+        def refused() -> bool:
+            try:
+                with wire.connect(int(nodes_port), "x", trust=wire.trust(Path(settings.ca), stolen)) as link:
+                    link.sendall(wire.publish(b"ganglion/v1/riverside/air-0099/status", birth("air"), 1, retained=True))
+                    wire.take(link, wire.PUBACK_BYTES)
+            except OSError:
+                return True
+            return False
+
+        assert not refused()
+        for command in ("command air-0001 identify", "pki revoke riverside/air-0099"):
+            whole = [*GANGLION, *command.split(), "--config", str(demo.data / "ganglion.toml")]
+            done = subprocess.run(whole, capture_output=True, text=True, timeout=SECONDS, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+        demo.wait_until(refused, "the end of what was taken back")
         demo.interrupt()
         assert demo.ended() == 0, demo.out
 
