@@ -86,7 +86,8 @@ def _tls(given):
     whole("mqtt.tls.renew_days", tls["renew_days"], 1, 3650)
     if tls["enrol"] is not None:
         enrol = tls["enrol"] = merge({"url": None, "token": None}, tls["enrol"], "mqtt.tls.enrol.")
-        if not isinstance(enrol["url"], str) or enrol["url"][:8] != "https://" or "@" in enrol["url"]:
+        url = enrol["url"]
+        if not isinstance(url, str) or url[:8] != "https://" or "@" in url or "/" in url[8:].rstrip("/"):
             raise ConfigError("mqtt.tls.enrol.url must be https://HOST:PORT")
         if not enrol["token"] or not isinstance(enrol["token"], str):
             raise ConfigError("mqtt.tls.enrol.token must be a text")

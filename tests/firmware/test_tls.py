@@ -446,6 +446,7 @@ FILES = {"ca": "ca.der", "cert": "cert.der", "key": "key.der"}
         (FILES | {"enrol": {"url": "https://x"}}, "mqtt.tls.enrol.token must be a text"),
         (FILES | {"enrol": {"url": "http://x", "token": "t"}}, "mqtt.tls.enrol.url must be https://HOST:PORT"),
         (FILES | {"enrol": {"url": "https://a@x", "token": "t"}}, "mqtt.tls.enrol.url must be https://HOST:PORT"),
+        (FILES | {"enrol": {"url": "https://x/y", "token": "t"}}, "mqtt.tls.enrol.url must be https://HOST:PORT"),
         (FILES | {"enrol": {"url": "https://x", "token": "t", "x": 1}}, "unknown key mqtt.tls.enrol.x"),
         (FILES | {"enrol": True}, "mqtt.tls.enrol. must be an object"),
         (True, "mqtt.tls. must be an object"),
