@@ -2,7 +2,10 @@
 
 import logging
 import os
+import shutil
 import stat
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -56,3 +59,22 @@ def shut_folder(folder: Path) -> None:
         for path in folder.glob(pattern):
             if path.is_file() and not path.is_symlink():
                 shut(path)
+
+
+def create_folder(folder: Path, files: Mapping[str, bytes], secret: Callable[[str], bool]) -> None:
+    """A folder that is there whole or not at all; names may have folders in them. Raises OSError; also when there is
+    such a folder with anything in it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))  # mode 0700
+    try:
+        for name, content in files.items():
+            path = new / name
+            if path.parent != new:
+                path.parent.mkdir(exist_ok=True)
+                path.parent.chmod(0o755)
+            create(path, content, PRIVATE if secret(name) else PUBLIC)
+        new.chmod(0o755)  # others must come to their files; what is secret is for its owner alone
+        new.rename(folder)
+    except OSError:
+        shutil.rmtree(new, ignore_errors=True)
+        raise

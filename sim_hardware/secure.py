@@ -93,7 +93,7 @@ class City:
     def __init__(self, folder: Path, name: str = "Riverside", **settings: Any) -> None:
         self.folder = folder.resolve()
         self.authority = Authority.create(self.folder / "pki", name)
-        self.issuer = Path(self.authority.issuer().folder)
+        self.issuer = self.authority.folder / "issuer"
         """Folder with cert.pem and key.pem."""
         self.authority.server(["localhost", "127.0.0.1"])
         local = Broker(

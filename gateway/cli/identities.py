@@ -172,8 +172,8 @@ def _advise(settings: Config, store: "Store", who: str) -> None:
     assert settings.identity is not None
     if any(each.how == "flash" for each in store.certificates() if who in (each.name, each.serial)):
         typer.echo(
-            "One of its certificates was not issued here. If the authority itself signed it, the broker goes on taking "
-            "it, and the gateway throws the node out each time, until the authority's list has it: "
+            "One of its certificates was not issued here. If a former issuer signed it, the broker goes on taking it, "
+            "and the gateway throws the node out each time, until the authority's list has it: "
             f"`ganglion pki revoke {who} --dir ...`, then copy crl.pem to {settings.identity.ca_crl}."
         )
 

@@ -35,7 +35,7 @@ def init(
     name: Annotated[str, typer.Option(help="What the authority is called.")] = "Ganglion authority",
     days: Annotated[int, _Days] = DAYS["ca"],
 ) -> None:
-    """Make the authority. Keep its folder off the broker, and keep a copy: whoever has ca.key can be anybody.
+    """Make the authority and its issuer. Keep the folder off the broker, and keep a copy: whoever has it is anybody.
 
     Example: ganglion pki init --dir pki --name "City of Riverside"
     """
@@ -70,7 +70,7 @@ def node(
     days: Annotated[int, _Days] = DAYS["node"],
     renew: RenewOption = False,
 ) -> None:
-    """An identity for a node: ca.der, cert.der and key.der go onto the board, and nowhere else.
+    """An identity for a node, by the issuer: ca.der, cert.der and key.der go onto the board, and nowhere else.
 
     Example: ganglion pki node --site riverside --node water-0007
     """
@@ -111,12 +111,14 @@ def signer(
 def issuer(
     *,
     folder: DirOption = DEFAULT_DIR,
-    days: Annotated[int, _Days] = DAYS["issuer"],
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="How long it holds; else as long as the authority.")
+    ] = None,
     renew: RenewOption = False,
 ) -> None:
-    """A second authority for the gateway's machine: it can make nodes, and nothing else that anybody believes.
+    """Another issuer: the second authority, that signs nodes and nothing else that anybody believes. `init` made one.
 
-    Example: ganglion pki issuer
+    Example: ganglion pki issuer --renew
     """
     _tell(Authority(folder).issuer(days, renew=renew))
 
@@ -225,6 +227,7 @@ def revoke(
     for each in revoked:
         typer.echo(f"revoked {each.kind} {each.name}, serial {each.serial}")
     if any(each.kind == "issuer" for each in revoked):
+        typer.echo("All nodes that it signed are out with it: they need new identities.")
         typer.echo("Make the broker's folder again, `ganglion pki broker --renew`, and restart the broker with it.")
     else:
         typer.echo(f"Give {folder}/crl.pem to the broker and have it reload: until then nothing has changed there.")

@@ -28,16 +28,17 @@ def verify(
     """
     from cryptography import x509
 
+    from gateway.pki import lists
     from gateway.signing.check import check_jws, check_xml  # the other commands start faster without it
 
     data = sys.stdin.buffer.read() if str(message) == "-" else _read(message)
     try:
         authority = x509.load_pem_x509_certificate(_read(ca))
-        listed = x509.load_pem_x509_crl(_read(crl)) if crl else None
+        listed = lists.read(_read(crl)).get(lists.key_of(authority)) if crl else None
     except ValueError as error:
         raise ConfigError(f"{ca} is no certificate, or {crl} no list of revoked ones: {error}") from error
-    if listed is not None and not listed.is_signature_valid(authority.public_key()):  # type: ignore[arg-type]
-        raise ConfigError(f"{crl} is not by the authority of {ca}")
+    if crl and (listed is None or not listed.is_signature_valid(authority.public_key())):  # type: ignore[arg-type]
+        raise ConfigError(f"{crl} has no list by the authority of {ca}")
     revoked = [each.serial_number for each in listed or ()]
     now = time.time()
     signer = check_jws(data, jws, authority, now, revoked) if jws else check_xml(data, authority, now, revoked)

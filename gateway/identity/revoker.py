@@ -3,7 +3,7 @@
 The broker reads our list when somebody tells it to, and cuts no connection then. To connect at the gateways' listener
 with the client id of a node, which is its name, throws the node out. We do so when one is barred and some times after,
 for it may be back before the broker has read the list. And whenever the broker says that a barred one is connected: it
-may have a certificate that only the off-line authority can take back.
+may have a certificate by a former issuer, which only the off-line authority can take back.
 """
 
 import asyncio

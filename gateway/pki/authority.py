@@ -1,65 +1,52 @@
 """The authority's folder: its key, what it has signed, what it has revoked.
 
     ca.pem ca.der          its certificate, for everybody
-    ca.key                 its key: who has this can be any node, the gateway and the broker
-    crl.pem                what holds no more
+    ca.key                 its key: who has this can be the broker and any gateway
+    issuer/                cert.pem key.pem: a second authority, which signs nodes and nothing else
+    crl.pem                what holds no more: a list of the authority, and one of each issuer that was not revoked
     server/{name}/         cert.pem key.pem
     gateway/{name}/        cert.pem key.pem
     signer/{name}/         cert.pem key.pem
-    issuer/                cert.pem key.pem crl.pem: a second authority, for nodes alone, that may stand on a network
     node/{site}/{node}/    cert.pem key.pem, and ca.der cert.der key.der for the board
     old/{serial}/          what was revoked or renewed
 
 Every identity is a folder that appears whole, by one rename, and nothing is ever overwritten but `crl.pem`.
+
+Nodes are never signed by the authority itself: where a client chooses its own id, as gateways do, whoever is let in can
+throw out the others.
 """
 
-import contextlib
-import fcntl
-import os
 import secrets
-import shutil
-import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Struct
 
-from gateway.errors import GanglionError
-from gateway.files import PRIVATE, PUBLIC, create, replace
-from gateway.pki.certificates import (
-    common_name,
-    hosts_of,
-    key_bytes,
-    new_key,
-    revocation,
-    revocations,
-    self_signed,
-    signed,
-)
+from gateway.files import replace
+from gateway.pki import lists
+from gateway.pki.certificates import common_name, hosts_of, key_bytes, new_key, revocation, self_signed, signed
+from gateway.pki.folder import PkiError, load, load_signer, locked, put
 from gateway.pki.names import RESERVED, is_host, is_name
+
+__all__ = ["DAYS", "Authority", "Identity", "PkiError"]
 
 DAYS: Final = {
     "ca": 30 * 365,
-    "issuer": 10 * 365,
     "server": 5 * 365,
     "gateway": 5 * 365,
     "signer": 2 * 365,
     "node": 20 * 365,
 }
-"""How long certificates hold if nothing else is said. A node's from here as long as its housing: only a gateway with
-the issuer renews it without a ladder, and what is stolen is revoked, not waited out. Gateways make short ones."""
+"""How long certificates hold if nothing else is said; an issuer's as long as the authority's. A node's from here as
+long as its housing: only a gateway with the issuer renews it without a ladder, and what is stolen is revoked, and not
+waited out. Gateways make short ones."""
 
 _PLACES: Final = {"server": "*", "gateway": "*", "signer": "*", "node": "*/*", "issuer": "."}
 """Below which folders of its kind an identity lies."""
-
-
-class PkiError(GanglionError):
-    """An identity cannot be made, found or revoked; the message says what to do."""
 
 
 class Identity(Struct, frozen=True):
@@ -85,31 +72,27 @@ class Authority:
     def __init__(self, folder: Path) -> None:
         """Raises PkiError when the folder holds no authority, or one that cannot be read."""
         self.folder = folder
-        try:
-            self.certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
-            key = load_pem_private_key((folder / "ca.key").read_bytes(), None)
-        except FileNotFoundError as error:
-            raise PkiError(f"{folder} holds no authority: make one with `ganglion pki init --dir {folder}`") from error
-        except OSError as error:
-            raise PkiError(f"the authority in {folder} cannot be read: {error}") from error
-        except ValueError as error:
-            raise PkiError(f"{folder}/ca.pem or ca.key is damaged: {error}; take it from a backup") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != self.certificate.public_key():
-            raise PkiError(f"{folder}/ca.key is not the key of ca.pem: take both from the same backup")
-        self._key = key
+        if not (folder / "ca.key").exists():
+            raise PkiError(f"{folder} holds no authority: make one with `ganglion pki init --dir {folder}`")
+        self.certificate, self._key = load_signer(folder / "ca.pem", folder / "ca.key")
 
     @classmethod
     def create(cls, folder: Path, name: str, days: int = DAYS["ca"]) -> "Authority":
-        """Make a new authority in a folder that does not exist yet or is empty. Raises PkiError."""
+        """Make a new authority and its issuer, in a folder that does not exist yet or is empty. Raises PkiError."""
         key, now = new_key(), datetime.now(UTC)
         certificate = self_signed(key, name, _end(now, days))
+        issuer_key = new_key()
+        issuer = self_signed(issuer_key, _issuer_name(certificate), certificate.not_valid_after_utc)
+        signers = (certificate, key), (issuer, issuer_key)
         put(
             folder,
             {
                 "ca.pem": certificate.public_bytes(Encoding.PEM),
                 "ca.der": certificate.public_bytes(Encoding.DER),
                 "ca.key": key_bytes(key, Encoding.PEM),
-                "crl.pem": revocations((certificate, key), [], 1, now).public_bytes(Encoding.PEM),
+                "issuer/cert.pem": issuer.public_bytes(Encoding.PEM),
+                "issuer/key.pem": key_bytes(issuer_key, Encoding.PEM),
+                "crl.pem": lists.written({lists.key_of(by[0]): lists.extended(by, None, [], now) for by in signers}),
             },
         )
         return cls(folder)
@@ -139,94 +122,107 @@ class Authority:
         return self._issue("signer", name, (), days, renew=renew)
 
     def node(self, site: str, node: str, days: int = DAYS["node"], *, renew: bool = False) -> Identity:
-        """An identity for a node. Raises PkiError."""
+        """An identity for a node, signed by the issuer. Raises PkiError."""
         _check_name("a site", site)
         _check_name("a node", node)
         if node in RESERVED:
             raise PkiError(f"{node!r} cannot be a node: the gateway speaks below that topic")
         return self._issue("node", f"{site}/{node}", (), days, renew=renew)
 
-    def issuer(self, days: int = DAYS["issuer"], *, renew: bool = False) -> Identity:
-        """A second authority, signed by itself, for the gateway's machine: brokers believe it about nodes alone, and
-        nodes not at all. So whoever steals its key plays neither broker nor gateway.
+    def issuer(self, days: int | None = None, *, renew: bool = False) -> Identity:
+        """A second authority, signed by itself, also for the gateway's machine: brokers believe it about nodes alone,
+        and nodes not at all. So whoever steals its key plays neither broker nor gateway.
 
-        Raises PkiError when there is one and it is not to be renewed. The former holds on until it is revoked.
+        `create` makes the first. Without `days` it holds as long as the authority. The former and the nodes signed by
+        it hold on until it is revoked. Raises PkiError when there is one and it is not to be renewed.
         """
-        name = f"{common_name(self.certificate)[:48]} issuer {secrets.token_hex(2)}"
-        return self._issue("issuer", name, (), days, renew=renew)
+        return self._issue("issuer", _issuer_name(self.certificate), (), days, renew=renew)
 
     def identities(self) -> list[Identity]:
-        """All that was ever signed, by kind and name, the present one before old ones."""
-        revoked = {each.serial_number for each in self._revocations()}
-        found = []
+        """All that was ever signed, by kind and name, the present one before old ones. Raises PkiError."""
+        present, found = self._lists(), []
         for kind, depth in _PLACES.items():
-            found += [self._identity(path, kind, revoked) for path in (self.folder / kind).glob(f"{depth}/cert.pem")]
+            found += [self._identity(path, kind, present) for path in (self.folder / kind).glob(f"{depth}/cert.pem")]
         for path in (self.folder / "old").glob("*/*/cert.pem"):
-            found.append(self._identity(path, path.parent.name, revoked))
+            found.append(self._identity(path, path.parent.name, present))
         order = list(_PLACES)
         return sorted(found, key=lambda each: (order.index(each.kind), each.name, "/old/" in each.folder, each.serial))
 
     def revoke(self, who: str) -> list[Identity]:
-        """Revoke a name's certificates, old ones that hold still too, or the one of a serial number; those it was.
+        """Revoke a name's certificates, old ones that hold still too, or the one of a serial number; those it was. With
+        an issuer all ends that it has signed.
 
         The broker must be given the new `crl.pem`, and for an issuer its folder anew. Raises PkiError when there is
-        none of that name.
+        none of that name, or not the key of who signed it.
         """
-        with self._locked():
+        with locked(self.folder):
             found = [each for each in self.identities() if who in (each.name, each.serial)]
             chosen = [each for each in found if each.state != "revoked"]
             if not chosen:
                 raise PkiError(
                     f"{who} is revoked already" if found else f"nobody here is {who}: see `ganglion pki list`"
                 )
-            now = datetime.now(UTC)
-            revoked = [*self._revocations(), *(revocation(int(each.serial, 16), now) for each in chosen)]
-            listed = revocations((self.certificate, self._key), revoked, self._number() + 1, now)
+            now, present = datetime.now(UTC), self._lists()
+            for each in chosen:
+                certificate = load(Path(each.folder, "cert.pem"))
+                by = self._signed_by(certificate)
+                line = revocation(certificate.serial_number, now)
+                present[by] = lists.extended(self._signer(by), present.get(by), [line], now)
+                if each.kind == "issuer":
+                    present.pop(lists.key_of(certificate), None)
             # First the list, then the folders: whatever ends us between, it is revoked.
-            replace(self.folder / "crl.pem", listed.public_bytes(Encoding.PEM))
+            replace(self.folder / "crl.pem", lists.written(present))
             for each in chosen:
                 self._retire(each)
         return [each for each in self.identities() if each.serial in {gone.serial for gone in chosen}]
 
-    def _issue(self, kind: str, name: str, hosts: Sequence[str], days: int, *, renew: bool) -> Identity:
-        folder = self.folder / kind / ("" if kind == "issuer" else name)
-        end, last = _end(datetime.now(UTC), days), self.certificate.not_valid_after_utc
-        if end > last:
-            raise PkiError(f"the authority itself ends on {last:%Y-%m-%d}: take fewer than {days} days")
-        with self._locked():
-            if folder.exists():
-                if not renew:
-                    who = "the issuer" if kind == "issuer" else name
-                    raise PkiError(f"{who} has a certificate already, in {folder}: revoke it, or ask for --renew")
-                self._retire(self._identity(folder / "cert.pem", kind, set()))
-        # Not locked, for the disk is waited for: what is new appears whole, and never in place of another.
-        key = new_key()
-        by = self.certificate, self._key
-        certificate = self_signed(key, name, end) if kind == "issuer" else signed(by, key, kind, name, hosts, end)
-        files = {
-            "cert.pem": certificate.public_bytes(Encoding.PEM),
-            "key.pem": key_bytes(key, Encoding.PEM),
-        }
-        if kind == "issuer":
-            listed = revocations((certificate, key), [], 1, datetime.now(UTC))
-            files["crl.pem"] = listed.public_bytes(Encoding.PEM)
-        if kind == "node":
-            # Every MicroPython takes DER, not every one PEM; and it is the smaller on a small flash.
-            files["ca.der"] = self.certificate.public_bytes(Encoding.DER)
-            files["cert.der"] = certificate.public_bytes(Encoding.DER)
-            files["key.der"] = key_bytes(key, Encoding.DER)
-        put(folder, files)
-        return self._identity(folder / "cert.pem", kind, set())
+    def listed(self, other: bytes = b"") -> bytes:
+        """What holds no more, PEM, with what another copy of `crl.pem` says that gateways have written.
 
-    def _identity(self, path: Path, kind: str, revoked: set[int]) -> Identity:
-        try:
-            certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise PkiError(f"{path} cannot be read: {error}; move its folder away or take it from a backup") from error
+        Raises PkiError, and ValueError when the other is damaged.
+        """
+        return lists.written(lists.joined(self._lists(), lists.read(other), self._signer, datetime.now(UTC)))
+
+    def _issue(self, kind: str, name: str, hosts: Sequence[str], days: int | None, *, renew: bool) -> Identity:
+        folder, now = self.folder / kind / ("" if kind == "issuer" else name), datetime.now(UTC)
+        with locked(self.folder):
+            by = self._issuer() if kind == "node" else (self.certificate, self._key)
+            last = by[0].not_valid_after_utc
+            end = last if days is None else _end(now, days)
+            if end > last:
+                what = "issuer" if kind == "node" else "authority"
+                raise PkiError(f"the {what} itself ends on {last:%Y-%m-%d}: take fewer than {days} days")
+            present = self._lists()
+            former = self._identity(folder / "cert.pem", kind, present) if folder.exists() else None
+            if former is not None and former.state != "revoked" and not renew:
+                who = "the issuer" if kind == "issuer" else name
+                raise PkiError(f"{who} has a certificate already, in {folder}: revoke it, or ask for --renew")
+            key = new_key()
+            certificate = self_signed(key, name, end) if kind == "issuer" else signed(by, key, kind, name, hosts, end)
+            files = {"cert.pem": certificate.public_bytes(Encoding.PEM), "key.pem": key_bytes(key, Encoding.PEM)}
+            if kind == "issuer":
+                # First its list: brokers let in nobody whose signer has none.
+                present[lists.key_of(certificate)] = lists.extended((certificate, key), None, [], now)
+                replace(self.folder / "crl.pem", lists.written(present))
+            if kind == "node":
+                # Every MicroPython takes DER, not every one PEM; and it is the smaller on a small flash.
+                files["ca.der"] = self.certificate.public_bytes(Encoding.DER)
+                files["cert.der"] = certificate.public_bytes(Encoding.DER)
+                files["key.der"] = key_bytes(key, Encoding.DER)
+            if former is not None:
+                self._retire(former)
+        # Not locked, for the disk is waited for: what is new appears whole, and never in place of another.
+        put(folder, files)
+        return self._identity(folder / "cert.pem", kind, present)
+
+    def _identity(self, path: Path, kind: str, present: lists.Lists) -> Identity:
+        certificate = load(path)
+        by = present.get(self._signed_by(certificate))
         state = "renewed" if path.is_relative_to(self.folder / "old") else "valid"
         if certificate.not_valid_after_utc < datetime.now(UTC):
             state = "expired"
-        if certificate.serial_number in revoked:
+        # An issuer that was revoked has no list any more, and whom it signed is out with it.
+        if by is None or by.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
             state = "revoked"
         return Identity(
             kind=kind,
@@ -245,28 +241,46 @@ class Authority:
             target.parent.mkdir(parents=True, exist_ok=True)
             source.rename(target)
 
-    def _list(self) -> x509.CertificateRevocationList:
+    def _lists(self) -> lists.Lists:
         path = self.folder / "crl.pem"
         try:
-            return x509.load_pem_x509_crl(path.read_bytes())
+            found = lists.read(path.read_bytes())
+            if lists.key_of(self.certificate) not in found:
+                raise ValueError("the authority's own list is not in it")
         except (OSError, ValueError) as error:
             raise PkiError(f"{path} cannot be read: {error}; take it from a backup or from the broker") from error
+        return found
 
-    def _revocations(self) -> list[x509.RevokedCertificate]:
-        return list(self._list())
+    def _signed_by(self, certificate: x509.Certificate) -> bytes:
+        """The identifier of the key by which it is taken back: whose signed it; issuers, which do so themselves, are
+        the authority's to take back."""
+        own = certificate.issuer == certificate.subject
+        return lists.key_of(self.certificate) if own else lists.by(certificate)
 
-    def _number(self) -> int:
-        return self._list().extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    def _issuer(self) -> lists.Signer:
+        folder = self.folder / "issuer"
+        if not (folder / "key.pem").exists():
+            raise PkiError(
+                f"the issuer's key, by which nodes are signed, is not in {folder}: take the folder from a backup or "
+                "from the gateway's machine, or make another by `ganglion pki issuer`"
+            )
+        return load_signer(folder / "cert.pem", folder / "key.pem")
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One at a time: two revocations at once must not forget each other."""
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def _signer(self, key: bytes) -> lists.Signer:
+        """Who has the key of this identifier. Raises PkiError when it is not here."""
+        if key == lists.key_of(self.certificate):
+            return self.certificate, self._key
+        for each in (self.folder / "issuer", *(self.folder / "old").glob("*/issuer")):
+            if (each / "key.pem").exists() and lists.key_of(load(each / "cert.pem")) == key:
+                return load_signer(each / "cert.pem", each / "key.pem")
+        raise PkiError(
+            f"the key of who has signed it is not in {self.folder}: take the folder issuer/ from a backup or from the "
+            "gateway's machine, or revoke it there with --config"
+        )
+
+
+def _issuer_name(authority: x509.Certificate) -> str:
+    return f"{common_name(authority)[:48]} issuer {secrets.token_hex(2)}"
 
 
 def _end(now: datetime, days: int) -> datetime:
@@ -276,22 +290,3 @@ def _end(now: datetime, days: int) -> datetime:
 def _check_name(what: str, name: str) -> None:
     if not is_name(name):
         raise PkiError(f"{name!r} cannot be {what}: 1 to 32 of a-z, 0-9 and -, not beginning with -")
-
-
-def put(folder: Path, files: Mapping[str, bytes], private: Collection[str] = ()) -> None:
-    """Write a folder of files that is there whole or not at all; keys are `private` anyway. Raises PkiError."""
-    new = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))  # mode 0700
-        for name, content in files.items():
-            secret = name in private or name.endswith(".key") or name.startswith("key.")
-            create(new / name, content, PRIVATE if secret else PUBLIC)
-        new.chmod(0o755)  # the broker must come to its own files; the keys in it are for their owner alone
-        new.rename(folder)  # fails when there is a folder with anything in it
-    except OSError as error:
-        if new is not None:
-            shutil.rmtree(new, ignore_errors=True)
-        if folder.exists():
-            raise PkiError(f"{folder} exists and is not empty: nothing was changed") from error
-        raise PkiError(f"{folder} cannot be written: {error.strerror}") from error

@@ -130,7 +130,7 @@ log_type warning
 log_type notice
 connection_messages true
 
-# --- nodes: certificates of the authority or of its issuer; the name in it is user name and client id too
+# --- nodes: certificates of the issuer alone; the name in it is user name and client id too
 {_listener(broker.nodes_port, broker.nodes_listen, "clients.pem", broker.crl, "nodes.acl")}\
 use_username_as_clientid true
 # {broker.nodes} nodes, the old connections of as many that came back by another way, and a hundred. One more is

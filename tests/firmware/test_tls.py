@@ -204,12 +204,13 @@ def test_whom_a_node_does_not_believe(city: City, tmp_path: Path, monkeypatch: p
         patched.setattr(certificates, "NOT_BEFORE", datetime(2045, 1, 1, tzinfo=UTC))
         future = city.stranger.server(["10.0.0.1", "127.0.0.1"], days=25 * 365)
     strange = city.stranger.server(["127.0.0.1"])
-    ports = {name: free_port() for name in ("ended", "future", "strange", "node")}
+    ports = {name: free_port() for name in ("ended", "future", "strange", "node", "gateway")}
     places = {
         "ended": Path(ended.folder),
         "future": Path(future.folder),
         "strange": Path(strange.folder),
         "node": city.nodes["air-2"],
+        "gateway": city.gateway,
     }
     mine, theirs = city.tls(), city.tls(ca=str(city.stranger.folder / "ca.der"))
     with city.broker(tmp_path / "broker", *((ports[name], place) for name, place in places.items())) as broker:
@@ -221,6 +222,7 @@ def test_whom_a_node_does_not_believe(city: City, tmp_path: Path, monkeypatch: p
             "ended": (ports["ended"], mine),
             "future": (ports["future"], theirs),
             "node": (ports["node"], mine | {"name": "riverside/air-2"}),
+            "gateway": (ports["gateway"], mine | {"name": "gateway"}),
             "again": (broker.port, mine),
             "nobody": (free_port(), mine),
             "plain": (broker.port, None),
@@ -233,8 +235,10 @@ def test_whom_a_node_does_not_believe(city: City, tmp_path: Path, monkeypatch: p
         "name": "The certificate Common Name (CN) does not match with the expected CN",
         "ended": "The certificate validity has expired",
         "future": "The certificate validity starts in the future",
+        "node": "The certificate is not correctly signed by the trusted CA Usage does not match the "
+        "extendedKeyUsage extension",
     }
-    assert "BAD_CERTIFICATE" in said["node"], "a node's certificate played broker"
+    assert "BAD_CERTIFICATE" in said["gateway"], "a gateway's certificate played broker"
     assert {said[name] for name in ("good", "other-name", "again")} == {"connected"}
     assert said["nobody"].startswith("111 "), "nobody listens there"
     assert "connected" not in said["plain"], "the broker took plain text"

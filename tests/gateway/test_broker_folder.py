@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,20 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import make_app
 from gateway.errors import GanglionError
+from gateway.pki import lists
 from gateway.pki.authority import Authority, PkiError
 from gateway.pki.broker import Broker, Fleet, configuration, gateways_access
-from gateway.pki.brokerfolder import check_folder, checked, make, newest
+from gateway.pki.brokerfolder import check_folder, checked, make
+from gateway.pki.certificates import revocation, revocations
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+END = b"-----END X509 CRL-----\n"
 
 
 @pytest.fixture
 def city(tmp_path: Path) -> Authority:
     made = Authority.create(tmp_path / "pki", "Riverside")
     made.server(["broker.example"])
-    made.issuer()
     return made
 
 
@@ -33,8 +38,11 @@ def pki(*arguments: object) -> str:
 
 def listed(folder: Path) -> list[int]:
     """How many each list in it has."""
-    parts = (folder / "crl.pem").read_text().split("-----END X509 CRL-----\n")
-    return [len(x509.load_pem_x509_crl(f"{part}-----END X509 CRL-----\n".encode())) for part in parts if part]
+    return [len(each) for each in lists.read((folder / "crl.pem").read_bytes()).values()]
+
+
+def authorities(file: Path) -> list[x509.Certificate]:
+    return x509.load_pem_x509_certificates(file.read_bytes())
 
 
 def test_every_option_is_where_it_belongs(city: Authority, tmp_path: Path) -> None:
@@ -89,10 +97,10 @@ def test_a_folder_is_never_overwritten(city: Authority, tmp_path: Path) -> None:
     city.revoke("riverside/air-1")
     make(city, Broker(nodes=7), out, renew=True)
     assert "max_connections 114" in (out / "mosquitto.conf").read_text()
-    assert listed(out) == [1, 0]
+    assert listed(out) == [0, 1]
     (city.folder / "crl.pem").write_bytes(older)
     make(city, Broker(), out, renew=True)
-    assert listed(out) == [1, 0]
+    assert listed(out) == [0, 1]
     assert (out / "mosquitto.db").read_bytes() == b"waiting"
     assert (out / "key.pem").stat() == key
     with pytest.raises(PkiError, match="is no broker's folder: make it without --renew"):
@@ -103,17 +111,19 @@ def test_a_revoked_issuer_is_believed_no_more(city: Authority, tmp_path: Path) -
     """A renewed one is, for its nodes are still there."""
     out = tmp_path / "broker"
     (first,) = [each for each in city.identities() if each.kind == "issuer"]
-    city.issuer(renew=True)
+    second = city.issuer(renew=True)
     make(city, Broker(), out)
-    assert len(x509.load_pem_x509_certificates((out / "clients.pem").read_bytes())) == len(listed(out)) == 3
-    assert x509.load_pem_x509_certificates((out / "ca.pem").read_bytes()) == [city.certificate]
+    assert {f"{each.serial_number:x}" for each in authorities(out / "clients.pem")} == {first.serial, second.serial}
+    assert listed(out) == [0, 0, 0]
+    assert authorities(out / "ca.pem") == [city.certificate]
     assert "ganglion pki broker --renew" in pki("revoke", first.serial, "--dir", city.folder)
     make(city, Broker(), out, renew=True)
-    serials = {
-        f"{each.serial_number:x}" for each in x509.load_pem_x509_certificates((out / "clients.pem").read_bytes())
-    }
-    assert len(serials) == 2
-    assert first.serial not in serials
+    assert [f"{each.serial_number:x}" for each in authorities(out / "clients.pem")] == [second.serial]
+    assert listed(out) == [1, 0]
+    check_folder(out)
+    city.revoke(second.serial)
+    with pytest.raises(PkiError, match="no issuer that holds, so no node could connect: make one by"):
+        make(city, Broker(), out, renew=True)
 
 
 def test_which_server(city: Authority, tmp_path: Path) -> None:
@@ -161,7 +171,8 @@ def test_what_may_be_a_further_topic() -> None:
     [
         (lambda _: b"", "there is no list of Riverside: all whom it signed would be shut out"),
         (lambda good: good[:-100], "is damaged, and no broker must read it"),
-        (lambda good: good.split(b"-----END X509 CRL-----\n")[0] + b"-----END X509 CRL-----\n", "there is no list of"),
+        (lambda good: good.split(END)[0] + END, "there is no list of Riverside issuer"),
+        (lambda good: good.split(END)[1] + END, "there is no list of Riverside: all"),
         (lambda good: b"junk" + good[40:], "is damaged, and no broker must read it"),
     ],
 )
@@ -186,12 +197,22 @@ def test_a_list_of_somebody_elses_is_none(city: Authority, tmp_path: Path) -> No
         check_folder(tmp_path / "nowhere")
 
 
-def test_of_each_issuer_the_newest_list(city: Authority) -> None:
-    old = (city.folder / "crl.pem").read_bytes()
-    city.gateway("late")
-    city.revoke("late")
-    new = (city.folder / "crl.pem").read_bytes()
-    issuers = (city.folder / "issuer/crl.pem").read_bytes()
-    assert newest([old, new, issuers]) == newest([new + issuers, old]) == new + issuers
+def test_what_a_gateway_wrote_is_joined_with_what_the_authority_says(city: Authority, tmp_path: Path) -> None:
+    """Both have the issuer's key, and so each may list what the other does not know of."""
+    out = tmp_path / "broker"
+    make(city, Broker(), out)
+    own, before = lists.read((out / "crl.pem").read_bytes()).values()
+    by = city._signer(lists.by(before))
+    held = revocation(7, NOW)
+    (out / "crl.pem").write_bytes(lists.written({b"": own, lists.by(before): revocations(by, [held], 10**12, NOW)}))
+    node = city.node("riverside", "air-1")
+    city.revoke(node.name)
+    make(city, Broker(), out, renew=True)
+    own, both = lists.read((out / "crl.pem").read_bytes()).values()
+    assert {each.serial_number for each in both} == {7, int(node.serial, 16)}
+    assert lists.number(both) == 10**12 + 1
+    there = (out / "crl.pem").read_bytes()
+    make(city, Broker(), out, renew=True)
+    assert (out / "crl.pem").read_bytes() == there
     with pytest.raises(ValueError, match=r"Unable to load PEM"):
-        newest([b"junk"])
+        lists.read(b"junk")

@@ -25,7 +25,7 @@ def issued(city: City, name: str) -> Path:
     end = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
     made = signed((certificate, key), own, "gateway", name, (), end)
     folder = city.folder / "issued" / name
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "cert.pem").write_bytes(made.public_bytes(Encoding.PEM))
     (folder / "key.pem").write_bytes(key_bytes(own, Encoding.PEM))
     return folder
@@ -129,23 +129,36 @@ def test_a_certificate_decides_the_client_id(city: City) -> None:
         assert other.silent()
 
 
-def test_a_stolen_issuer_makes_no_gateway(city: City, log: Log) -> None:
-    """Its certificate with the gateway's name is a stranger at the gateways' door. At the nodes' it may say and hear
-    nothing, as the gateway's own."""
-    false = issued(city, "gateway")
-    with pytest.raises(ssl.SSLError), Peer(city.broker.gateways_port, context(city.ca, false)):
+def refused(port: int, tls: ssl.SSLContext, log: Log) -> None:
+    """In the handshake, before any word of MQTT."""
+    with pytest.raises(ssl.SSLError), Peer(port, tls):
         pass
     log.says("SSL routines::certificate verify failed")
-    for identity in (false, city.identity()):
-        with hears(city) as gate, Peer(city.broker.port, context(city.ca, identity)).enter("gateway") as peer:
-            peer.send(subscribe("ganglion/v1/#")).read()
-            with node(city) as own:
-                acknowledged(own, f"{MINE}/telemetry", b"a")
-            assert peer.silent()
-            acknowledged(peer, f"{MINE}/command", b"{}")
-            assert peer.read() is None
-            assert gate.message() == (f"{MINE}/telemetry", b"a")
-            log.says(DENIED.format("gateway"))
+
+
+def test_nodes_and_gateways_are_strangers_at_each_others_door(city: City, log: Log) -> None:
+    """Who is let in where gateways are can take any client id, and so throw out the gateway. Nodes are not, and neither
+    is who has the issuer's key and calls himself the gateway. Nor are gateways let in at the nodes' door."""
+    with hears(city) as gate, node(city) as own:
+        for identity in (city.node("riverside", "air-1"), issued(city, "gateway")):
+            refused(city.broker.gateways_port, context(city.ca, identity), log)
+        for identity in (city.identity(), city.identity("fleet")):
+            refused(city.broker.port, context(city.ca, identity), log)
+        acknowledged(own, f"{MINE}/telemetry", b"a")
+        assert gate.message() == (f"{MINE}/telemetry", b"a"), "the gateway's session is the same as before"
+
+
+def test_a_stolen_issuer_makes_no_gateway(city: City, log: Log) -> None:
+    """At the nodes' door, with the gateway's name, it may say and hear nothing."""
+    with hears(city) as gate, Peer(city.broker.port, context(city.ca, issued(city, "gateway"))).enter("x") as peer:
+        peer.send(subscribe("ganglion/v1/#")).read()
+        with node(city) as own:
+            acknowledged(own, f"{MINE}/telemetry", b"a")
+        assert peer.silent()
+        acknowledged(peer, f"{MINE}/command", b"{}")
+        assert peer.read() is None
+        assert gate.message() == (f"{MINE}/telemetry", b"a")
+        log.says(DENIED.format("gateway"))
 
 
 def test_the_issuers_nodes_are_nodes(city: City) -> None:

@@ -31,6 +31,8 @@ from gateway.identity.store import Store, TokenRefused
 from gateway.ingest.receiver import RECEIVE_MAXIMUM, Chunk
 from gateway.journal.access import JournalAccess
 from gateway.pki.authority import Authority, PkiError
+from gateway.pki.broker import Broker
+from gateway.pki.brokerfolder import check_folder, make
 from gateway.pki.certificates import new_key
 from gateway.records import NodeView
 from tests.gateway.identified import request
@@ -43,7 +45,6 @@ DAY = 86_400.0
 @pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     authority = Authority.create(tmp_path_factory.mktemp("authority") / "pki", "Riverside")
-    authority.issuer()
     authority.server(["localhost"])
     return authority
 
@@ -109,6 +110,8 @@ async def test_files_that_are_no_good_are_refused_whole(city: Authority, tmp_pat
     for name in ("cert.pem", "key.pem"):
         (told / name).write_bytes((city.folder / "issuer" / name).read_bytes())
     (told / "key.pem").chmod(0o644)
+    mark = "-----END X509 CRL-----\n"
+    (told / "crl.pem").write_text((city.folder / "crl.pem").read_text().split(mark)[1] + mark)
     journal = await JournalAccess.open(tmp_path, 2**20)
     try:
         for changes, words in (
@@ -117,7 +120,7 @@ async def test_files_that_are_no_good_are_refused_whole(city: Authority, tmp_pat
             ({"issuer": str(other)}, "is not the key of cert.pem"),
             ({"ca_crl": "nowhere.pem"}, "identity.ca_crl: "),
             ({"ca_crl": str(city.folder / "ca.pem")}, "holds no list"),
-            ({"ca_crl": str(city.folder / "issuer/crl.pem")}, "lacks the list of the authority"),
+            ({"ca_crl": str(told / "crl.pem")}, "lacks the list of the authority"),
             ({"listen": "127.0.0.1:1", "cert": f"{server}/cert.pem", "key": "nowhere"}, "identity.cert, identity.key"),
         ):
             config = load(configured(city, tmp_path, **changes), None)
@@ -229,7 +232,37 @@ def test_a_forged_list_is_not_taken(city: Authority, issuer: Issuer, tmp_path: P
     former = Authority.create(tmp_path / "former", "Former")
     forged.write_bytes((former.folder / "crl.pem").read_bytes() + (city.folder / "crl.pem").read_bytes())
     lists.check(issuer, lists.read(forged), forged)
-    assert len(lists.read(forged)) == 2
+    assert len(lists.read(forged)) == 4
+
+
+def test_the_authoritys_lists_are_joined_with_ours(tmp_path: Path) -> None:
+    """Of our certificates with what we say; of a former issuer's, which we have no key for, they stay as they are."""
+    city = Authority.create(tmp_path / "pki", "Riverside")
+    nodes = [city.node("riverside", "of-former")]
+    city.issuer(renew=True)
+    nodes += [city.node("riverside", "of-ours"), city.node("riverside", "held")]
+    for each in nodes[:2]:
+        city.revoke(each.name)
+    city.server(["localhost"])
+    city.gateway()
+    city.revoke("gateway")
+    issuer = Issuer(city.folder / "issuer", city.folder / "ca.pem", 90)
+    others = lists.read(city.folder / "crl.pem")
+    lists.check(issuer, others, city.folder / "crl.pem")
+    now = datetime.now(UTC)
+    composed = lists.compose(issuer, others, [Refusal(nodes[2].serial, NOW, hold=True)], now)
+    make(city, Broker(), tmp_path / "broker")
+    (tmp_path / "broker/crl.pem").write_bytes(composed)
+    check_folder(tmp_path / "broker")
+    (tmp_path / "crl.pem").write_bytes(composed)
+    own, former, ours = lists.read(tmp_path / "crl.pem")
+    assert (own, former) == tuple(others[:2])
+    assert lists.serials([former]) == {nodes[0].serial}
+    assert lists.serials([ours]) == {nodes[1].serial, nodes[2].serial}
+    city.revoke("riverside/held")
+    make(city, Broker(), tmp_path / "broker", renew=True)
+    *_, both = lists.read(tmp_path / "broker/crl.pem")
+    assert lists.serials([both]) == {nodes[1].serial, nodes[2].serial}
 
 
 def made(number: int, ends: float = NOW + 90 * DAY) -> Issued:

@@ -14,10 +14,11 @@ import pytest
 from cryptography import x509
 from typer.testing import CliRunner
 
+from gateway import files
 from gateway.cli.main import make_app
 from gateway.errors import GanglionError
-from gateway.pki import authority as module
-from gateway.pki.authority import Authority, Identity, PkiError
+from gateway.pki import lists
+from gateway.pki.authority import DAYS, Authority, Identity, PkiError
 from gateway.pki.certificates import common_name, hosts_of
 
 BOARD_FILES = {"cert.pem", "key.pem", "ca.der", "cert.der", "key.der"}
@@ -34,6 +35,12 @@ def openssl(*arguments: object, ok: bool = True) -> str:
     return answer.stdout + answer.stderr
 
 
+def believed(city: Authority, kind: str) -> tuple[object, ...]:
+    """Arguments of `openssl verify`: for one of this kind, with what holds no more."""
+    file = "issuer/cert.pem" if kind == "node" else "ca.pem"
+    return "-CAfile", city.folder / file, "-crl_check", "-CRLfile", city.folder / "crl.pem"
+
+
 def make_all(city: Authority) -> list[Identity]:
     return [
         city.server(["broker.example", "192.168.1.10", "::1"]),
@@ -43,17 +50,20 @@ def make_all(city: Authority) -> list[Identity]:
 
 
 def test_openssl_takes_what_was_made_for_its_purpose_alone(city: Authority) -> None:
-    """Another implementation agrees: chain, purpose, names; a node cannot play broker, nor a broker a node."""
+    """Another implementation agrees: chain, purpose, names; a node cannot play broker, nor a broker a node. Who
+    believes the authority does not believe nodes, and the other way round."""
     server, gateway, node = make_all(city)
     for each, purpose, other in (
         (server, "sslserver", "sslclient"),
         (gateway, "sslclient", "sslserver"),
         (node, "sslclient", "sslserver"),
     ):
-        verify = ("verify", "-x509_strict", "-CAfile", city.folder / "ca.pem", "-crl_check")
-        crl = ("-CRLfile", city.folder / "crl.pem")
-        openssl(*verify, *crl, "-purpose", purpose, f"{each.folder}/cert.pem")
-        assert "purpose" in openssl(*verify, *crl, "-purpose", other, f"{each.folder}/cert.pem", ok=False)
+        verify = ("verify", "-x509_strict", *believed(city, each.kind))
+        openssl(*verify, "-purpose", purpose, f"{each.folder}/cert.pem")
+        assert "purpose" in openssl(*verify, "-purpose", other, f"{each.folder}/cert.pem", ok=False)
+        strange = believed(city, "gateway" if each.kind == "node" else "node")
+        said = openssl("verify", *strange, f"{each.folder}/cert.pem", ok=False)
+        assert "unable to get local issuer certificate" in said
     verify = ("verify", "-CAfile", city.folder / "ca.pem")
     openssl(*verify, "-verify_hostname", "broker.example", f"{server.folder}/cert.pem")
     openssl(*verify, "-verify_ip", "192.168.1.10", f"{server.folder}/cert.pem")
@@ -96,11 +106,17 @@ def test_private_files_are_their_owners_alone(tmp_path: Path) -> None:
         for path in city.folder.rglob("*")
         if path.is_file()
     }
-    assert len(modes) == 4 + 2 + 2 + len(BOARD_FILES)
+    assert len(modes) == 4 + 2 + 2 + 2 + len(BOARD_FILES)
+    assert stat.S_IMODE((city.folder / "issuer").stat().st_mode) == 0o755
     for path, mode in modes.items():
         private = path.name in ("ca.key", "key.pem", "key.der")
         assert mode == (0o600 if private else 0o644), path
     assert {path.name for path in (city.folder / "node/riverside/water-0007").iterdir()} == BOARD_FILES
+
+
+def made(city: Authority) -> list[str]:
+    """Names of all but issuers."""
+    return [each.name for each in city.identities() if each.kind != "issuer"]
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -115,6 +131,8 @@ def contents(folder: Path) -> dict[Path, bytes]:
         (lambda city: city.gateway(), "gateway has a certificate already"),
         (lambda city: city.node("riverside", "water-0007"), "riverside/water-0007 has a certificate already"),
         (lambda city: city.gateway(days=40_000, renew=True), "the authority itself ends on "),
+        (lambda city: city.node("riverside", "water-0008", days=40_000), "the issuer itself ends on "),
+        (lambda city: city.issuer(), "the issuer has a certificate already"),
     ],
 )
 def test_nothing_is_overwritten(city: Authority, again: Callable[[Authority], object], message: str) -> None:
@@ -127,7 +145,7 @@ def test_nothing_is_overwritten(city: Authority, again: Callable[[Authority], ob
 
 def test_a_failure_leaves_nothing_half(city: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full after the first file: no folder of the node, and the next attempt succeeds."""
-    write, written = module.create, []
+    write, written = files.create, []
 
     def full(path: Path, content: bytes, mode: int) -> None:
         if written:
@@ -137,13 +155,13 @@ def test_a_failure_leaves_nothing_half(city: Authority, monkeypatch: pytest.Monk
 
     before = contents(city.folder)
     with monkeypatch.context() as patched:
-        patched.setattr(module, "create", full)
+        patched.setattr(files, "create", full)
         with pytest.raises(PkiError, match="cannot be written: No space left on device"):
             city.node("riverside", "water-0007")
     assert contents(city.folder) == before
-    assert [each.name for each in city.identities()] == []
+    assert made(city) == []
     city.node("riverside", "water-0007")
-    assert [each.name for each in city.identities()] == ["riverside/water-0007"]
+    assert made(city) == ["riverside/water-0007"]
 
 
 @pytest.mark.parametrize("name", ["", "Water", "a/b", "..", "-a", "a" * 33, "ä", "a\n", "+", "#", "a b"], ids=repr)
@@ -162,7 +180,7 @@ def test_what_cannot_be_a_name(city: Authority, name: str) -> None:
 def test_what_cannot_be_a_server(city: Authority, host: str) -> None:
     with pytest.raises(PkiError, match="is no host's name and no IP address"):
         city.server(["broker.example", host])
-    assert not list(city.identities())
+    assert made(city) == []
 
 
 def test_a_renewed_identity_holds_beside_the_old_one(city: Authority) -> None:
@@ -171,15 +189,16 @@ def test_a_renewed_identity_holds_beside_the_old_one(city: Authority) -> None:
     new = city.node("riverside", "water-0007", renew=True)
     assert old.serial != new.serial
     assert old.folder == new.folder
-    assert [(each.serial, each.state) for each in city.identities()] == [(new.serial, "valid"), (old.serial, "renewed")]
+    states = [(each.serial, each.state) for each in city.identities() if each.kind == "node"]
+    assert states == [(new.serial, "valid"), (old.serial, "renewed")]
     assert {each.serial for each in city.revoke("riverside/water-0007")} == {old.serial, new.serial}
-    assert [each.state for each in city.identities()] == ["revoked", "revoked"]
+    assert [each.state for each in city.identities()] == ["revoked", "revoked", "valid"]
     again = city.node("riverside", "water-0007")
     assert [each.state for each in city.identities() if each.serial == again.serial] == ["valid"]
 
 
 def test_revoking_is_remembered(city: Authority) -> None:
-    """By serial number or name, one after another, in the list that brokers are given, by the authority anew."""
+    """By serial number or name, one after another, in the list of who has signed it; the other's stays as it was."""
     nodes = [city.node("riverside", f"water-{n}") for n in range(3)]
     city.revoke(nodes[0].serial)
     (gone,) = Authority(city.folder).revoke("riverside/water-1")
@@ -191,34 +210,99 @@ def test_revoking_is_remembered(city: Authority) -> None:
     ):
         with pytest.raises(PkiError, match=message):
             city.revoke(who)
-    listed = x509.load_pem_x509_crl((city.folder / "crl.pem").read_bytes())
-    assert {f"{each.serial_number:x}" for each in listed} == {nodes[0].serial, nodes[1].serial}
-    assert listed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 3
-    assert listed.next_update_utc == city.certificate.not_valid_after_utc, "an outdated list locks everybody out"
-    check = ("verify", "-CAfile", city.folder / "ca.pem", "-crl_check", "-CRLfile", city.folder / "crl.pem")
+    own, issuers = lists.read((city.folder / "crl.pem").read_bytes()).values()
+    assert {f"{each.serial_number:x}" for each in issuers} == {nodes[0].serial, nodes[1].serial}
+    assert (len(own), lists.number(own), lists.number(issuers)) == (0, 1, 3)
+    end = city.certificate.not_valid_after_utc
+    assert (own.next_update_utc, issuers.next_update_utc) == (end, end), "an outdated list locks everybody out"
+    city.gateway("late")
+    city.revoke("late")
+    own, same = lists.read((city.folder / "crl.pem").read_bytes()).values()
+    assert (len(own), lists.number(own), same) == (1, 2, issuers)
+    check = ("verify", *believed(city, "node"))
     openssl(*check, f"{nodes[2].folder}/cert.pem")
     for path in (city.folder / "old").rglob("cert.pem"):
-        assert "revoked" in openssl(*check, path, ok=False)
+        kind = path.parent.name
+        assert "revoked" in openssl("verify", *believed(city, kind), path, ok=False), kind
+
+
+def issuers(city: Authority) -> list[Identity]:
+    return [each for each in city.identities() if each.kind == "issuer"]
 
 
 def test_an_issuer_is_an_authority_of_its_own(city: Authority) -> None:
-    """It is not signed by the first, so who believes the first does not believe it; with an empty list of its own."""
-    issuer = city.issuer()
-    assert Path(issuer.folder) == city.folder / "issuer"
-    assert (issuer.kind, issuer.state) == ("issuer", "valid")
+    """It is not signed by the first, so who believes the first does not believe it; it holds as long, and no longer."""
+    (issuer,) = issuers(city)
+    assert (issuer.folder, issuer.state) == (str(city.folder / "issuer"), "valid")
+    assert issuer.ends == int(city.certificate.not_valid_after_utc.timestamp())
     assert "self-signed" in openssl("verify", "-CAfile", city.folder / "ca.pem", f"{issuer.folder}/cert.pem", ok=False)
     openssl("verify", "-CAfile", f"{issuer.folder}/cert.pem", f"{issuer.folder}/cert.pem")
-    said = openssl("crl", "-in", f"{issuer.folder}/crl.pem", "-CAfile", f"{issuer.folder}/cert.pem", "-noout", "-text")
-    assert "verify OK" in said
-    assert "No Revoked Certificates" in said
-    with pytest.raises(PkiError, match="the issuer has a certificate already"):
-        city.issuer()
+    with pytest.raises(PkiError, match="the authority itself ends on "):
+        city.issuer(days=40_000, renew=True)
+    assert city.issuer(days=100, renew=True).ends < issuer.ends
+    with pytest.raises(PkiError, match=r"the issuer itself ends on .*: take fewer than 101 days"):
+        city.node("riverside", "water-0007", days=101)
+
+
+def test_whom_a_former_issuer_signed_holds_until_it_is_revoked(city: Authority) -> None:
+    """Until then each of them is revoked in the list of who has signed it; with it all are out, also those in it."""
+    (former,) = issuers(city)
+    old = [city.node("riverside", f"old-{n}") for n in range(3)]
     another = city.issuer(renew=True)
-    assert another.name != issuer.name
-    states = {each.serial: each.state for each in city.identities()}
-    assert states == {issuer.serial: "renewed", another.serial: "valid"}
-    city.revoke(issuer.name)
-    assert {each.serial: each.state for each in city.identities()} == states | {issuer.serial: "revoked"}
+    assert (another.name != former.name, another.folder) == (True, former.folder)
+    new = city.node("riverside", "new-0")
+    city.revoke("riverside/old-0")
+    assert {each.serial: each.state for each in issuers(city)} == {former.serial: "renewed", another.serial: "valid"}
+    (retired,) = (Path(each.folder) for each in issuers(city) if each.serial == former.serial)
+    crl = "-crl_check", "-CRLfile", city.folder / "crl.pem"
+    openssl("verify", "-CAfile", retired / "cert.pem", *crl, f"{old[1].folder}/cert.pem")
+    gone = city.folder / "old" / old[0].serial / "node/cert.pem"
+    assert "revoked" in openssl("verify", "-CAfile", retired / "cert.pem", *crl, gone, ok=False)
+    openssl("verify", *believed(city, "node"), f"{new.folder}/cert.pem")
+    assert [len(each) for each in lists.read((city.folder / "crl.pem").read_bytes()).values()] == [0, 1, 0]
+
+    city.revoke(former.serial)
+    kept = lists.read((city.folder / "crl.pem").read_bytes())
+    assert [[f"{line.serial_number:x}" for line in each] for each in kept.values()] == [[former.serial], []]
+    states = {each.name: each.state for each in city.identities() if each.kind == "node"}
+    assert states == {f"riverside/old-{n}": "revoked" for n in range(3)} | {"riverside/new-0": "valid"}
+    again = city.node("riverside", "old-1")
+    openssl("verify", *believed(city, "node"), f"{again.folder}/cert.pem")
+
+
+def test_without_the_issuers_key(city: Authority) -> None:
+    """As when the authority's part alone was restored: nothing is signed by another instead, and all else goes on."""
+    city.node("riverside", "water-0007")
+    issuer, away = city.folder / "issuer", city.folder / "away"
+    issuer.rename(away)
+    before = contents(city.folder)
+    with pytest.raises(PkiError, match=r"the issuer's key, by which nodes are signed, is not in .*: take the folder"):
+        city.node("riverside", "water-0008")
+    with pytest.raises(PkiError, match=r"the key of who has signed it is not in .*: take the folder issuer/"):
+        city.revoke("riverside/water-0007")
+    assert contents(city.folder) == before
+    city.gateway()
+    city.revoke("gateway")
+    away.rename(issuer)
+    city.revoke("riverside/water-0007")
+    assert [len(each) for each in lists.read((city.folder / "crl.pem").read_bytes()).values()] == [1, 1]
+
+
+def test_what_was_revoked_is_so_wherever_it_ended(city: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The power fails behind the list: the folder is still there, is known to hold no more, and makes room."""
+    node = city.node("riverside", "water-0007")
+
+    def power_fails(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Authority, "_retire", power_fails)
+        with pytest.raises(KeyboardInterrupt):
+            city.revoke("riverside/water-0007")
+    assert "revoked" in openssl("verify", *believed(city, "node"), f"{node.folder}/cert.pem", ok=False)
+    assert [each.state for each in city.identities() if each.kind == "node"] == ["revoked"]
+    city.node("riverside", "water-0007")
+    assert [each.state for each in city.identities() if each.kind == "node"] == ["valid", "revoked"]
 
 
 def test_a_node_is_not_called_like_what_the_gateway_says(city: Authority) -> None:
@@ -229,7 +313,7 @@ def test_a_node_is_not_called_like_what_the_gateway_says(city: Authority) -> Non
 def test_what_has_ended_is_told(city: Authority) -> None:
     identity = city.server(["broker.example"], days=-1)
     assert identity.state == "expired"
-    assert city.identities() == [identity]
+    assert identity in city.identities()
 
 
 def test_a_damaged_authority_is_named(city: Authority, tmp_path: Path) -> None:
@@ -256,8 +340,8 @@ def test_names_and_times_are_read_back(city: Authority) -> None:
     assert server.hosts == hosts_of(certificate) == ("broker.example", "192.168.1.10", "::1")
     assert (common_name(certificate), gateway.name, node.name) == ("broker.example", "gateway", "riverside/water-0007")
     days = timedelta(seconds=node.ends) - timedelta(seconds=datetime.now(UTC).timestamp())
-    assert days == pytest.approx(timedelta(days=module.DAYS["node"]), abs=timedelta(minutes=5))
-    assert [each.kind for each in city.identities()] == ["server", "gateway", "node"]
+    assert days == pytest.approx(timedelta(days=DAYS["node"]), abs=timedelta(minutes=5))
+    assert [each.kind for each in city.identities()] == ["server", "gateway", "node", "issuer"]
 
 
 def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +358,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         said += answer.output
     assert "revoked node riverside/water-0007" in said
     listed = run.invoke(make_app(), ["pki", "list", "--json"]).output.splitlines()
-    states = {each["name"]: each["state"] for each in map(json.loads, listed)}
+    states = {each["name"]: each["state"] for each in map(json.loads, listed) if each["kind"] != "issuer"}
     assert states == {"broker.example": "valid", "gateway": "valid", "riverside/water-0007": "revoked"}
     assert set(json.loads(listed[0])) == {"kind", "name", "hosts", "serial", "ends", "state", "folder"}
     again = run.invoke(make_app(), ["pki", "init"])

@@ -129,7 +129,7 @@ def test_others_are_refused(city: City, tmp_path: Path) -> None:
     gateway = city.of(city.authority.gateway())
     for signer, why in (
         (other.signer, "not of this authority"),
-        (node, "not for signing"),
+        (node, "not of this authority"),
         (gateway, "not for signing"),
     ):
         with pytest.raises(NotSigned, match=why):
@@ -307,6 +307,9 @@ def test_the_command_line(city: City, tmp_path: Path) -> None:
     jws, crl = city.signer.jws(PAYLOAD), str(city.authority.folder / "crl.pem")
     said = cli.invoke("incidents", "verify", str(tmp_path / "body"), "--jws", jws, "--ca", ca, "--crl", crl)
     assert said.stdout == "signed by incidents\n"
+    other = str(Authority.create(tmp_path / "other", "City").folder / "crl.pem")
+    asked = cli.invoke("incidents", "verify", str(tmp_path / "body"), "--jws", jws, "--ca", ca, "--crl", other)
+    assert "has no list by the authority of" in sentence(asked)
     assert cli.invoke("incidents", "verify", str(tmp_path / "alert.xml"), "--ca", ca).stdout == said.stdout
     (tmp_path / "body").write_bytes(PAYLOAD + b" ")
     assert "does not belong" in sentence(

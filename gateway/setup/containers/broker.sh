@@ -5,9 +5,9 @@ set -eu
 crl=$1
 every=${2:-5}
 
-# A list for each authority and an end: of less Mosquitto would let in whom it had shut out.
+# A list for each authority of both listeners, and an end: of less Mosquitto would let in whom it had shut out.
 whole() {
-    [ "$(grep -c 'END X509 CRL' "$crl")" -ge "$(grep -c 'END CERTIFICATE' clients.pem)" ] &&
+    [ "$(grep -c 'END X509 CRL' "$crl")" -ge "$(cat ca.pem clients.pem | grep -c 'END CERTIFICATE')" ] &&
         [ "$(tail -n 1 "$crl")" = "-----END X509 CRL-----" ]
 }
 
