@@ -170,7 +170,7 @@ def test_what_a_battery_and_tls_do_not_say_has_a_default() -> None:
     """Only when there is one: an empty battery is none."""
     config = configuration.check(GOOD | {"battery": {"burst_l_h": 900.5}, "mqtt": {"host": "x", "tls": TLS}})
     assert config["battery"] == {"report_s": 86_400, "window_s": 3_600, "burst_l_h": 900.5}
-    assert config["mqtt"]["tls"] == TLS | {"name": None}
+    assert config["mqtt"]["tls"] == TLS | {"name": None, "renew_days": 30, "enrol": None}
     assert configuration.check(GOOD | {"battery": {}, "kind": "air"})["battery"] == {}
     named = configuration.check(GOOD | {"mqtt": {"host": "x", "tls": TLS | {"name": "gateway"}}})
     assert named["mqtt"]["tls"]["name"] == "gateway"
