@@ -122,13 +122,16 @@ class Identity:
 
     def _accepted(self):
         if self._trial:
-            if self._tries:
-                pairs.keep(self.settings)
-                self._log("identity", "the new certificate was accepted")
-            else:
-                pairs.drop()
-                self._log("identity", "the new certificate is dropped: it was refused, the one before was not")
-            self._trial = self._tries = False
+            try:
+                if self._tries:
+                    pairs.keep(self.settings)
+                    self._log("identity", "the new certificate was accepted")
+                else:
+                    pairs.drop()
+                    self._log("identity", "the new certificate is dropped: it was refused, the one before was not")
+            finally:
+                self._trial = pairs.on_trial() is not None
+                self._tries = self._tries and self._trial
         if self.settings["enrol"]:
             config = load(CONFIG)
             config["mqtt"]["tls"].pop("enrol", None)

@@ -14,6 +14,7 @@ from tests.firmware.board import Board
 from tests.firmware.issuing import NAME, Gateway, Issuer, Want, certificate, on_flash, told
 from tests.firmware.nodes import FOREVER
 from tests.firmware.sleeper import Sleeper
+from tests.micropython import run
 
 Switch = Callable[..., Board]
 TOPIC = f"ganglion/v1/{NAME}/"
@@ -189,6 +190,48 @@ def test_power_and_broker_fail_on_trial(city: City, switch: Callable[[], Board],
             pass
         board.kill()
     assert on_flash(tmp_path) == made[0]
+
+
+FULL = """
+import asyncio
+from node import pairs
+from node.identity import Identity
+class Client:
+    ssl, reached = None, False
+    async def connect(self):
+        return True
+def pair(folder):
+    found = []
+    for name in ("key", "cert"):
+        with open(folder + "/" + name + ".der", "rb") as f:
+            found.append(f.read())
+    return found
+def full(*_):
+    raise OSError(28)
+async def main():
+    pairs.begin_trial(*pair("new"))
+    who = Identity(SETTINGS, NAME, print)
+    write, pairs._write = pairs._write, full
+    await who.connect(Client())
+    pairs._write = write
+    print(pairs.on_trial(), list(pairs.held(SETTINGS)) == pair("new"))
+    who.renew()
+    Identity(SETTINGS, NAME, print)
+    print(pair("new") == pair("identity"))
+asyncio.run(main())
+"""
+
+
+def test_a_flash_that_is_full_when_the_new_pair_is_accepted(city: City, tmp_path: Path) -> None:
+    """It holds all the same, the next one may be asked for, and a start brings it to its place."""
+    issuer = Issuer.of(city)
+    for folder in ("identity", "new"):
+        issuer.identity(tmp_path / folder, NAME, days=80)
+    settings = {"ca": str(city.authority.folder / "ca.der"), "enrol": None, "renew_days": 30}
+    settings |= {"cert": "identity/cert.der", "key": "identity/key.der"}
+    said = run(FULL.replace("SETTINGS", repr(settings)).replace("NAME", repr(NAME)), tmp_path)
+    assert said == ["identity flash: OSError(28,)", "None True", "True"]
+    assert on_flash(tmp_path)
 
 
 def test_a_node_on_a_battery_renews_in_its_reports(city: City, image: Path, tmp_path: Path) -> None:
