@@ -1,9 +1,9 @@
 """Who emulated nodes are where they report over TLS: certificates of an authority's folder, made as they are needed."""
 
 import ssl
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,8 +30,10 @@ def boards(tls: "Tls | None", site: str, nodes: Sequence[str]) -> dict[str, Path
     from gateway.pki.authority import Authority
 
     authority = Authority(tls.pki)
-    held = {each.name for each in authority.identities() if each.kind == "node" and each.state == "valid"}
-    days = min(DAYS, (authority.certificate.not_valid_after_utc - datetime.now(UTC)).days)
+    valid = [each for each in authority.identities() if each.state == "valid"]
+    held = {each.name for each in valid if each.kind == "node"}
+    left_s = min([each.ends - time.time() for each in valid if each.kind == "issuer"], default=0.0)
+    days = min(DAYS, int(left_s // 86_400))
 
     def own(node: str) -> Path:
         folder = tls.pki / "node" / site / node

@@ -270,7 +270,7 @@ def test_it_is_as_closed_as_an_installation(tmp_path: Path) -> None:
             return False
 
         assert not refused()
-        for command in ("command air-0001 identify", "pki revoke riverside/air-0099"):
+        for command in ("command air-0001 identify --wait 60", "pki revoke riverside/air-0099"):
             whole = [*GANGLION, *command.split(), "--config", str(demo.data / "ganglion.toml")]
             done = subprocess.run(whole, capture_output=True, text=True, timeout=SECONDS, check=False)
             assert done.returncode == 0, done.stdout + done.stderr

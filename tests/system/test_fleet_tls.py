@@ -16,7 +16,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.errors import ConfigError, GanglionError
-from gateway.pki.authority import Authority
+from gateway.pki.authority import Authority, Identity
 from gateway.pki.broker import Fleet as Speaker
 from sim_hardware.city.scenario import Scenario
 from sim_hardware.fleet import identities
@@ -149,13 +149,17 @@ def test_nodes_keep_what_holds_and_get_what_they_lack(tmp_path: Path) -> None:
     names = [f"air-{n:04d}" for n in range(1, 20)]
     tls = Tls(authority.folder, "broker.example")
     found = identities.boards(tls, "riverside", names)
-    valid = {each.name: each for each in authority.identities() if each.state == "valid"}
+
+    def holding() -> dict[str, Identity]:
+        return {each.name: each for each in authority.identities() if (each.kind, each.state) == ("node", "valid")}
+
+    valid = holding()
     assert {f"riverside/{name}": str(folder) for name, folder in found.items()} == {
         name: each.folder for name, each in valid.items()
     }
     assert valid["riverside/air-0001"] == kept
     assert identities.boards(tls, "riverside", names) == found
-    assert {each.name: each for each in authority.identities() if each.state == "valid"} == valid
+    assert holding() == valid
     with pytest.raises(GanglionError, match="cannot be a node"):
         identities.boards(tls, "riverside", ["AIR"])
 
