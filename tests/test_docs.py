@@ -341,3 +341,20 @@ def test_pictures_of_rules_are_drawn(tmp_path: Path) -> None:
         r'^    "(detect-[\w-]+)": ', "".join(p.read_text() for p in DOCS.glob("scenes/*.py")), re.MULTILINE
     )
     assert sorted(re.findall(r"images/(detect-[\w-]+)\.svg", DETECTION.read_text())) == sorted(scenes)
+
+
+def test_every_attack_and_provision_has_its_tests() -> None:
+    """Each test that docs/security.md names is there, and each provision of EN 303 645 names one."""
+    page = (DOCS / "security.md").read_text()
+    named, file = 0, ""
+    for found in re.finditer(r"`(tests/[\w/]+\.py)?(?:::(\w+))?`", page):
+        file = found[1] or file
+        if found[0] == "``":
+            continue
+        source = (ROOT / file).read_text()
+        assert not found[2] or re.search(rf"^(async )?def {found[2]}\(", source, re.MULTILINE), found[0]
+        named += 1
+    assert named > 80
+    rows = re.findall(r"^\| (5\.\d+|6) .*\|(.*)\|$", page, re.MULTILINE)
+    assert [number for number, _ in rows] == [*(f"5.{n}" for n in range(1, 14)), "6"]
+    assert all("`tests/" in tests for _, tests in rows)

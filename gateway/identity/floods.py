@@ -1,8 +1,9 @@
 """A node that sends more than it may: counted where messages arrive, looked at once a second.
 
 Each node has a bucket of `burst` messages, which fills at `rate` a second. What counts is when messages arrive at the
-gateway, and that says nothing of the node while the broker hands over what it had kept: after a connection, after we
-could not take any, or when it sends as much as it may. Then nobody's bucket is touched.
+gateway, and that says little of the node while the broker hands over what it had kept: after a connection, after we
+could not take any, or when it sends as much as it may. Then nobody's bucket is touched, and only who has sent more than
+a node can have waiting there is over.
 """
 
 import time
@@ -21,6 +22,9 @@ OLD_SECONDS: Final = 2.0
 """What has waited longer for us says that we stood still."""
 CALM_SECONDS: Final = 5.0
 """For which the broker's queue is waited for then."""
+BUCKETS: Final = 10
+"""So many buckets within a look are no backlog: nodes keep their packs back themselves when nobody takes them
+(docs/protocol.md, the hold), so that of one some dozens wait at the broker."""
 
 _topic = itemgetter(0)
 
@@ -62,18 +66,18 @@ class Floods:
         filled = passed * self._rate
         levels = {name: level + filled for name, level in self._levels.items() if level + filled < self._burst}
         over = {}
+        judged = now >= self._calm
         self._told = {name: when for name, when in self._told.items() if now - when < CALM_SECONDS}
-        if now >= self._calm:
-            for name, number in _by_node(heard).items():
-                if name in self._told:
-                    continue
-                level = levels.get(name, float(self._burst)) - number
-                if level < 0:
-                    over[name] = number / passed
-                    self._told[name] = now
-                    levels.pop(name, None)  # it begins anew, when it may send again
-                else:
-                    levels[name] = level
+        for name, number in _by_node(heard).items():
+            if name in self._told or not (judged or number > BUCKETS * self._burst):
+                continue
+            level = levels.get(name, float(self._burst)) - number
+            if level < 0:
+                over[name] = number / passed
+                self._told[name] = now
+                levels.pop(name, None)  # it begins anew, when it may send again
+            else:
+                levels[name] = level
         self._levels = levels
         return over
 

@@ -441,6 +441,8 @@ def test_who_floods() -> None:
     for second in range(10, 20):  # a queue: as much at once as a broker may send
         judge.hear([chunk("a", RECEIVE_MAXIMUM, begin + second)], begin + second)
         assert judge.look(begin + second + 0.9) == {}
+    judge.hear([chunk("a", RECEIVE_MAXIMUM, begin + 20)] * 3, begin + 20)  # and so much as no queue has of one node
+    assert list(judge.look(begin + 21)) == ["riverside/a"]
     judge.hear([chunk("a", 1000, begin + 50)], begin + 90)  # we stood still for 40 s
     assert judge.look(begin + 91) == {}
     judge.hear([chunk("a", 1000, begin + 200, link=2)], begin + 200)  # a new connection

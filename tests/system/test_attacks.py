@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
+from cryptography import x509
 
 from gateway.records import Ledger
 from sim_hardware.secure import City
@@ -50,7 +51,11 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
 @pytest.fixture(scope="module")
 def gateway(city: City, influx: InfluxDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     folder = tmp_path_factory.mktemp("gateway")
-    with GatewayProcess(folder, city.broker, influx.url, "attacked", mqtt=city.mqtt()) as process:
+    identity = (
+        f'[identity]\nissuer = "{city.issuer}"\ncrl = "{city.crl}"\nca_crl = "{city.authority.folder}/crl.pem"\n'
+        "messages_per_s = 20.0\nburst = 200\n"
+    )
+    with GatewayProcess(folder, city.broker, influx.url, "attacked", more=identity, mqtt=city.mqtt()) as process:
         yield process
 
 
@@ -228,3 +233,33 @@ def test_replayed_packs(city: City, honest: Honest, attacker: str, gateway: Gate
 
     after = gateway.wait_for("the replayed packs", replayed)
     assert after.dead_letters == before.dead_letters
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_node_that_floods(city: City, honest: Honest, attacker: str, gateway: GatewayProcess, qos: int) -> None:
+    """As fast as it can, without waiting for an acknowledgement: the gateway has it thrown out and kept out."""
+    topic = f"ganglion/v1/{SITE}/{attacker}/telemetry".encode()
+    payload = pack(attacker, 1, 0, int(time.time()) - 3600)
+    one = wire.publish(topic, payload, 1) if qos else wire.packet(0x30, wire.text(topic) + payload)
+    before = gateway.metric("ganglion_floods_total")
+    # As long as it was well it said which certificate it has.
+    certificate = x509.load_pem_x509_certificate((city.node(SITE, attacker) / "cert.pem").read_bytes())
+    birth = f'{{"online":true,"kind":"air","identity":{{"serial":"{certificate.serial_number:x}","ends":{2**32}}}}}'
+    with login(city.broker.port, of(city, attacker), "") as link:
+        link.sendall(wire.publish(f"ganglion/v1/{SITE}/{attacker}/status".encode(), birth.encode(), 1, retained=True))
+        wire.take(link, wire.PUBACK_BYTES)
+
+    def kept_out() -> bool:
+        """What the attacker sees: cut off, he comes again at once, until the broker does not let him in."""
+        try:
+            with login(city.broker.port, of(city, attacker), "") as link:
+                link.settimeout(SECONDS)
+                for _ in range(100):
+                    link.sendall(one * 500)
+        except OSError:
+            pass
+        return not lets_in(city, attacker)
+
+    with at_their_pace(honest):
+        wait_until(kept_out, 60, "the hold of a node that floods")
+    assert gateway.metric("ganglion_floods_total") > before
