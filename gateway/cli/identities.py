@@ -13,7 +13,7 @@ from gateway.config import Config, load
 from gateway.errors import ConfigError
 from gateway.near import hint
 from gateway.pki.authority import Identity, PkiError
-from gateway.pki.names import RESERVED, is_name
+from gateway.pki.names import why_no_node
 
 if TYPE_CHECKING:
     from gateway.identity.store import Store
@@ -37,8 +37,8 @@ def token(
     assert settings.identity is not None
     if site not in settings.sites:
         raise PkiError(f"there is no site {site} here{hint(site, settings.sites)}")
-    if not is_name(node) or node in RESERVED:
-        raise PkiError(f"{node!r} cannot be a node: 1 to 32 of a-z, 0-9 and -, not beginning with -")
+    if why := why_no_node(site, node):
+        raise PkiError(why)
     if not settings.identity.listen:
         raise ConfigError(f"{config}: identity.listen: is missing, so no node could use a token; name an address")
     name, port = f"{site}/{node}", settings.identity.listen.rpartition(":")[2]

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from gateway.errors import ConfigError
 from gateway.pki.authority import PkiError
-from gateway.pki.certificates import CANARY, PublicKey, revocation, revocations, signed
+from gateway.pki.certificates import PublicKey, revocation, revocations, signed
 
 MOST_REQUEST: Final = 2048
 """Bytes of a request: one for P-256 with a name has about 200."""
@@ -111,8 +111,7 @@ class Issuer:
 
     def list(self, refused: list[Refusal], now: datetime) -> x509.CertificateRevocationList:
         """Numbered by the time, so that a later one has a higher number, whatever was forgotten."""
-        lines = [revocation(CANARY, self.certificate.not_valid_before_utc)]
-        lines += [revocation(int(each.serial, 16), _moment(each.since), hold=each.hold) for each in refused]
+        lines = [revocation(int(each.serial, 16), _moment(each.since), hold=each.hold) for each in refused]
         number = int(now.timestamp() * 1000)
         return revocations((self.certificate, self._key), lines, number, now)
 

@@ -12,16 +12,22 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.identity.issuer import Issuer, Refusal
 from gateway.pki.authority import PkiError
+from gateway.pki.certificates import CANARY
 
 _BLOCK: Final = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 
 List = x509.CertificateRevocationList
 
 
+def parsed(text: bytes) -> list[List]:
+    """All lists in a PEM text. Raises ValueError."""
+    return [x509.load_pem_x509_crl(block) for block in _BLOCK.findall(text)]
+
+
 def read(path: Path) -> list[List]:
     """All lists in a file. Raises PkiError."""
     try:
-        found = [x509.load_pem_x509_crl(block) for block in _BLOCK.findall(path.read_bytes())]
+        found = parsed(path.read_bytes())
     except OSError as error:
         raise PkiError(f"{path} cannot be read: {error.strerror}; copy the authority's crl.pem there") from error
     except ValueError as error:
@@ -44,25 +50,41 @@ def check(issuer: Issuer, lists: Sequence[List], path: Path) -> None:
 
 
 def serials(lists: Sequence[List]) -> set[str]:
-    """Hexadecimal, of all that is listed."""
-    return {f"{line.serial_number:x}" for each in lists for line in each}
+    """Hexadecimal, of all that is listed and was ever given to somebody."""
+    return {f"{line.serial_number:x}" for each in lists for line in each if line.serial_number != CANARY}
 
 
 def compose(issuer: Issuer, others: Sequence[List], own: Sequence[Refusal], now: datetime) -> bytes:
     """The broker's file. `others` were checked. What they hold of the issuer's certificates joins our own."""
     known = {each.serial for each in own}
-    more = [
+    more = [Refusal(f"{CANARY:x}", now.timestamp(), hold=False)]
+    more += [
         Refusal(f"{line.serial_number:x}", line.revocation_date_utc.timestamp(), hold=False)
         for each in others
         if _by(each, issuer.certificate)
         for line in each
-        if f"{line.serial_number:x}" not in known
+        if f"{line.serial_number:x}" not in known and line.serial_number != CANARY
     ]
     ours = issuer.list(sorted([*own, *more], key=lambda each: each.serial), now)
     return b"".join(
         each.public_bytes(Encoding.PEM)
         for each in (*(each for each in others if not _by(each, issuer.certificate)), ours)
     )
+
+
+def same(issuer: Issuer, one: Sequence[List], other: Sequence[List]) -> bool:
+    """Whether a broker does the same by both. Signatures are looked at, numbers and dates are not."""
+    return _told(issuer, one) == _told(issuer, other)
+
+
+def _told(issuer: Issuer, lists: Sequence[List]) -> list[object]:
+    """Of the issuer's own list what is on it, of others their bytes, in their order."""
+    return [
+        frozenset((line.serial_number, tuple(line.extensions)) for line in each)
+        if _by(each, issuer.certificate)
+        else each.public_bytes(Encoding.DER)
+        for each in lists
+    ]
 
 
 def _by(each: List, authority: x509.Certificate) -> bool:

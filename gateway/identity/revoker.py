@@ -7,6 +7,7 @@ may have a certificate by a former issuer, which only the off-line authority can
 """
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -138,7 +139,7 @@ class Revoker:
         own = self._store.refusals(now)
         wanted = ([(each.serial, each.hold) for each in own], [each.tbs_certlist_bytes for each in self._others])
         if wanted != self._written:
-            replace(self._crl, lists.compose(self._issuer, self._others, own, datetime.fromtimestamp(now, UTC)), PUBLIC)
+            self._write(lists.compose(self._issuer, self._others, own, datetime.fromtimestamp(now, UTC)))
             self._written = wanted
         refused = lists.serials(self._others) | {each.serial for each in own}
         listed, self._refused = refused - self._refused, refused
@@ -152,6 +153,13 @@ class Revoker:
         }
         self._stamps, self._read = stamps, time.monotonic()
         return fresh, self._store.names(listed) if listed else {}, listed
+
+    def _write(self, content: bytes) -> None:
+        """For the broker, unless it has that already: it forgets its bound of connections when it reads anew."""
+        with contextlib.suppress(PkiError):
+            if lists.same(self._issuer, lists.read(self._crl), lists.parsed(content)):
+                return
+        replace(self._crl, content, PUBLIC)
 
     def _say(self, trouble: str | None) -> None:
         if trouble is not None and trouble != self.trouble:

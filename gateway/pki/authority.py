@@ -30,7 +30,7 @@ from gateway.files import replace
 from gateway.pki import lists
 from gateway.pki.certificates import common_name, hosts_of, key_bytes, new_key, revocation, self_signed, signed
 from gateway.pki.folder import PkiError, load, load_signer, locked, put
-from gateway.pki.names import RESERVED, is_host, is_name
+from gateway.pki.names import is_host, is_name, why_no_node
 
 __all__ = ["DAYS", "Authority", "Identity", "PkiError"]
 
@@ -123,10 +123,8 @@ class Authority:
 
     def node(self, site: str, node: str, days: int = DAYS["node"], *, renew: bool = False) -> Identity:
         """An identity for a node, signed by the issuer. Raises PkiError."""
-        _check_name("a site", site)
-        _check_name("a node", node)
-        if node in RESERVED:
-            raise PkiError(f"{node!r} cannot be a node: the gateway speaks below that topic")
+        if why := why_no_node(site, node):
+            raise PkiError(why)
         return self._issue("node", f"{site}/{node}", (), days, renew=renew)
 
     def issuer(self, days: int | None = None, *, renew: bool = False) -> Identity:

@@ -27,12 +27,22 @@ NODE_HEARS: Final = ("config", "command", "update", "update/piece", "identity")
 READER_HEARS: Final = ("+/+/telemetry", "+/+/event", "+/+/health", "+/+/status", "+/incident/+", "+/hold", "+/audit")
 """Below `ROOT`: what was measured and seen. No configuration, for it may hold a password, and no command."""
 
-GATEWAY_SAYS: Final = (*(f"+/+/{each}" for each in NODE_HEARS), "+/incident/+", "+/hold", "+/audit")
+NODE_KEEPS: Final = ("status", "config/reported", "update/reported")
+"""What of a node's words the broker keeps: a gateway takes it back when a meter is deleted."""
+
+GATEWAY_SAYS: Final = (
+    *(f"+/+/{each}" for each in (*NODE_HEARS, *NODE_KEEPS)),
+    "+/incident/+",
+    "+/hold",
+    "+/audit",
+)
 """Below `ROOT`. No telemetry: a gateway that was taken over can invent incidents, but no readings."""
 
 PACKET_BYTES: Final = 65_536
 GATEWAYS: Final = 64
-SPARE_FILES: Final = 64
+FILES: Final = 524_288
+"""Descriptors, as many as Debian lets a service have: memory ends first. A broker without one could not read its lists
+when it is told to, and Mosquitto 2.0 then lets in whom it did not before."""
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 
@@ -84,11 +94,6 @@ class Broker(Struct, frozen=True, kw_only=True):
         Measured with 2.0.11: 622 bytes for a queued pack of 300, 48 KiB for a connection with TLS, also a silent one.
         """
         return 2 * (self.queue_mib * 622 // 300 + self.connections * 48 // 1024 + 32)
-
-    @property
-    def files(self) -> int:
-        """Descriptors that the broker needs for all of its connections."""
-        return self.connections + GATEWAYS + SPARE_FILES
 
 
 def configuration(broker: Broker) -> str:
@@ -208,8 +213,8 @@ def service(broker: Broker, folder: str) -> str:
 WorkingDirectory={folder}
 ExecStart=
 ExecStart=/usr/sbin/mosquitto -c {folder}/mosquitto.conf
-# A connection is a descriptor; systemd's own limit is 1024.
-LimitNOFILE={broker.files}
+# A connection is a descriptor; systemd's own limit is 1024. Memory ends before these do.
+LimitNOFILE={FILES}
 # Never reached by what the broker queues and whom it serves: who gets there is out of control, and is started again.
 MemoryMax={broker.memory_mib}M
 Restart=on-failure

@@ -22,8 +22,8 @@ certificate that it checks must be valid on that day."""
 DOCUMENT_SIGNING: Final = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 """id-kp-documentSigning (RFC 9336)."""
 CANARY: Final = 1
-"""A serial number that stands on every list of the issuer at a gateway from the first on. Nobody has it, for numbers
-are random; `ganglion doctor` makes a certificate with it, to see whether the broker reads the list."""
+"""A serial number that stands on every list of what holds no more, from the first on. Nobody has it, for numbers are
+random; `ganglion doctor` makes a certificate with it, to see whether the broker reads the list."""
 
 USAGES: Final = {
     "server": ExtendedKeyUsageOID.SERVER_AUTH,

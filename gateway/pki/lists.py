@@ -10,7 +10,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.pki.certificates import Key, revocations
+from gateway.pki.certificates import CANARY, Key, revocation, revocations
 
 List = x509.CertificateRevocationList
 Lists = dict[bytes, List]
@@ -54,9 +54,9 @@ def number(each: List) -> int:
 
 
 def extended(signer: Signer, before: List | None, more: Sequence[x509.RevokedCertificate], now: datetime) -> List:
-    """The next list of a signer: the one before, and more."""
+    """The next list of a signer: the one before, and more. The first begins with `CANARY`."""
     if before is None:
-        return revocations(signer, more, 1, now)
+        return revocations(signer, [revocation(CANARY, now), *more], 1, now)
     return revocations(signer, [*before, *more], number(before) + 1, now)
 
 

@@ -6,6 +6,8 @@ from typing import Final
 
 from gateway.config import NAME
 
+COMMON_NAME: Final = 64
+"""Characters of a common name, at most (RFC 5280, ub-common-name)."""
 RESERVED: Final = ("incident",)
 """What stands in topics where the name of a node does: who had such a name could say what only the gateway may."""
 
@@ -15,6 +17,18 @@ _HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[
 def is_name(text: str) -> bool:
     """Of a site, a node or a gateway."""
     return re.fullmatch(NAME, text) is not None
+
+
+def why_no_node(site: str, node: str) -> str:
+    """Why these cannot be the name of a node; empty when they can."""
+    for each in (site, node):
+        if not is_name(each):
+            return f"{each!r} cannot be a name: 1 to 32 of a-z, 0-9 and -, not beginning with -"
+    if node in RESERVED:
+        return f"{node!r} cannot be a node: the gateway speaks below that topic"
+    if len(site) + 1 + len(node) > COMMON_NAME:
+        return f"{site}/{node} is longer than the {COMMON_NAME} characters of a certificate's name: shorten one"
+    return ""
 
 
 def is_host(text: str) -> bool:

@@ -83,6 +83,8 @@ class DiskLog:
         self._methods: dict[int, tuple[_Methods, dict[str, Callable[..., int]]]] = {}
         self._files: dict[int, str] = {}
         self._new: set[str] = set()
+        self._known: set[str] = set()
+        """Files that are there, by what was written down."""
         try:
             find = ctypes.CDLL(_sqlite3.__file__).sqlite3_vfs_find
         except (AttributeError, OSError) as error:
@@ -113,12 +115,14 @@ class DiskLog:
     def _on_open(self, vfs: int, path: int | None, file: int, flags: int, given: Any) -> int:
         text = ctypes.cast(path, c_char_p).value if path else None  # the pointer itself is SQLite's, and is handed on
         name = self._name(text)
-        there = name is None or (self._folder / name).exists()
+        # One that is empty was made a moment ago for SQLite: for its owner alone, which SQLite cannot do.
+        there = name is None or name in self._known or _holds_something(self._folder / name)
         code = self._open(vfs, path, file, flags, given)
         if code == 0 and name is not None:
             head = ctypes.cast(file, POINTER(_File)).contents
             head.methods = ctypes.pointer(self._layer(head.methods))
             self._files[file] = name
+            self._known.add(name)
             if not there:
                 self.calls.append(Call("create", name))
                 if flags & CREATES_SYNCED:
@@ -159,7 +163,12 @@ class DiskLog:
         code = self._delete(vfs, path, sync_folder)
         name = self._name(path)
         if code == 0 and name is not None:
+            self._known.discard(name)
             self.calls.append(Call("unlink", name))
             if sync_folder:
                 self.calls.append(Call("sync_folder"))
         return code
+
+
+def _holds_something(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0

@@ -49,7 +49,7 @@ def console(data: Path) -> Iterator[Served]:
     desk.users.add("ada", PASSWORD, 0.0)
     app = FastAPI()
     patch = pytest.MonkeyPatch()
-    patch.setattr(door, "FAILED_SECONDS", 0.0)
+    patch.setattr(door, "WRONG_SECONDS", 0.0)
     door.register(app, desk)
     with served(app) as server:
         yield server

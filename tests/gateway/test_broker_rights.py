@@ -177,7 +177,7 @@ def test_the_issuers_nodes_are_nodes(city: City) -> None:
             "gateway",
             [f"{MINE}/{each}" for each in ("config", "command", "update", "update/piece", "identity")]
             + ["ganglion/v1/riverside/incident/a", "ganglion/v1/riverside/hold", "duty/told"],
-            [f"{MINE}/telemetry", f"{MINE}/status", f"{MINE}/identity/want", "$SYS/broker/uptime", "elsewhere"],
+            [f"{MINE}/telemetry", f"{MINE}/health", f"{MINE}/identity/want", "$SYS/broker/uptime", "elsewhere"],
         ),
         ("fleet", [f"{MINE}/telemetry", f"{OTHER}/status"], ["ganglion/v1/hill/air-1/telemetry", f"{MINE}/command"]),
         ("eye", [], [f"{MINE}/telemetry", f"{MINE}/command", "ganglion/v1/riverside/hold", "duty/told"]),

@@ -46,7 +46,8 @@ def test_buckets_mappings_and_tasks_are_made_once(tmp_path: Any) -> None:
         assert set(states(server, tmp_path).values()) == {"made"}
         kept = {each["name"]: each["retentionRules"] for each in server.buckets.values()}
         assert kept.pop("city") == [{"type": "expire", "everySeconds": 400 * 86_400}]
-        assert kept == {"city/15m": [], "city/1h": [], "city/1d": []}
+        five_years = [{"type": "expire", "everySeconds": 1830 * 86_400}]
+        assert kept == {f"city/{each}": five_years for each in ("15m", "1h", "1d")}
         mapped = {
             (each["database"], each["retention_policy"]): (server.buckets[each["bucketID"]]["name"], each["default"])
             for each in server.dbrps.values()

@@ -211,8 +211,8 @@ def test_revoking_is_remembered(city: Authority) -> None:
         with pytest.raises(PkiError, match=message):
             city.revoke(who)
     own, issuers = lists.read((city.folder / "crl.pem").read_bytes()).values()
-    assert {f"{each.serial_number:x}" for each in issuers} == {nodes[0].serial, nodes[1].serial}
-    assert (len(own), lists.number(own), lists.number(issuers)) == (0, 1, 3)
+    assert {f"{each.serial_number:x}" for each in issuers} == {"1", nodes[0].serial, nodes[1].serial}
+    assert (len(own), lists.number(own), lists.number(issuers)) == (1, 1, 3)
     end = city.certificate.not_valid_after_utc
     assert (own.next_update_utc, issuers.next_update_utc) == (end, end), "an outdated list locks everybody out"
     city.gateway("late")
@@ -259,11 +259,11 @@ def test_whom_a_former_issuer_signed_holds_until_it_is_revoked(city: Authority) 
     gone = city.folder / "old" / old[0].serial / "node/cert.pem"
     assert "revoked" in openssl("verify", "-CAfile", retired / "cert.pem", *crl, gone, ok=False)
     openssl("verify", *believed(city, "node"), f"{new.folder}/cert.pem")
-    assert [len(each) for each in lists.read((city.folder / "crl.pem").read_bytes()).values()] == [0, 1, 0]
+    assert [len(each) for each in lists.read((city.folder / "crl.pem").read_bytes()).values()] == [1, 2, 1]
 
     city.revoke(former.serial)
     kept = lists.read((city.folder / "crl.pem").read_bytes())
-    assert [[f"{line.serial_number:x}" for line in each] for each in kept.values()] == [[former.serial], []]
+    assert [[f"{line.serial_number:x}" for line in each] for each in kept.values()] == [["1", former.serial], ["1"]]
     states = {each.name: each.state for each in city.identities() if each.kind == "node"}
     assert states == {f"riverside/old-{n}": "revoked" for n in range(3)} | {"riverside/new-0": "valid"}
     again = city.node("riverside", "old-1")
@@ -285,7 +285,7 @@ def test_without_the_issuers_key(city: Authority) -> None:
     city.revoke("gateway")
     away.rename(issuer)
     city.revoke("riverside/water-0007")
-    assert [len(each) for each in lists.read((city.folder / "crl.pem").read_bytes()).values()] == [1, 1]
+    assert [len(each) for each in lists.read((city.folder / "crl.pem").read_bytes()).values()] == [2, 2]
 
 
 def test_what_was_revoked_is_so_wherever_it_ended(city: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,6 +308,9 @@ def test_what_was_revoked_is_so_wherever_it_ended(city: Authority, monkeypatch: 
 def test_a_node_is_not_called_like_what_the_gateway_says(city: Authority) -> None:
     with pytest.raises(PkiError, match="'incident' cannot be a node: the gateway speaks below that topic"):
         city.node("riverside", "incident")
+    with pytest.raises(PkiError, match="is longer than the 64 characters"):
+        city.node("r" * 32, "n" * 32)
+    assert city.node("r" * 32, "n" * 31).state == "valid"
 
 
 def test_what_has_ended_is_told(city: Authority) -> None:
