@@ -218,7 +218,7 @@ def test_revoking_is_remembered(city: Authority) -> None:
     city.gateway("late")
     city.revoke("late")
     own, same = lists.read((city.folder / "crl.pem").read_bytes()).values()
-    assert (len(own), lists.number(own), same) == (1, 2, issuers)
+    assert (len(own), lists.number(own), same) == (2, 2, issuers)
     check = ("verify", *believed(city, "node"))
     openssl(*check, f"{nodes[2].folder}/cert.pem")
     for path in (city.folder / "old").rglob("cert.pem"):
