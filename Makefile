@@ -22,7 +22,7 @@ demo: .venv/ready packages
 # Beside each other what need not wait for another: Python's packages and Debian's.
 test:
 	@$(MAKE) --no-print-directory -j2 lint browser
-	@$(BIN)/pytest -q -n 5 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -q -n 6 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/ready
 	@$(BIN)/ruff check .

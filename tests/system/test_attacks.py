@@ -248,7 +248,7 @@ def test_replayed_packs(city: City, honest: Honest, attacker: str, gateway: Gate
     assert after.dead_letters == before.dead_letters
 
 
-@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("qos", [pytest.param(0, marks=pytest.mark.soak), 1])
 def test_a_node_that_floods(city: City, honest: Honest, attacker: str, gateway: GatewayProcess, qos: int) -> None:
     """As fast as it can, without waiting for an acknowledgement: the gateway has it thrown out and kept out."""
     topic = f"ganglion/v1/{SITE}/{attacker}/telemetry".encode()

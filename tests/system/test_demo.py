@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 import urllib3
+from typer.testing import CliRunner
 
+from gateway.cli.main import make_app
 from gateway.config import Influx
 from gateway.config import load as load_config
 from gateway.pki.authority import Authority
@@ -313,7 +315,7 @@ def test_with_faults_all_arrives_and_a_script_can_read_it(tmp_path: Path) -> Non
     assert first["run"]["end"] == begin + report["city_s"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
 def test_it_ends_cleanly_when_told_to(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C or SIGTERM in mid-run: everything on its way arrives, nothing is left running, exit code 0. Until then the
     pages are where it says, and who logs in as it says may act."""
@@ -336,8 +338,8 @@ def test_it_ends_cleanly_when_told_to(tmp_path: Path, number: signal.Signals) ->
 @pytest.mark.parametrize(
     ("moment", "number"),
     [
-        (MARK, signal.SIGINT),
-        ("broker", signal.SIGTERM),
+        pytest.param(MARK, signal.SIGINT, marks=pytest.mark.soak),
+        pytest.param("broker", signal.SIGTERM, marks=pytest.mark.soak),
         ("influx/influxd.log", signal.SIGINT),
         ("gateway.log", signal.SIGTERM),
         pytest.param("fleet/image/main.mpy", signal.SIGINT, marks=pytest.mark.soak),
@@ -497,7 +499,7 @@ def test_on_a_terminal(tmp_path: Path, environment: dict[str, str], live: bool) 
         (["--seed", "99999999999999999999"], "Invalid value for '--seed'"),
     ],
 )
-def test_what_it_refuses(tmp_path: Path, options: list[str], message: str) -> None:
+def test_what_it_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str) -> None:
     """One clear sentence, nothing started, nothing of anybody else's touched, the last run's folder as it was."""
     earlier = tmp_path / "ganglion-demo"
     earlier.mkdir()
@@ -510,17 +512,10 @@ def test_what_it_refuses(tmp_path: Path, options: list[str], message: str) -> No
     (tmp_path / "far.toml").write_text(f'site = "riverside"\n{far}')
     (tmp_path / "s.toml").write_text('site = "riverside"\n[[incidents]]\nkind = "smoke"\n')
     (tmp_path / "f.toml").write_text('[[fault]]\nkind = "kils"\nat = 1\n')
-    answer = subprocess.run(
-        [*GANGLION, "demo", "--duration", "1", *(each.format(folder=tmp_path) for each in options)],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "300"},
-    )
-    assert answer.returncode == 2
-    assert message in answer.stderr
-    assert "Traceback" not in answer.stderr
+    monkeypatch.chdir(tmp_path)
+    given = ["demo", "--duration", "1", *(each.format(folder=tmp_path) for each in options)]
+    answer = CliRunner().invoke(make_app(), given, terminal_width=300)
+    assert answer.exit_code == 2
+    assert message in answer.output
     assert (earlier / "truth.jsonl").read_text() == "what happened"
     assert (mine / "thesis.txt").read_text() == "years of work"

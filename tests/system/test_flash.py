@@ -64,7 +64,9 @@ BOARDS = [
 
 
 @pytest.mark.parametrize(
-    ("chip", "board", "chip_id", "offset", "kind", "measured"), BOARDS, ids=[each[1] for each in BOARDS]
+    ("chip", "board", "chip_id", "offset", "kind", "measured"),
+    [BOARDS[0], *(pytest.param(*each, marks=pytest.mark.soak) for each in BOARDS[1:])],
+    ids=[each[1] for each in BOARDS],
 )
 def test_a_blank_board_becomes_a_node(
     tmp_path: Path,

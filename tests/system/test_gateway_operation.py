@@ -8,7 +8,9 @@ import time
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from gateway.cli.main import make_app
 from sim_hardware.servers import Mosquitto, free_port, wait_until
 from tests.system.gateway_process import SECONDS, GatewayProcess, Publisher
 from tests.system.test_gateway_promises import message
@@ -170,7 +172,5 @@ def test_a_state_of_detectors_that_this_program_does_not_know(gateway: GatewayPr
 )
 def test_every_command_has_help_with_an_example(command: str) -> None:
     """So that nobody needs the manual for the first try."""
-    answer = subprocess.run(
-        [sys.executable, "-m", "gateway.cli.main", command, "--help"], capture_output=True, text=True, check=True
-    )
+    answer = CliRunner().invoke(make_app(), [command, "--help"])
     assert re.search(rf"Examples?:\s+ganglion {command}", answer.stdout)
