@@ -1,7 +1,8 @@
 """What the broker's log says of those it refuses. Pure.
 
 Mosquitto 2.0.11 tells it on `$SYS/broker/log/#` (`log_dest topic`). It does not say why a certificate is not taken:
-another authority, ended, revoked and not for clients are one kind. Nor does it tell what its access lists deny there.
+another authority, ended, revoked and not for clients are one kind. Nor what somebody wanted to say that its access
+lists deny: that it cut him off for an error that it has no word for is what it tells of that.
 """
 
 import re
@@ -17,6 +18,7 @@ KINDS: Final = {
     "oversized": "sent a packet that is too large",
     "malformed": "sent a packet that cannot be read",
     "protocol": "did not keep to the protocol",
+    "denied": "said what they may not say",
     "not_authorised": "have a name that may not connect",
     "silent": "connected and said nothing",
 }
@@ -32,6 +34,8 @@ _TEXTS: Final = (
     (", not authorised", "not_authorised"),
     ("Client <unknown> has exceeded timeout", "silent"),
 )
+_DENIED: Final = re.compile(r"Bad socket read/write on client \S+: Unknown error\.$")
+"""MOSQ_ERR_ACL_DENIED is no number of an operating system's error, as which 2.0.11 tells it."""
 _ENDED: Final = "unexpected eof while reading"
 """OpenSSL 3 of a connection that ends without a good-bye: of one that was connected it is nothing special."""
 _CONNECTED: Final = re.compile(r"New client connected from \S+ as (\S+) \(p\d+, c\d+, k\d+, u'([^']*)'\)")
@@ -46,6 +50,8 @@ def kind_of(line: str) -> str | None:
     for text, kind in _TEXTS:
         if text in line:
             return kind
+    if _DENIED.search(line):
+        return "denied"
     if _ENDED in line:
         return "handshake" if "Client connection from" in line else None
     return "tls" if "OpenSSL Error" in line or "failed: error:" in line else None

@@ -200,8 +200,8 @@ def test_oversized_packets(city: City, honest: Honest, attacker: str, gateway: G
 def test_topics_that_are_not_its_own(
     city: City, honest: Honest, topic: bytes, attacker: str, gateway: GatewayProcess
 ) -> None:
-    """Nothing comes of what it says there: no pack, no dead letter, no command, no hold."""
-    before = gateway.ledger()
+    """Nothing comes of what it says there: no pack, no dead letter, no command, no hold. It is counted."""
+    before, count = gateway.ledger(), refusals(gateway)
     name = topic.replace(b"{self}", attacker.encode())
     payload = pack(HONEST[1], 1, 4_000_000, int(time.time()))
     with login(city.broker.port, of(city, attacker), "") as link:
@@ -213,6 +213,15 @@ def test_topics_that_are_not_its_own(
     after = gateway.ledger()
     assert (after.dead_letters, after.duplicates) == (before.dead_letters, before.duplicates)
     assert no_gap(gateway)
+    wait_until(lambda: refusals(gateway) > count, SECONDS, "the count of it")
+
+
+def refusals(gateway: GatewayProcess) -> float:
+    """Of who said what is not allowed, or is no message."""
+    return sum(
+        gateway.metric(f'ganglion_broker_refused_total{{kind="{kind}"}}')
+        for kind in ("denied", "malformed", "protocol")
+    )
 
 
 def no_gap(gateway: GatewayProcess) -> bool:
