@@ -92,10 +92,10 @@ class DeadLetter(Struct, frozen=True):
 class OwnCertificate(Struct, frozen=True):
     """What a node says of the certificate that it connects with."""
 
-    serial: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{1,64}\Z")]
-    """Hexadecimal."""
-    ends: Annotated[int, Meta(ge=0, lt=2**53)]
-    """Unix seconds."""
+    serial: Annotated[str, Meta(pattern=r"^(?!0+\Z)[0-7]?[0-9a-fA-F]{1,39}\Z")]
+    """Hexadecimal; positive and of 159 bits at most (RFC 5280, 4.1.2.2), as it may have to go onto a list."""
+    ends: Annotated[int, Meta(ge=0, lt=253_402_300_800)]
+    """Unix seconds, before the year 10000."""
 
 
 class Status(Struct, frozen=True):
