@@ -129,7 +129,7 @@ def revoke(who: str, config: Path) -> None:
     if "/" in who:
         _known(who, store, views)
         if who in (said := claims(views)):
-            store.learn([(said[who][0], who, said[who][1])], time.time())
+            store.hear(who, *said[who], time.time())
     elif who not in {each.serial for each in store.certificates()}:
         raise PkiError(f"no certificate here has the serial number {who}: see `ganglion pki inventory`")
     at_shell(Path(settings.data_dir)).asks("identity.revoke", who)
@@ -170,7 +170,14 @@ def _known(name: str, store: "Store", views: "list[NodeView]") -> None:
 def _advise(settings: Config, store: "Store", who: str) -> None:
     """What the issuer cannot take back."""
     assert settings.identity is not None
-    if any(each.how == "flash" for each in store.certificates() if who in (each.name, each.serial)):
+    known = [each for each in store.certificates() if who in (each.name, each.serial)]
+    if all(each.how == "said" for each in known):
+        word = ", only what the node itself says" if known else ""
+        typer.echo(
+            f"No certificate of it is known for certain{word}. Whatever it has, the broker may go on taking it, and "
+            "the gateway throws it out each time: say what was signed by `ganglion pki inventory --learn`, then repeat."
+        )
+    if any(each.how in ("flash", "said") for each in known):
         typer.echo(
             "One of its certificates was not issued here. If a former issuer signed it, the broker goes on taking it, "
             "and the gateway throws the node out each time, until the authority's list has it: "

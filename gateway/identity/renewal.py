@@ -154,7 +154,7 @@ class Renewals:
                 raise ConfigError(f"the audit log cannot be kept: {error}") from error
             return issued
 
-        issued = self._store.renew(name, fingerprint(key), make, moment)
+        issued = self._store.renew(name, fingerprint(key), make, moment, (shown.serial, shown.ends))
         recent = {each: when for each, when in self._issued.items() if when > now - ISSUE_SECONDS}
         self._issued = recent | {name: now}
         return issued

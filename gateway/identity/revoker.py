@@ -111,13 +111,16 @@ class Revoker:
         if found is None:
             return
         fresh, owners, serials = found
+        names = {*fresh, *owners.values()}
         if unknown := serials - owners.keys():
             views = await self._journal.call(Journal.nodes)
-            owners |= {each.certificate: f"{each.site}/{each.node}" for each in views if each.certificate in unknown}
-        for serial in sorted(serials - owners.keys()):
+            # All who say that it is theirs: nobody hides who has it by saying so too.
+            names |= {f"{each.site}/{each.node}" for each in views if each.certificate in unknown}
+            unknown -= {each.certificate for each in views}
+        for serial in sorted(unknown):
             log.warning("revoked is %s, of whom is not known: if it may be connected, restart the broker", serial)
         now = time.monotonic()
-        for name in {*fresh, *owners.values()}:
+        for name in names:
             self._due[name] = [now + each for each in AGAIN_SECONDS]
 
     def _bring_up_to_date(self) -> tuple[set[str], dict[str, str], set[str]] | None:

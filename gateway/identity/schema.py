@@ -4,7 +4,7 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
-How = Literal["flash", "token", "renewal"]
+How = Literal["flash", "token", "renewal", "said"]
 State = Literal["active", "renewed", "held", "revoked"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 Bar = Literal["hold", "revoked"]
@@ -36,7 +36,7 @@ class Certificate(Struct, frozen=True):
     """`site/node`."""
     ends: int
     how: How
-    """`flash`: not issued here."""
+    """`flash`: not issued here; `said`: neither, and known by the node's own word alone."""
     made: float
     """When it was issued, or first heard of."""
     state: State

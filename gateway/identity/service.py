@@ -111,7 +111,7 @@ def hold(store: Store, views: Sequence[NodeView], name: str, seconds: float | No
     """
     now = time.time()
     if name in (claimed := claims(views)):
-        store.learn([(claimed[name][0], name, claimed[name][1])], now)
+        store.hear(name, *claimed[name], now)
     store.hold(name, None if seconds is None else now + seconds, why, now)
 
 

@@ -25,6 +25,8 @@ TOKEN_BYTES: Final = 24
 """192 bits of chance: nobody guesses one, so one hash without salt is enough."""
 MOST_TOKENS: Final = 10_000
 MOST_CERTIFICATES: Final = 500_000
+MOST_SAID: Final = 16
+"""Certificates of one node that are known by its word alone. More are not taken note of."""
 A_DAY: Final = 10
 """Certificates of one node within a day. A good one needs one in two months."""
 KEPT_SECONDS: Final = 30 * 86_400
@@ -82,21 +84,34 @@ class Store:
             db.execute("DELETE FROM barred WHERE name = ? AND what = 'revoked'", (name,))
         return made
 
-    def renew(self, name: str, key: bytes, make: Callable[[], Issued], now: float) -> Issued:
-        """A certificate in place of one that holds. Raises PkiError for a node that is barred, or asks too often."""
+    def renew(
+        self, name: str, key: bytes, make: Callable[[], Issued], now: float, shown: tuple[str, int] | None = None
+    ) -> Issued:
+        """A certificate in place of `shown`, (serial, ends), one that holds: it is known from then on, so that it is
+        taken back with the node's others. Raises PkiError for a node that is barred, or asks too often."""
         with self._open() as db:
             if row := db.execute("SELECT what FROM barred WHERE name = ?", (name,)).fetchone():
                 raise PkiError(f"{name} is {'on hold' if row[0] == 'hold' else 'revoked'}: ask those who run the city")
+            if shown is not None:
+                _learn(db, [(shown[0], name, shown[1])], now)
             return _issue(db, name, key, "renewal", make, now)
 
     def learn(self, rows: Iterable[tuple[str, str, int]], now: float) -> int:
-        """Take note of certificates that were not issued here: (serial, name, ends). How many were not known."""
+        """Take note of certificates that were not issued here: (serial, name, ends). How many were not known for
+        certain: what a node has said of them before counts no more."""
         with self._open() as db:
-            return db.executemany(
+            return _learn(db, rows, now)
+
+    def hear(self, name: str, serial: str, ends: int, now: float) -> None:
+        """Take note of what a node says of its own certificate. It may lie, so it changes nothing that is known, and
+        when it ends is not believed: that would take it off the list."""
+        with self._open() as db:
+            db.execute(
                 "INSERT OR IGNORE INTO certificates (serial, name, ends, how, made, state, since) "
-                "VALUES (?, ?, ?, 'flash', ?, 'active', ?)",
-                [(*row, now, now) for row in rows],
-            ).rowcount
+                "SELECT ?, ?, ?, 'said', ?, 'active', ? "
+                "WHERE (SELECT count(*) FROM certificates WHERE name = ? AND how = 'said') < ?",
+                (serial, name, ends, now, now, name, MOST_SAID),
+            )
 
     # Taking back.
 
@@ -147,10 +162,10 @@ class Store:
         return [Certificate(*row) for row in self._rows(f"SELECT {_COLUMNS} ORDER BY c.name, made DESC, serial")]
 
     def refusals(self, now: float) -> list[Refusal]:
-        """What our list has to hold: what is revoked or on hold, and has not ended."""
+        """What our list has to hold: what is revoked or on hold, and has not ended as far as is known for certain."""
         rows = self._rows(
             f"SELECT serial, {_SINCE}, state != 'revoked' FROM {_KNOWN} "
-            "WHERE ends > ? AND (state = 'revoked' OR b.what = 'hold')",
+            "WHERE (ends > ? OR how = 'said') AND (state = 'revoked' OR b.what = 'hold')",
             (now,),
         )
         return [Refusal(serial, since, bool(hold)) for serial, since, hold in rows]
@@ -222,6 +237,17 @@ class Store:
             raise ConfigError(f"{self.path} cannot be used: {error}; run this as the gateway's user") from error
 
 
+def _learn(db: sqlite3.Connection, rows: Iterable[tuple[str, str, int]], now: float) -> int:
+    """For certain. Of a certificate that a node has called its own falsely nothing stays, its revocation neither."""
+    return db.executemany(
+        "INSERT INTO certificates (serial, name, ends, how, made, state, since) "
+        "VALUES (?, ?, ?, 'flash', ?, 'active', ?) ON CONFLICT (serial) DO UPDATE SET how = 'flash', "
+        "ends = excluded.ends, state = CASE WHEN name = excluded.name THEN state ELSE 'active' END, "
+        "name = excluded.name WHERE how = 'said'",
+        [(*row, now, now) for row in rows],
+    ).rowcount
+
+
 def _issue(db: sqlite3.Connection, name: str, key: bytes, how: How, make: Callable[[], Issued], now: float) -> Issued:
     if db.execute("SELECT 1 FROM barred WHERE name = ? AND what = 'hold'", (name,)).fetchone():
         raise PkiError(f"{name} is on hold: release it first")
@@ -233,7 +259,7 @@ def _issue(db: sqlite3.Connection, name: str, key: bytes, how: How, make: Callab
     issued = db.execute("SELECT count(*) FROM certificates WHERE name = ? AND made > ?", (name, now - _DAY)).fetchone()
     if issued[0] >= A_DAY:
         raise PkiError(f"{name} was given {A_DAY} certificates within a day: ask again tomorrow")
-    db.execute("DELETE FROM certificates WHERE ends < ?", (now - KEPT_SECONDS,))
+    db.execute("DELETE FROM certificates WHERE ends < ? AND how != 'said'", (now - KEPT_SECONDS,))
     if db.execute("SELECT count(*) FROM certificates").fetchone()[0] >= MOST_CERTIFICATES:
         raise PkiError(f"{MOST_CERTIFICATES} certificates are kept at most: let some end first")
     made = make()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -34,7 +35,7 @@ from gateway.pki.authority import Authority, PkiError
 from gateway.pki.broker import Broker
 from gateway.pki.brokerfolder import check_folder, make
 from gateway.pki.certificates import new_key
-from gateway.records import NodeView
+from gateway.records import NodeView, Status
 from tests.gateway.identified import request
 from tests.gateway.served import Served, served
 
@@ -365,6 +366,52 @@ def test_revoked_held_and_released(tmp_path: Path) -> None:
     kept.redeem("riverside/a", token, b"3", lambda: made(3), NOW + 5 * DAY)
     assert kept.barred() == []
     assert {each.serial for each in kept.refusals(NOW + 5 * DAY)} == {"1", "2"}
+
+
+def test_what_a_node_says_of_its_certificate_helps_no_thief(issuer: Issuer, city: Authority) -> None:
+    """A serial number that no list can have is no birth: it would end whoever writes the list. Two who name the same
+    hide nobody."""
+    birth = b'{"online":true,"identity":{"serial":"%s","ends":%d}}'
+    for serial, ends in ((b"0", 1), (b"0" * 40, 1), (b"8" + b"0" * 39, 1), (b"f" * 64, 1), (b"1", 253_402_300_800)):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.json.decode(birth % (serial, ends), type=Status)
+    most = msgspec.json.decode(birth % (b"7" + b"f" * 39, 253_402_300_799), type=Status).identity
+    assert most is not None
+    others = lists.read(city.folder / "crl.pem")
+    composed = lists.compose(issuer, others, [Refusal(most.serial, NOW, hold=True)], datetime.now(UTC))
+    assert most.serial in lists.serials(lists.parsed(composed))
+
+
+def test_a_word_takes_nothing_off_the_list(tmp_path: Path) -> None:
+    """Of a stolen board: that its certificate has ended already, or that it is another's."""
+    kept = Store(tmp_path)
+    kept.hear("riverside/thief", "a", 1, NOW)
+    kept.hear("riverside/thief", "b", int(NOW + DAY), NOW)
+    assert {each.serial for each in kept.revoke("riverside/thief", NOW)} == {"a", "b"}
+    kept.redeem("riverside/c", kept.token("riverside/c", 50 * DAY, NOW), b"k", lambda: made(9), NOW + 40 * DAY)
+    assert {each.serial for each in kept.refusals(NOW + 40 * DAY)} == {"a", "b"}
+    # "b" was robbed's, who has said nothing of it. What was signed counts more, also against what was done by then.
+    assert kept.learn([("b", "riverside/robbed", int(NOW + DAY))], NOW) == 1
+    assert {each.serial for each in kept.refusals(NOW)} == {"a"}
+    assert [each.serial for each in kept.revoke("riverside/robbed", NOW)] == ["b"]
+    kept.hear("riverside/thief", "b", 1, NOW)
+    assert kept.learn([("b", "riverside/another", 1)], NOW) == 0, "what is certain is not changed"
+    assert [(each.serial, each.name) for each in kept.revoke("b", NOW)] == []
+    for number in range(2 * store.MOST_SAID):
+        kept.hear("riverside/chatty", f"c{number}", 1, NOW)
+    assert sum(each.name == "riverside/chatty" for each in kept.certificates()) == store.MOST_SAID
+
+
+def test_a_certificate_that_was_renewed_is_taken_back_too(tmp_path: Path) -> None:
+    """One from flashing holds twenty years: who has copied it must not come back by it."""
+    kept = Store(tmp_path)
+    kept.renew("riverside/a", b"1", lambda: made(1), NOW, ("f1a54", int(NOW + 7000 * DAY)))
+    assert [(each.serial, each.how, each.state) for each in kept.certificates()] == [
+        ("1", "renewal", "active"), ("f1a54", "flash", "renewed"),
+    ]  # fmt: skip
+    kept.revoke("riverside/a", NOW)
+    kept.redeem("riverside/a", kept.token("riverside/a", DAY, NOW), b"2", lambda: made(2), NOW)
+    assert {each.serial for each in kept.refusals(NOW + 5000 * DAY)} == {"f1a54"}
 
 
 LOG = [
