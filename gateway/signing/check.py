@@ -17,6 +17,13 @@ from gateway.pki.certificates import DOCUMENT_SIGNING, common_name
 from gateway.signing.signer import ALGORITHM
 
 _PARTS: Final = 3
+_SPACE: Final = "http://www.w3.org/2000/09/xmldsig#"
+_UNSIGNED: Final = (
+    f"//comment() | //processing-instruction() | //*[local-name() = 'Signature' and namespace-uri() = '{_SPACE}']"
+    f"//*[namespace-uri() != '{_SPACE}' or local-name() = 'Object']"
+)
+"""What a signature says nothing of, and a reader may stumble over: a comment cuts a text in two, and within the
+signature there is room for more."""
 
 
 class NotSigned(GanglionError):
@@ -44,14 +51,17 @@ def check_jws(payload: bytes, jws: str, authority: x509.Certificate, now: float,
 
 
 def check_xml(document: bytes, authority: x509.Certificate, now: float, revoked: Sequence[int] = ()) -> str:
-    """The same for a CAP document, all of which must be signed. Raises NotSigned likewise."""
+    """The same for a CAP document, all of which must be signed. Raises NotSigned likewise, and for anything beside
+    elements: what is not in the document when it is signed (Canonical XML 1.1) must not be in it when it is read."""
     from lxml import etree
     from signxml.exceptions import SignXMLException
     from signxml.verifier import XMLVerifier
 
-    space = "{http://www.w3.org/2000/09/xmldsig#}"
+    space = f"{{{_SPACE}}}"
     try:
         root = etree.fromstring(document, etree.XMLParser(resolve_entities=False, no_network=True))
+        if root.getroottree().docinfo.internalDTD is not None or root.xpath(_UNSIGNED):
+            raise NotSigned("the document has parts that are not signed: comments, declarations or further elements")
         found = root.findall(f"{space}Signature/{space}KeyInfo/{space}X509Data/{space}X509Certificate")
         if len(found) != 1:
             raise NotSigned("the document has no signature, or more than one certificate")

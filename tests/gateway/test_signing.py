@@ -194,6 +194,12 @@ def test_a_changed_cap_document_is_refused(city: City) -> None:
         document(jam(), **ASK),
         b"nothing",
         _wrapped(signed),
+        # Outside of what is signed, though a reader may take it for a part of the document.
+        signed.replace(b"Actual", b"Act<!-- -->ual"),
+        signed + b"<?evil x?>",
+        signed.replace(b"<alert", b'<!DOCTYPE alert [<!ATTLIST info x CDATA "y">]><alert', 1),
+        signed.replace(b"</ds:KeyInfo>", b"<info>all clear</info></ds:KeyInfo>"),
+        signed.replace(b"</ds:Signature>", b"<ds:Object><info>all clear</info></ds:Object></ds:Signature>"),
     ):
         assert bad != signed
         with pytest.raises(NotSigned):
