@@ -45,13 +45,13 @@ class Door:
         """For who holds the token; `act` gives what is answered, or raises Answer, JournalFull or AuditError."""
 
         async def answer(request: Request) -> Response:
-            asker = self._asker(request)
+            address = request.client.host if request.client else ""
             try:
                 if not tokens.allows(self._token, request.headers.get("Authorization", "")):
-                    await self.sparing.witness("control.refused", who="?", of=request.url.path, came=asker.came)
+                    await self.sparing.witness("control.refused", who="?", of=path, came=address)
                     words = f"the token is missing or old: it is in {tokens.TOKEN_FILE} in the gateway's data_dir"
                     raise Answer(401, words, WWW_Authenticate="Bearer")
-                return _json(200, await act(request, asker))
+                return _json(200, await act(request, self._asker(request, address)))
             except JournalFull as full:
                 return _json(503, {"error": str(full)}, {"Retry-After": str(RETRY_SECONDS)})
             except AuditError as error:
@@ -61,8 +61,7 @@ class Door:
 
         return Route(path, answer, methods=["POST"])
 
-    def _asker(self, request: Request) -> Asker:
-        address = request.client.host if request.client else ""
+    def _asker(self, request: Request, address: str) -> Asker:
         headers = request.headers
         return Asker(self._folder, unquote(headers.get(WHO, HOLDER)), unquote(headers.get(CAME, address)))
 

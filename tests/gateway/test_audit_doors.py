@@ -170,7 +170,10 @@ async def test_the_gateways_interface_knows_for_whom(tmp_path: Path) -> None:
                 with pytest.raises(ControlError, match="no incident"):
                     caller.post("/api/v1/incidents/burst.1/acknowledge", b'{"by":"ada"}')
                 server.post("/api/v1/dead-letters/replay", b"{}", {"Authorization": f"Bearer {token}"})
-                assert server.post("/api/v1/import", b"", {"Authorization": "Bearer no"}).status == 401
+                # Who is not believed says neither who they are, nor from where, nor anything of any length.
+                lies = {"Authorization": "Bearer no", "Ganglion-Who": "ada", "Ganglion-From": "192.0.2.1"}
+                assert server.post("/api/v1/import", b"", lies).status == 401
+                assert server.post(f"/api/v1/incidents/{'x' * 999}/acknowledge", b"", lies).status == 401
 
             await asyncio.to_thread(ask)
     finally:
@@ -181,6 +184,7 @@ async def test_the_gateways_interface_knows_for_whom(tmp_path: Path) -> None:
         ("incident.ack", "ada", "burst.1", "192.0.2.9"),
         ("letters.replay", "holder of the token", "", "127.0.0.1"),
         ("control.refused", "?", "/api/v1/import", "127.0.0.1"),
+        ("control.refused", "?", "/api/v1/incidents/{name}/acknowledge", "127.0.0.1"),
     ]
     assert token.encode() not in written(tmp_path)
     assert json.loads(msgspec.json.encode(last_of(tmp_path, 1)[0]))["act"] == "control.refused"
