@@ -10,12 +10,16 @@ from typing import Final
 
 from gateway.audit.entry import JSON
 from gateway.audit.log import record
+from gateway.buckets import Bucket
 
 log = logging.getLogger(__name__)
 
 MOST: Final = 20
-"""Entries of one act in a window that are written one by one."""
+"""Entries of one act that are written one by one, at once."""
+RATE: Final = 1 / 60
+"""And a second, for long: the log drops its oldest, and strangers must not be able to choose when."""
 WINDOW_SECONDS: Final = 60.0
+"""In which the others are counted."""
 MOST_PLACES: Final = 100
 """Addresses counted in a window; the rest are one."""
 TOLD_PLACES: Final = 5
@@ -33,8 +37,8 @@ async def witness(
 
 
 class Sparing:
-    """Of each act the first `MOST` of a window are written one by one, of the others how many there were, and where
-    the most came from, when the window ends. For one event loop."""
+    """Of each act `MOST` at once and `RATE` for long are written one by one, of the others how many there were, and
+    where the most came from, a window after the first of them. For one event loop."""
 
     def __init__(
         self, data_dir: Path, clock: Callable[[], float] = time.monotonic, seconds: float = WINDOW_SECONDS
@@ -42,7 +46,7 @@ class Sparing:
         self._folder = data_dir
         self._clock = clock
         self._seconds = seconds
-        self._windows: dict[str, tuple[float, int]] = {}
+        self._buckets: dict[str, Bucket] = {}
         self._more: dict[str, Counter[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -50,25 +54,22 @@ class Sparing:
         self, act: str, *, who: str, of: str = "", came: str = "", detail: Mapping[str, JSON] | None = None
     ) -> None:
         """As the function. `act` must be one of a few: each is counted by itself."""
-        now = self._clock()
-        begin, count = self._windows.get(act, (now, 0))
-        if now - begin >= self._seconds:
-            begin, count = now, 0
-        self._windows[act] = begin, count + 1
-        if count < MOST:
+        if act not in self._buckets:
+            self._buckets[act] = Bucket(RATE, MOST, self._clock)
+        if self._buckets[act].take():
             await witness(self._folder, act, who=who, of=of, came=came, detail=detail)
             return
         if act not in self._more:
             self._more[act] = Counter()
-            task = asyncio.create_task(self._later(act, self._seconds - (now - begin)))
+            task = asyncio.create_task(self._later(act))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         places = self._more[act]
         places[came if came in places or len(places) < MOST_PLACES else REST] += 1
 
-    async def _later(self, act: str, seconds: float) -> None:
+    async def _later(self, act: str) -> None:
         try:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(self._seconds)
         finally:  # also when the program ends before
             places = self._more.pop(act)
             most: dict[str, JSON] = {place or "?": count for place, count in places.most_common(TOLD_PLACES)}

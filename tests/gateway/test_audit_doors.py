@@ -130,6 +130,20 @@ async def test_guessing_does_not_fill_the_log(tmp_path: Path) -> None:
     assert last_of(tmp_path, 1)[0].who == "ada"
 
 
+async def test_patience_does_not_fill_the_log_either(tmp_path: Path) -> None:
+    """Twenty a minute for half an hour: one entry a minute beside them that say how many more."""
+    now = 0.0
+    sparing = Sparing(tmp_path, lambda: now, seconds=0.0)
+    for minute in range(30):
+        now = 60.0 * minute
+        for _ in range(MOST):
+            await sparing.witness("login.refused", who="(no user)", came="192.0.2.1")
+        await asyncio.gather(*sparing._tasks)
+    found = last_of(tmp_path, 10_000)
+    assert sum(each.detail.get("more", 1) for each in found) == 30 * MOST
+    assert len(found) <= MOST + 2 * 30
+
+
 async def test_what_was_counted_is_told_when_the_program_ends(tmp_path: Path) -> None:
     sparing = Sparing(tmp_path, lambda: 0.0)
     for _ in range(MOST + 3):
