@@ -2,8 +2,9 @@
 
 Each node has a bucket of `burst` messages, which fills at `rate` a second. What counts is when messages arrive at the
 gateway, and that says little of the node while the broker hands over what it had kept: after a connection, after we
-could not take any, or when it sends as much as it may. Then nobody's bucket is touched, and only who has sent more than
-a node can have waiting there is over.
+could not take any, or when it sends as much as it may. Then nobody's bucket is touched. So each node has a deep one
+beside it, which always is: who empties that has sent more than a node can have waiting there, and several who send as
+much as only a queue does hide none of them.
 """
 
 import time
@@ -23,8 +24,8 @@ OLD_SECONDS: Final = 2.0
 CALM_SECONDS: Final = 5.0
 """For which the broker's queue is waited for then."""
 BUCKETS: Final = 10
-"""So many buckets within a look are no backlog: nodes keep their packs back themselves when nobody takes them
-(docs/protocol.md, the hold), so that of one some dozens wait at the broker."""
+"""So many bursts are in the deep bucket. They are no backlog: nodes keep their packs back themselves when nobody takes
+them (docs/protocol.md, the hold), so that of one some dozens wait at the broker."""
 
 _topic = itemgetter(0)
 
@@ -39,6 +40,8 @@ class Floods:
         self._heard: Counter[bytes] = Counter()
         self._levels: dict[str, float] = {}
         """Of buckets that are not full."""
+        self._deep: dict[str, float] = {}
+        """Of the deep ones, likewise."""
         self._told: dict[str, float] = {}
         """When those went over who are not looked at again yet: what they sent before is still on its way."""
         self._looked = time.monotonic()
@@ -63,23 +66,28 @@ class Floods:
         heard, self._heard = self._heard, Counter()
         if not self._rate or passed <= 0:
             return {}
-        filled = passed * self._rate
-        levels = {name: level + filled for name, level in self._levels.items() if level + filled < self._burst}
+        levels = _filled(self._levels, passed * self._rate, self._burst)
+        deep = _filled(self._deep, passed * self._rate, BUCKETS * self._burst)
         over = {}
         judged = now >= self._calm
         self._told = {name: when for name, when in self._told.items() if now - when < CALM_SECONDS}
         for name, number in _by_node(heard).items():
-            if name in self._told or not (judged or number > BUCKETS * self._burst):
+            if name in self._told:
                 continue
-            level = levels.get(name, float(self._burst)) - number
-            if level < 0:
+            deep[name] = deep.get(name, float(BUCKETS * self._burst)) - number
+            if judged:
+                levels[name] = levels.get(name, float(self._burst)) - number
+            if min(deep[name], levels.get(name, 0.0)) < 0:
                 over[name] = number / passed
                 self._told[name] = now
-                levels.pop(name, None)  # it begins anew, when it may send again
-            else:
-                levels[name] = level
-        self._levels = levels
+                for each in (levels, deep):
+                    each.pop(name, None)  # it begins anew, when it may send again
+        self._levels, self._deep = levels, deep
         return over
+
+
+def _filled(levels: dict[str, float], more: float, full: int) -> dict[str, float]:
+    return {name: level + more for name, level in levels.items() if level + more < full}
 
 
 def _by_node(topics: Counter[bytes]) -> Counter[str]:

@@ -486,7 +486,7 @@ def test_who_floods() -> None:
     begin = judge._looked
     judge.hear([chunk("a", 1, begin)], begin)
     for second in range(10, 20):  # a queue: as much at once as a broker may send
-        judge.hear([chunk("a", RECEIVE_MAXIMUM, begin + second)], begin + second)
+        judge.hear([chunk(f"n{second}", RECEIVE_MAXIMUM, begin + second)], begin + second)
         assert judge.look(begin + second + 0.9) == {}
     judge.hear([chunk("a", RECEIVE_MAXIMUM, begin + 20)] * 3, begin + 20)  # and so much as no queue has of one node
     assert list(judge.look(begin + 21)) == ["riverside/a"]
@@ -502,6 +502,19 @@ def test_who_floods() -> None:
     assert not off._heard
 
 
+def test_several_who_flood_hide_none_of_them() -> None:
+    """Together as much as only a queue has, for ever; and one beside them who does nothing wrong."""
+    judge = Floods(10.0, 600)
+    begin = judge._looked
+    judge.hear([chunk("first", 1, begin)], begin)
+    over = []
+    for second in range(10, 20):
+        at = begin + second
+        judge.hear([chunk("fair", 8, at), *(chunk(f"loud{n}", 2000, at) for n in range(6))], at)
+        over += judge.look(at + 0.9)
+    assert sorted(set(over)) == [f"riverside/loud{n}" for n in range(6)]
+
+
 def test_the_table_of_floods_is_bounded_by_who_sends() -> None:
     judge = Floods(10.0, 600)
     begin = judge._looked
@@ -511,6 +524,7 @@ def test_the_table_of_floods_is_bounded_by_who_sends() -> None:
     assert len(judge._levels) > 0
     judge.look(begin + 20)
     assert not judge._levels
+    assert not judge._deep
     assert floods.BEHIND > 1
 
 
