@@ -59,16 +59,16 @@ class Buckets:
         return self._of[name].take()
 
 
-def whose(address: str) -> str:
-    """By what an address is counted: of version 6 its network of 64 bits, which is one subscriber's. Empty for programs
-    of this machine, and for what is no address: those are not counted."""
+def whose(address: str, bits: int = 64) -> str:
+    """By what an address is counted: of version 6 its network of so many bits; 64 are a subscriber's, or a part of
+    what they have. Empty for programs of this machine, and for what is no address: those are not counted."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return ""
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:
-            return whose(str(found.ipv4_mapped))
+            return whose(str(found.ipv4_mapped), bits)
         if not found.is_loopback:
-            return str(ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
+            return str(ipaddress.ip_network((int(found), bits), strict=False))
     return "" if found.is_loopback else str(found)

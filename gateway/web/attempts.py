@@ -26,6 +26,9 @@ MOST_WAITING: Final = 8
 """That wait for their turn: of those who are known, and of the others."""
 MOST_OF_ONE: Final = 2
 """The same of one address, so that it does not fill the line. Of this machine, a proxy perhaps, all may be."""
+SUBSCRIBER_BITS: Final = 56
+"""A home has a network of that size, of version 6 (RIPE-690, 4.2): in its 256 networks of 64 bits are as many addresses
+that nobody knows, enough to take every turn that strangers have."""
 HERE: Final = "this machine"
 WRONG_SECONDS: Final = 1.0
 """How long the answer to a wrong password waits. Nobody else does."""
@@ -50,7 +53,7 @@ class Attempts:
     @contextlib.asynccontextmanager
     async def turn(self, name: str, address: str) -> AsyncIterator[None]:
         """One after the other. `address` is as the connection has it. Raises TooMany."""
-        who = whose(address) or HERE
+        who = _whose(address)
         known = who in self._known
         if self._address.left(who) < 1:
             raise TooMany("Too many wrong passwords from your address: wait a minute.")
@@ -71,14 +74,18 @@ class Attempts:
                 del self._of_one[who]
 
     def failed(self, name: str, address: str) -> None:
-        who = whose(address) or HERE
+        who = _whose(address)
         self._address.take(who)
         if who not in self._known:
             self._account.take(name)
 
     def succeeded(self, address: str) -> None:
-        who = whose(address) or HERE
+        who = _whose(address)
         self._known[who] = None
         self._known.move_to_end(who)
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
+
+
+def _whose(address: str) -> str:
+    return whose(address, SUBSCRIBER_BITS) or HERE

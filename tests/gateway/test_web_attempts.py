@@ -53,6 +53,14 @@ async def test_an_account_that_many_attack_is_open_from_where_it_was_used(clock:
     assert await _wrong(attempts, "ada", OTHER)
 
 
+async def test_a_home_with_many_networks_keeps_nobody_out(clock: Clock) -> None:
+    attempts = Attempts(clock)
+    for number in range(256):
+        await _wrong(attempts, f"user{number}", f"2001:db8:0:{number:x}::1")
+    assert await _wrong(attempts, "ada", OTHER)
+    assert await _wrong(attempts, "ada", "2001:db8:0:100::1")
+
+
 async def test_strangers_together_take_no_processor_for_themselves(clock: Clock) -> None:
     attempts = Attempts(clock)
     attempts.succeeded(OTHER)
