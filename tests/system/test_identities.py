@@ -133,6 +133,12 @@ def test_a_renewal_needs_the_old_key(whole: Whole) -> None:
         more = want(request(name, new_key()), mine.der, mine.key)
         wait_until(lambda: "ask again later" in node.ask(more).get("error", ""), 30, "only one a minute")
         assert not [entry for entry in node.heard if b"PRIVATE" in entry]
+    # The one from flashing holds for twenty years, and nobody had told the gateway of it.
+    assert mine.serial in whole.ganglion("pki", "revoke", name)
+    seconds_until(lambda: refused(whole.city, mine), MINUTE, "refusal of the one before")
+    back = whole.enrolled(name, whole.token("renew"))
+    assert refused(whole.city, mine), "a new token is of no use to who has copied it"
+    assert not refused(whole.city, back)
 
 
 def load_pem(path: Path) -> bytes:
