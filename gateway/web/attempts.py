@@ -18,6 +18,8 @@ OF_ADDRESS: Final = (1 / 10, 10.0)
 """Wrong passwords of one address: one in ten seconds for long, ten at once."""
 OF_ACCOUNT: Final = (1 / 60, 30.0)
 """Wrong passwords for one account from addresses that are not known: one a minute, thirty at once."""
+OF_ONE_FOR_ACCOUNT: Final = (1 / 600, 5.0)
+"""So many of these are by one address: alone it does not use up what all have, it is slow enough by its own bound."""
 OF_STRANGERS: Final = (2.0, 20.0)
 """Attempts of all addresses that are not known: each costs a tenth of a second of a processor and 64 MiB."""
 MOST_KNOWN: Final = 1000
@@ -44,6 +46,7 @@ class Attempts:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._address = Buckets(*OF_ADDRESS, clock)
         self._account = Buckets(*OF_ACCOUNT, clock)
+        self._share = Buckets(*OF_ONE_FOR_ACCOUNT, clock)
         self._strangers = Bucket(*OF_STRANGERS, clock)
         self._known: OrderedDict[str, None] = OrderedDict()
         self._waiting = {True: 0, False: 0}
@@ -76,7 +79,7 @@ class Attempts:
     def failed(self, name: str, address: str) -> None:
         who = _whose(address)
         self._address.take(who)
-        if who not in self._known:
+        if who not in self._known and self._share.take(f"{who} {name}"):
             self._account.take(name)
 
     def succeeded(self, address: str) -> None:

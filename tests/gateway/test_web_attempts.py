@@ -53,6 +53,15 @@ async def test_an_account_that_many_attack_is_open_from_where_it_was_used(clock:
     assert await _wrong(attempts, "ada", OTHER)
 
 
+async def test_one_address_keeps_nobody_out_of_an_account(clock: Clock) -> None:
+    """However long it goes on."""
+    attempts = Attempts(clock)
+    for _ in range(3600):
+        clock.now += 1
+        await _wrong(attempts, "ada", ADDRESS)
+    assert await _wrong(attempts, "ada", OTHER)
+
+
 async def test_a_home_with_many_networks_keeps_nobody_out(clock: Clock) -> None:
     attempts = Attempts(clock)
     for number in range(256):
