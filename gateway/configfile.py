@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.config import Config, load
 from gateway.errors import ConfigError
+from gateway.files import stamp
 
 log = logging.getLogger(__name__)
 
@@ -30,18 +31,18 @@ class ConfigFile:
         self.path = path
         self._check = check
         self._refused = refused
-        self._read: tuple[int, int, int] | None = None
+        self._read: tuple[int, ...] | None = None
 
     def load(self) -> Config:
         """Raises ConfigError when it cannot be used."""
         # First the stamp: a change while it is being read is one that has not been seen.
-        self._read = self._stamp()
+        self._read = stamp(self.path)
         return load(self.path)
 
     async def next(self, running: Config, stop: asyncio.Event) -> Config | None:
         """The next configuration that can be used and differs from `running`; None when `stop` is set first."""
         while not stop.is_set():
-            if self._stamp() not in (self._read, None):
+            if stamp(self.path) not in (self._read, None):
                 try:
                     changed = self.load()
                     self._check(changed)
@@ -60,11 +61,3 @@ class ConfigFile:
             except TimeoutError:
                 continue
         return None
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        """What changes when the file does; None while an editor is between removing and renaming."""
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino

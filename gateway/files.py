@@ -36,6 +36,15 @@ def replace(path: Path, content: bytes, mode: int = PUBLIC) -> None:
     new.replace(path)
 
 
+def stamp(*paths: Path) -> tuple[int, ...] | None:
+    """Another when one of these files is; None while one is not there, as between removing and renaming."""
+    try:
+        found = [path.stat() for path in paths]
+    except OSError:
+        return None
+    return tuple(number for each in found for number in (each.st_mtime_ns, each.st_size, each.st_ino))
+
+
 def make_private(path: Path) -> None:
     """An empty file where there is none; for its owner alone either way, and so what SQLite puts beside it. Raises
     OSError."""

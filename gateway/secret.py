@@ -55,7 +55,7 @@ def secret_of(table: Struct, name: str, environ: Mapping[str, str] = os.environ)
         raise ConfigError(f"{name}{ENV}, {name}{FILE}: both are given; take one away")
     key = name + (FILE if file else ENV)
     try:
-        return _remembered(_read(Path(file))) if file else secret(variable, environ)
+        return secret_in(Path(file)) if file else secret(variable, environ)
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from error
 
@@ -94,7 +94,8 @@ def _remembered(value: str) -> str:
     return value
 
 
-def _read(path: Path) -> str:
+def secret_in(path: Path) -> str:
+    """What a file holds, without the end of its line. Raises ConfigError, also when others may read it."""
     try:
         with path.open("rb") as file:
             if exposed(os.fstat(file.fileno())):
@@ -102,11 +103,11 @@ def _read(path: Path) -> str:
             data = file.read(MOST_BYTES + 1)
         text = data.decode("utf-8")
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}; give it to the gateway's user") from error
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; it must belong to who runs this") from error
     except UnicodeDecodeError as error:
         # Not the error itself: it has the bytes.
         raise ConfigError(f"{path} is no text in UTF-8 from byte {error.start} on: write the secret anew") from None
     text = text.removesuffix("\n").removesuffix("\r")
     if not text or "\0" in text or len(data) > MOST_BYTES:
         raise ConfigError(f"{path} holds no secret: it is empty, too long, or no text; write the secret into it")
-    return text
+    return _remembered(text)

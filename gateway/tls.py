@@ -11,6 +11,7 @@ import urllib3
 
 from gateway.config import Http
 from gateway.errors import ConfigError
+from gateway.files import stamp
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,8 @@ class Identity:
 
     def __init__(self, settings: Http, key: str) -> None:
         """`key` is the table of the settings. Raises ConfigError for files that cannot be used."""
-        self._files = settings.cert, settings.key
-        self._stamp = self._look()
+        self._files = Path(settings.cert), Path(settings.key)
+        self._stamp = stamp(*self._files)
         try:
             self.context = self._context()
         except (OSError, ValueError) as error:
@@ -39,10 +40,10 @@ class Identity:
         """Take the files anew when they have changed, until cancelled. What cannot be used is logged and not taken."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            stamp = self._look()
-            if stamp == self._stamp:
+            found = stamp(*self._files)
+            if found == self._stamp:
                 continue
-            self._stamp = stamp
+            self._stamp = found
             try:
                 self._context()  # first beside the one in use, which a certificate without its key would spoil
                 self._load(self.context)
@@ -62,17 +63,6 @@ class Identity:
 
     def _load(self, context: ssl.SSLContext) -> None:
         context.load_cert_chain(*self._files, password="")
-
-    def _look(self) -> tuple[tuple[int, int] | None, ...]:
-        return tuple(_stamp(Path(each)) for each in self._files)
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino
 
 
 def local_pool(settings: Http, timeout: urllib3.Timeout | float) -> urllib3.PoolManager:

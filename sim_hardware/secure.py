@@ -1,7 +1,5 @@
 """A broker that lets in who has a certificate and nobody else, with all that belongs to it, made below one folder."""
 
-import contextlib
-import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -10,6 +8,7 @@ from typing import Any, Self
 
 import msgspec
 
+from gateway.files import stamp
 from gateway.pki.authority import Authority, PkiError
 from gateway.pki.broker import Broker
 from gateway.pki.brokerfolder import check_folder, make
@@ -44,7 +43,7 @@ class SecureMosquitto(Mosquitto):
     def start(self, look: Callable[[], None] = lambda: None) -> Self:
         """Also again after `stop` or `kill`. Raises as `Server.start`."""
         self._end_watching()
-        before = self._stamp()
+        before = stamp(self._list)
         super().start(look)
         self._ended.clear()
         self._watcher = threading.Thread(target=self._watch, args=(before,), name="broker-reload", daemon=True)
@@ -68,7 +67,7 @@ class SecureMosquitto(Mosquitto):
 
     def _watch(self, seen: object) -> None:
         while not self._ended.wait(LOOK_SECONDS):
-            if (now := self._stamp()) != seen:
+            if (now := stamp(self._list)) != seen:
                 seen = now
                 try:
                     check_folder(self.folder, self._list)
@@ -76,12 +75,6 @@ class SecureMosquitto(Mosquitto):
                     self.reloads += 1
                 except PkiError:
                     self.refused += 1
-
-    def _stamp(self) -> object:
-        with contextlib.suppress(FileNotFoundError):
-            found = os.stat(self._list)
-            return found.st_ino, found.st_mtime_ns
-        return None
 
 
 class City:

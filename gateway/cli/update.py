@@ -12,7 +12,7 @@ from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json, show_table
 from gateway.config import NAME, Config, load
 from gateway.journal.store import Journal
-from gateway.secret import secret
+from gateway.secret import secret, secret_in
 from gateway.update import keys, offer
 from gateway.update.delegation import MAX_SERIAL, Delegation
 from gateway.update.errors import UpdateError
@@ -226,19 +226,9 @@ def withdraw(
 
 def _passphrase(variable: str, file: Path | None) -> str:
     """Of a private key; empty when none is named. Raises UpdateError, ConfigError."""
-    if file is None:
-        return secret(variable)
-    if variable:
+    if variable and file is not None:
         raise UpdateError("give --passphrase-env or --passphrase-file, not both")
-    try:
-        if file.stat().st_mode & 0o077:
-            raise UpdateError(f"others may read {file}: chmod 600 {file}")
-        passphrase = file.read_text(encoding="utf-8").rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UpdateError(f"{file} cannot be read: {error}") from error
-    if not passphrase:
-        raise UpdateError(f"{file} is empty: a passphrase belongs there")
-    return passphrase
+    return secret(variable) if file is None else secret_in(file)
 
 
 def _believed(package: Path, manifest: Manifest, public: Path) -> RSAPublicKey:

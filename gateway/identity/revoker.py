@@ -19,7 +19,7 @@ import aiomqtt
 
 from gateway.config import NAME, Mqtt
 from gateway.errors import ConfigError
-from gateway.files import PUBLIC, replace
+from gateway.files import PUBLIC, replace, stamp
 from gateway.identity import lists
 from gateway.identity.counted import Counted
 from gateway.identity.issuer import Issuer
@@ -131,7 +131,7 @@ class Revoker:
             for name in self._store.end_holds(now):
                 log.warning("%s is off hold: it may connect again", name)
                 note(self._data_dir, "identity.release", name)
-        stamps = (self._store.changed(), _stamp(self._ca_crl))
+        stamps = (self._store.changed(), stamp(self._ca_crl))
         if stamps == self._stamps and time.monotonic() - self._read < ANYWAY_SECONDS:
             return None
         try:
@@ -207,11 +207,3 @@ def copied(issuer: Issuer, ca_crl: Path) -> list[lists.List]:
     except PkiError as error:
         raise ConfigError(f"identity.ca_crl: {error}") from error
     return found
-
-
-def _stamp(path: Path) -> object:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.errors import ConfigError
-from gateway.files import PRIVATE
+from gateway.files import PRIVATE, stamp
 from gateway.identity.issuer import Issued, Refusal
 from gateway.identity.schema import SCHEMA, STATES, Barred, Certificate, How
 from gateway.pki.authority import PkiError
@@ -205,11 +205,7 @@ class Store:
 
     def changed(self) -> object:
         """Another value whenever somebody has written."""
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        return stamp(self.path)
 
     def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """Looks only: makes no file."""

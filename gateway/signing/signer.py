@@ -20,6 +20,7 @@ from paho.mqtt.properties import Properties
 
 from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.files import stamp
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Signer:
         self._paths = certificate, key
         self._clock = clock
         self._lock = threading.Lock()
-        self._read = self._stamp()
+        self._read = stamp(certificate, key)
         self._pair = _load(certificate, key)
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
 
@@ -83,23 +84,15 @@ class Signer:
 
     def _current(self) -> Pair:
         with self._lock:
-            stamp = self._stamp()
-            if stamp not in (self._read, None):
-                self._read = stamp
+            found = stamp(*self._paths)
+            if found not in (self._read, None):
+                self._read = found
                 try:
                     self._pair = _load(*self._paths)
                     self._kept.clear()
                 except ConfigError as error:
                     log.error("the identity before goes on to sign: %s", error)
             return self._pair
-
-    def _stamp(self) -> tuple[int, ...] | None:
-        """What changes when one of the files does; None while one is being put in place of the other."""
-        try:
-            found = [path.stat() for path in self._paths]
-        except OSError:
-            return None
-        return tuple(number for each in found for number in (each.st_mtime_ns, each.st_size, each.st_ino))
 
 
 def signer_of(config: Config) -> Signer | None:
