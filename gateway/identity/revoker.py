@@ -28,6 +28,7 @@ from gateway.identity.told import note
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.pki.authority import PkiError
+from gateway.pki.lists import Lists, written
 from gateway.steer.link import connect, end_if_cancelled
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,10 @@ class Revoker:
         except ConfigError as error:
             self._say(f"the list that was read before goes on to hold: {error}")
         own = self._store.refusals(now)
-        wanted = ([(each.serial, each.hold) for each in own], [each.tbs_certlist_bytes for each in self._others])
+        wanted = (
+            [(each.serial, each.hold) for each in own],
+            [each.tbs_certlist_bytes for each in self._others.values()],
+        )
         if wanted != self._written:
             self._write(lists.compose(self._issuer, self._others, own, datetime.fromtimestamp(now, UTC)))
             self._written = wanted
@@ -157,12 +161,12 @@ class Revoker:
         self._stamps, self._read = stamps, time.monotonic()
         return fresh, self._store.names(listed) if listed else {}, listed
 
-    def _write(self, content: bytes) -> None:
+    def _write(self, wanted: Lists) -> None:
         """For the broker, unless it has that already: it forgets its bound of connections when it reads anew."""
         with contextlib.suppress(PkiError):
-            if lists.same(self._issuer, lists.read(self._crl), lists.parsed(content)):
+            if lists.same(self._issuer, lists.read(self._crl), wanted):
                 return
-        replace(self._crl, content, PUBLIC)
+        replace(self._crl, written(wanted), PUBLIC)
 
     def _say(self, trouble: str | None) -> None:
         if trouble is not None and trouble != self.trouble:
@@ -199,7 +203,7 @@ class Revoker:
         self._counted.kicked += 1
 
 
-def copied(issuer: Issuer, ca_crl: Path) -> list[lists.List]:
+def copied(issuer: Issuer, ca_crl: Path) -> Lists:
     """What a person has copied from the authority. Raises ConfigError when it is not that."""
     try:
         found = lists.read(ca_crl)

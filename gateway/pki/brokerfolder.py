@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.files import PRIVATE, PUBLIC, replace
 from gateway.pki import lists
@@ -105,9 +104,7 @@ def check_lists(believed: bytes, listed: bytes) -> None:
     try:
         found = lists.read(listed)
         for authority in x509.load_pem_x509_certificates(believed):
-            own, key = found.get(lists.key_of(authority)), authority.public_key()
-            assert isinstance(key, ec.EllipticCurvePublicKey)
-            if own is None or own.issuer != authority.subject or not own.is_signature_valid(key):
+            if lists.of(authority, found) is None:
                 raise PkiError(f"there is no list of {common_name(authority)}: all whom it signed would be shut out")
     except ValueError as error:
         raise PkiError(f"the list of what holds no more is damaged, and no broker must read it: {error}") from error

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.pki.certificates import CANARY, Key, revocation, revocations
@@ -21,11 +22,14 @@ _MARK: Final = b"-----END X509 CRL-----\n"
 
 
 def read(text: bytes) -> Lists:
-    """In their order. Raises ValueError for what is no list, or does not say its number and by which key it is."""
+    """In their order. Raises ValueError for what is no list, does not say its number and by which key it is, or stands
+    twice."""
     found = [x509.load_pem_x509_crl(part + _MARK) for part in text.split(_MARK) if part.strip()]
     if not all(by(each) and number(each) for each in found):
         raise ValueError("a list does not say its number, or by which key it is")
-    return {by(each): each for each in found}
+    if len(lists := {by(each): each for each in found}) < len(found):
+        raise ValueError("there are two lists by the same key")
+    return lists
 
 
 def written(lists: Lists) -> bytes:
@@ -43,6 +47,14 @@ def by(signed: x509.Certificate | List) -> bytes:
 def key_of(authority: x509.Certificate) -> bytes:
     """The identifier of its key."""
     return x509.SubjectKeyIdentifier.from_public_key(authority.public_key()).digest
+
+
+def of(authority: x509.Certificate, lists: Lists) -> List | None:
+    """An authority's own list, with its name and its signature; None where there is none."""
+    found, key = lists.get(key_of(authority)), authority.public_key()
+    if found is None or found.issuer != authority.subject or not isinstance(key, ec.EllipticCurvePublicKey):
+        return None
+    return found if found.is_signature_valid(key) else None
 
 
 def number(each: List) -> int:

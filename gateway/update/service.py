@@ -64,8 +64,6 @@ class Updates:
         self._waiting: dict[str, _Waiting] = {}
         self._asked = asyncio.Event()
         self._quiet_until: dict[str, float] = {}
-        self.served = 0
-        """Pieces, since the start."""
         self.refused = 0
         """Requests that nobody can serve, since the start."""
 
@@ -113,7 +111,6 @@ class Updates:
                 continue
             await client.publish(f"{node}/piece", piece, qos=0)
             end_if_cancelled()
-            self.served += 1
 
     def _piece(self, want: Want) -> bytes | None:
         """Offset and data; None when there is no such piece."""

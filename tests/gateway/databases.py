@@ -1,7 +1,5 @@
 """Asking real databases, for the tests of what is written to them."""
 
-import csv
-import io
 import json
 from typing import Any
 
@@ -27,10 +25,6 @@ def exported(url: str, name: str) -> list[dict[str, Any]]:
         pool.request("GET", f"{url}/internal/force_flush")
         text = pool.request("GET", f"{url}/api/v1/export", fields={"match[]": name}).data.decode()
     return [json.loads(row) for row in text.splitlines()]
-
-
-def csv_rows(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 def write(url: str, database: str, lines: list[str]) -> None:

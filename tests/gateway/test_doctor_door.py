@@ -10,6 +10,7 @@ from gateway.doctor.context import Context
 from gateway.doctor.door import nodes, strangers
 from gateway.identity.issuer import Issuer
 from gateway.identity.lists import compose, read
+from gateway.pki.lists import written
 from sim_hardware.secure import City
 from sim_hardware.servers import wait_until
 from tests.gateway.broker_talk import MINE
@@ -24,7 +25,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
     with city.broker:
         issuer = Issuer(city.issuer, city.ca, 90)
         before = city.broker.reloads
-        city.crl.write_bytes(compose(issuer, read(city.authority.folder / "crl.pem"), [], datetime.now(UTC)))
+        city.crl.write_bytes(written(compose(issuer, read(city.authority.folder / "crl.pem"), [], datetime.now(UTC))))
         wait_until(lambda: city.broker.reloads > before, 10, "the broker reads the list")
         yield city
 

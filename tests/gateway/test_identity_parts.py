@@ -35,6 +35,7 @@ from gateway.pki.authority import Authority, PkiError
 from gateway.pki.broker import Broker
 from gateway.pki.brokerfolder import check_folder, make
 from gateway.pki.certificates import new_key
+from gateway.pki.lists import by, written
 from gateway.records import NodeView, Status
 from tests.gateway.identified import request
 from tests.gateway.served import Served, served
@@ -113,6 +114,7 @@ async def test_files_that_are_no_good_are_refused_whole(city: Authority, tmp_pat
     (told / "key.pem").chmod(0o644)
     mark = "-----END X509 CRL-----\n"
     (told / "crl.pem").write_text((city.folder / "crl.pem").read_text().split(mark)[1] + mark)
+    (told / "cut.pem").write_text((city.folder / "crl.pem").read_text()[:-100])
     journal = await JournalAccess.open(tmp_path, 2**20)
     try:
         for changes, words in (
@@ -120,7 +122,8 @@ async def test_files_that_are_no_good_are_refused_whole(city: Authority, tmp_pat
             ({"issuer": str(told)}, "may be read by others"),
             ({"issuer": str(other)}, "is not the key of cert.pem"),
             ({"ca_crl": "nowhere.pem"}, "identity.ca_crl: "),
-            ({"ca_crl": str(city.folder / "ca.pem")}, "holds no list"),
+            ({"ca_crl": str(city.folder / "ca.pem")}, "is damaged"),
+                ({"ca_crl": str(told / "cut.pem")}, "is damaged"),
             ({"ca_crl": str(told / "crl.pem")}, "lacks the list of the authority"),
             ({"listen": "127.0.0.1:1", "cert": f"{server}/cert.pem", "key": "nowhere"}, "identity.cert, identity.key"),
         ):
@@ -201,8 +204,8 @@ def test_openssl_reads_the_brokers_list(city: Authority, issuer: Issuer, tmp_pat
     own = [Refusal(gone.serial, now.timestamp(), hold=False), Refusal(held.serial, now.timestamp(), hold=True)]
     others = lists.read(city.folder / "crl.pem")
     copied = issuer.list([Refusal(before.serial, now.timestamp(), hold=False)], now)
-    composed = lists.compose(issuer, [*others, copied], own, now)
-    (tmp_path / "crl.pem").write_bytes(composed)
+    composed = lists.compose(issuer, others | {by(copied): copied}, own, now)
+    (tmp_path / "crl.pem").write_bytes(written(composed))
     (tmp_path / "both.pem").write_bytes(
         (city.folder / "ca.pem").read_bytes() + (city.folder / "issuer/cert.pem").read_bytes()
     )
@@ -213,7 +216,7 @@ def test_openssl_reads_the_brokers_list(city: Authority, issuer: Issuer, tmp_pat
         (tmp_path / "cert.pem").write_bytes(pem)
         assert verifies(tmp_path, tmp_path / "cert.pem") is fine
     assert verifies(tmp_path, Path(flashed.folder) / "cert.pem")
-    (line,) = [each for each in lists.read(tmp_path / "crl.pem")[-1] if f"{each.serial_number:x}" == held.serial]
+    (line,) = [each for each in composed[by(copied)] if f"{each.serial_number:x}" == held.serial]
     reason = line.extensions.get_extension_for_class(x509.CRLReason).value.reason
     assert reason is x509.ReasonFlags.certificate_hold
 
@@ -253,17 +256,16 @@ def test_the_authoritys_lists_are_joined_with_ours(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     composed = lists.compose(issuer, others, [Refusal(nodes[2].serial, NOW, hold=True)], now)
     make(city, Broker(), tmp_path / "broker")
-    (tmp_path / "broker/crl.pem").write_bytes(composed)
+    (tmp_path / "broker/crl.pem").write_bytes(written(composed))
     check_folder(tmp_path / "broker")
-    (tmp_path / "crl.pem").write_bytes(composed)
-    own, former, ours = lists.read(tmp_path / "crl.pem")
-    assert (own, former) == tuple(others[:2])
-    assert lists.serials([former]) == {nodes[0].serial}
-    assert lists.serials([ours]) == {nodes[1].serial, nodes[2].serial}
+    own, former, ours = composed
+    assert {each: composed[each] for each in (own, former)} == {each: others[each] for each in (own, former)}
+    assert lists.serials({former: composed[former]}) == {nodes[0].serial}
+    assert lists.serials({ours: composed[ours]}) == {nodes[1].serial, nodes[2].serial}
     city.revoke("riverside/held")
     make(city, Broker(), tmp_path / "broker", renew=True)
-    *_, both = lists.read(tmp_path / "broker/crl.pem")
-    assert lists.serials([both]) == {nodes[1].serial, nodes[2].serial}
+    joined = lists.read(tmp_path / "broker/crl.pem")
+    assert lists.serials({ours: joined[ours]}) == {nodes[1].serial, nodes[2].serial}
 
 
 def made(number: int, ends: float = NOW + 90 * DAY) -> Issued:

@@ -146,7 +146,7 @@ def test_a_passphrase_in_a_file_is_its_owners_alone(tmp_path: Path) -> None:
     line = "keygen @k.pem --public @k.pub --passphrase-file @pass"
     assert "cannot be read" in cli.error(line)
     path.write_text("words")
-    path.chmod(0o640)
+    path.chmod(0o644)
     assert "chmod 600" in cli.error(line)
     path.chmod(0o600)
     path.write_text("\n")
