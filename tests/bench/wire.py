@@ -14,7 +14,9 @@ WAIT = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket that does not block raises when there is nothing to hear, or no room."""
 
 
-def text(data: bytes) -> bytes:
+def text(data: bytes | str) -> bytes:
+    if isinstance(data, str):
+        data = data.encode()
     return len(data).to_bytes(2, "big") + data
 
 
@@ -32,27 +34,40 @@ def length(size: int) -> bytes:
             return bytes(found)
 
 
-def publish(topic: bytes, payload: bytes, number: int, *, retained: bool = False) -> bytes:
+def publish(topic: bytes | str, payload: bytes, number: int = 1, *, retained: bool = False) -> bytes:
     """At QoS 1; `number` is from 1 to 65535."""
     return packet(0x33 if retained else 0x32, text(topic) + number.to_bytes(2, "big") + payload)
 
 
-def connect(
-    port: int, client: str, will: tuple[bytes, bytes] | None = None, trust: ssl.SSLContext | None = None
-) -> socket.socket:
-    """A clean session without keepalive at a broker of this machine; `will` is (topic, payload), retained, at QoS 1.
+def hello(client: str, keepalive_s: int = 0, will: tuple[bytes, bytes] | None = None, *, clean: bool = True) -> bytes:
+    """CONNECT, as nodes send it; `will` is (topic, payload), retained, at QoS 1."""
+    flags = (0x02 if clean else 0) | (0x2C if will else 0)
+    said = text("MQTT") + bytes((4, flags)) + keepalive_s.to_bytes(2, "big") + text(client)
+    return packet(0x10, said + b"".join(map(text, will or ())))
 
-    With `trust` over TLS. Raises OSError, also when the broker does not accept it.
-    """
-    flags, more = 0x02, b""
-    if will is not None:
-        flags, more = flags | 0x2C, text(will[0]) + text(will[1])
+
+def dial(port: int, trust: ssl.SSLContext | None = None) -> socket.socket:
+    """A connection to this machine before CONNECT; with `trust` after a TLS handshake. Raises OSError."""
     link = socket.create_connection((HOST, port), timeout=TURN_S)
     try:
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if trust is not None:
-            link = trust.wrap_socket(link, server_hostname=HOST)
-        link.sendall(packet(0x10, text(b"MQTT") + bytes((4, flags, 0, 0)) + text(client.encode()) + more))
+        return link if trust is None else trust.wrap_socket(link, server_hostname=HOST)
+    except BaseException:
+        link.close()
+        raise
+
+
+def connect(
+    port: int,
+    client: str,
+    will: tuple[bytes, bytes] | None = None,
+    trust: ssl.SSLContext | None = None,
+    keepalive_s: int = 0,
+) -> socket.socket:
+    """A clean session at a broker of this machine. Raises OSError, also when the broker does not accept it."""
+    link = dial(port, trust)
+    try:
+        link.sendall(hello(client, keepalive_s, will))
         if (said := take(link, len(ACCEPTED))) != ACCEPTED:
             raise ConnectionError(f"the broker at port {port} answered {said.hex()} to {client}")
     except BaseException:
@@ -61,10 +76,11 @@ def connect(
     return link
 
 
-def trust(ca: Path, own: Path) -> ssl.SSLContext:
+def trust(ca: Path, own: Path | None = None) -> ssl.SSLContext:
     """Of a client that believes this authority, and is who the folder `own` says (cert.pem, key.pem)."""
     made = ssl.create_default_context(cafile=ca)
-    made.load_cert_chain(own / "cert.pem", own / "key.pem")
+    if own is not None:
+        made.load_cert_chain(own / "cert.pem", own / "key.pem")
     return made
 
 

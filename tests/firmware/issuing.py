@@ -2,7 +2,6 @@
 
 import base64
 import json
-import queue
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,14 +10,12 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.pki.certificates import NOT_BEFORE, Key, key_bytes, new_key, self_signed
+from gateway.pki.certificates import Key, key_bytes, new_key, self_signed, signed
+from gateway.pki.folder import load_signer
 from sim_hardware.secure import City
-from tests.firmware.board import SECONDS
 from tests.firmware.peers import Subscriber
 
 NAME = "riverside/water-1"
@@ -33,10 +30,7 @@ class Issuer(NamedTuple):
 
     @classmethod
     def of(cls, city: City) -> "Issuer":
-        certificate = x509.load_pem_x509_certificate((city.issuer / "cert.pem").read_bytes())
-        key = load_pem_private_key((city.issuer / "key.pem").read_bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return cls(certificate, key)
+        return cls(*load_signer(city.issuer / "cert.pem", city.issuer / "key.pem"))
 
     @classmethod
     def stranger(cls) -> "Issuer":
@@ -44,12 +38,7 @@ class Issuer(NamedTuple):
         return cls(self_signed(key, "Somebody", _in(1000)), key)
 
     def sign(self, key: ec.EllipticCurvePublicKey, name: str, days: float) -> x509.Certificate:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self.certificate.subject)
-        builder = builder.public_key(key).serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(NOT_BEFORE).not_valid_after(_in(days))
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        return builder.sign(self.key, hashes.SHA256())
+        return signed(self, key, "node", name, (), _in(days))
 
     def identity(self, folder: Path, name: str, days: float) -> x509.Certificate:
         """Its cert.der and key.der in a folder."""
@@ -100,17 +89,9 @@ class Gateway(Subscriber):
     def __init__(self, city: City, answer: Callable[[Want], bytes]) -> None:
         self._answer = answer
         self.wants: list[Want] = []
-        self._heard = queue.SimpleQueue()
-        granted: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._client = Client(CallbackAPIVersion.VERSION2)
-        here = city.identity()
-        self._client.tls_set(str(city.ca), f"{here}/cert.pem", f"{here}/key.pem")
-        self._client.on_message = self._take
-        self._client.on_subscribe = lambda *arguments: granted.put(arguments)
-        self._client.connect("127.0.0.1", city.broker.gateways_port)
-        self._client.subscribe("ganglion/v1/#", 1)
-        self._client.loop_start()
-        granted.get(timeout=SECONDS)
+        own = city.identity()
+        files = str(city.ca), str(own / "cert.pem"), str(own / "key.pem")
+        super().__init__(city.broker.gateways_port, "ganglion/v1/#", files)
 
     def _take(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         if message.topic.endswith("/identity/want"):

@@ -57,10 +57,13 @@ class Heard(NamedTuple):
 class Subscriber:
     """Another client of a broker, which keeps what it hears."""
 
-    def __init__(self, port: int, topic: str = "#") -> None:
+    def __init__(self, port: int, topic: str = "#", tls: tuple[str, str, str] | None = None) -> None:
+        """`tls` are the files of the authority, and of its own certificate and key."""
         self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         granted: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._client = Client(CallbackAPIVersion.VERSION2)
+        if tls is not None:
+            self._client.tls_set(*tls)
         self._client.on_message = self._take
         self._client.on_subscribe = lambda *arguments: granted.put(arguments)
         self._client.connect("127.0.0.1", port)

@@ -3,7 +3,8 @@
 import time
 
 from sim_hardware.secure import City
-from tests.gateway.mqtt_raw import PUBACK, SUBACK, Peer, context, publish, subscribe
+from tests.bench.wire import publish
+from tests.gateway.mqtt_raw import PUBACK, SUBACK, Peer, context, subscribe
 
 MINE, OTHER = (f"ganglion/v1/riverside/{node}" for node in ("air-1", "air-2"))
 DENIED = "Bad socket read/write on client {}: Unknown error."

@@ -1,7 +1,6 @@
 """A city with identities for the tests: keys, requests, nodes that connect by them, and enrolment as a node does it."""
 
 import json
-import ssl
 import threading
 import time
 from base64 import b64encode
@@ -23,6 +22,7 @@ from urllib3.util import make_headers
 from gateway.pki.certificates import common_name, key_bytes, new_key
 from sim_hardware.secure import City
 from sim_hardware.servers import free_port, wait_until
+from tests.bench.wire import trust
 
 SECONDS = 30.0
 
@@ -75,9 +75,7 @@ class Node:
         self.out = threading.Event()
         self._in = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
-        context = ssl.create_default_context(cafile=str(city.ca))
-        context.load_cert_chain(kept.folder / "cert.pem", kept.folder / "key.pem")
-        self._client.tls_set_context(context)
+        self._client.tls_set_context(trust(city.ca, kept.folder))
         self._client.reconnect_delay_set(1, 1)
         self._port = city.broker.port
         self._client.on_connect = self._on_connect

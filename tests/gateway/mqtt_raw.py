@@ -2,50 +2,25 @@
 
 import socket
 import ssl
-import struct
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.bench.wire import hello, packet, text, trust
 
 SECONDS = 10.0
 CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP = 0x20, 0x30, 0x40, 0x90, 0xD0
 
 
-def packet(first: int, body: bytes) -> bytes:
-    """With the length between."""
-    length, rest = b"", len(body)
-    while True:
-        rest, low = rest >> 7, rest & 0x7F
-        length += bytes([low | (0x80 if rest else 0)])
-        if not rest:
-            return bytes([first]) + length + body
-
-
-def text(value: str) -> bytes:
-    return struct.pack(">H", len(value.encode())) + value.encode()
-
-
-def connect(client: str, *, clean: bool = True, keepalive: int = 60) -> bytes:
-    """CONNECT of MQTT 3.1.1, as nodes send it."""
-    return packet(0x10, text("MQTT") + bytes([4, 2 if clean else 0]) + struct.pack(">H", keepalive) + text(client))
-
-
-def publish(topic: str, payload: bytes, number: int = 1) -> bytes:
-    """At QoS 1."""
-    return packet(0x32, text(topic) + struct.pack(">H", number) + payload)
-
-
 def subscribe(topic: str, number: int = 1) -> bytes:
     """At QoS 1."""
-    return packet(0x82, struct.pack(">H", number) + text(topic) + b"\x01")
+    return packet(0x82, number.to_bytes(2, "big") + text(topic) + b"\x01")
 
 
 def context(ca: Path, identity: Path | None = None) -> ssl.SSLContext:
     """For one with the certificate of this folder, or without any. Only TLS 1.2: a refusal comes in the handshake."""
-    made = ssl.create_default_context(cafile=str(ca))
+    made = trust(ca, identity)
     made.maximum_version = ssl.TLSVersion.TLSv1_2
-    if identity is not None:
-        made.load_cert_chain(identity / "cert.pem", identity / "key.pem")
     return made
 
 
@@ -94,7 +69,7 @@ class Peer:
 
     def enter(self, client: str, *, clean: bool = True) -> Self:
         """CONNECT, accepted."""
-        self.send(connect(client, clean=clean))
+        self.send(hello(client, 60, clean=clean))
         answer = self.read()
         assert answer in ((CONNACK, b"\x00\x00"), (CONNACK, b"\x01\x00")), answer
         return self

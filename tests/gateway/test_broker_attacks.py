@@ -13,8 +13,9 @@ from gateway.files import replace
 from gateway.pki.authority import Authority
 from sim_hardware.secure import City
 from sim_hardware.servers import wait_until
+from tests.bench.wire import hello, packet, publish, trust
 from tests.gateway.broker_talk import MINE, Log, acknowledged, gateway, node
-from tests.gateway.mqtt_raw import SECONDS, Peer, connect, context, packet, publish, subscribe
+from tests.gateway.mqtt_raw import SECONDS, Peer, context, subscribe
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def refused(city: City, tls: ssl.SSLContext | None, session: ssl.SSLSession | No
     """Whether one who connects so is cut off before he is in; TLS 1.3 says it after the handshake."""
     try:
         with Peer(city.broker.port, tls, session) as peer:
-            return peer.send(connect("x")).read() is None
+            return peer.send(hello("x", 60)).read() is None
     except (ConnectionError, ssl.SSLError):
         return True
 
@@ -47,7 +48,7 @@ def weak(ca: Path, identity: Path, ciphers: str, highest: ssl.TLSVersion) -> ssl
 
 
 def only_one_three(ca: Path) -> ssl.SSLContext:
-    made = ssl.create_default_context(cafile=str(ca))
+    made = trust(ca)
     made.minimum_version = ssl.TLSVersion.TLSv1_3
     return made
 

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from gateway.pki.broker import Fleet
 from gateway.pki.certificates import key_bytes, new_key, signed
 from sim_hardware.secure import City
+from tests.bench.wire import packet, text
 from tests.gateway.broker_talk import DENIED, MINE, OTHER, Log, acknowledged, gateway, hears, node
-from tests.gateway.mqtt_raw import PUBACK, Peer, context, packet, subscribe, text
+from tests.gateway.mqtt_raw import PUBACK, Peer, context, subscribe
 
 
 def issued(city: City, name: str) -> Path:

@@ -13,9 +13,10 @@ from gateway.identity.lists import compose, read
 from gateway.pki.lists import written
 from sim_hardware.secure import City
 from sim_hardware.servers import wait_until
+from tests.bench.wire import packet, publish
 from tests.gateway.broker_talk import MINE
 from tests.gateway.broker_talk import node as talk_as_node
-from tests.gateway.mqtt_raw import PUBACK, packet, publish
+from tests.gateway.mqtt_raw import PUBACK
 
 
 @pytest.fixture(scope="module")

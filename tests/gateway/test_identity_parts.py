@@ -123,7 +123,7 @@ async def test_files_that_are_no_good_are_refused_whole(city: Authority, tmp_pat
             ({"issuer": str(other)}, "is not the key of cert.pem"),
             ({"ca_crl": "nowhere.pem"}, "identity.ca_crl: "),
             ({"ca_crl": str(city.folder / "ca.pem")}, "is damaged"),
-                ({"ca_crl": str(told / "cut.pem")}, "is damaged"),
+            ({"ca_crl": str(told / "cut.pem")}, "is damaged"),
             ({"ca_crl": str(told / "crl.pem")}, "lacks the list of the authority"),
             ({"listen": "127.0.0.1:1", "cert": f"{server}/cert.pem", "key": "nowhere"}, "identity.cert, identity.key"),
         ):

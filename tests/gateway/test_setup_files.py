@@ -25,7 +25,8 @@ from gateway.pki.authority import Authority
 from gateway.pki.certificates import hosts_of
 from sim_hardware.secure import SecureMosquitto
 from sim_hardware.servers import free_port, wait_until
-from tests.gateway.mqtt_raw import Peer, context, publish, subscribe
+from tests.bench.wire import publish
+from tests.gateway.mqtt_raw import Peer, context, subscribe
 from tests.test_docs import DOCS, blocks
 
 SETUP = Path(__file__).resolve().parents[2] / "gateway" / "setup"

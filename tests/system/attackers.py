@@ -4,59 +4,20 @@ import asyncio
 import contextlib
 import resource
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import aiomqtt
 
 from sim_hardware.secure import City
-from tests.bench import wire
 
 SITE = "riverside"
 SECONDS = 10.0
 EVERY_S = 0.25
 """Between two packs of an honest node: a city of 240 nodes with a window of a minute in each of these."""
-
-
-def context(identity: Path, ca: Path) -> ssl.SSLContext:
-    """Of one who has the files cert.pem and key.pem in a folder."""
-    made = ssl.create_default_context(cafile=str(ca))
-    made.load_cert_chain(identity / "cert.pem", identity / "key.pem")
-    return made
-
-
-def connect(port: int, made: ssl.SSLContext) -> ssl.SSLSocket:
-    """A connection after its handshake, before CONNECT. Raises OSError."""
-    plain = socket.create_connection(("127.0.0.1", port), SECONDS)
-    try:
-        return made.wrap_socket(plain, server_hostname="127.0.0.1")
-    except BaseException:
-        plain.close()
-        raise
-
-
-def hello(client: str, keepalive_s: int = 60) -> bytes:
-    """CONNECT of a clean session."""
-    body = wire.text(b"MQTT") + bytes((4, 2)) + keepalive_s.to_bytes(2, "big") + wire.text(client.encode())
-    return wire.packet(0x10, body)
-
-
-def login(port: int, made: ssl.SSLContext, client: str, keepalive_s: int = 60) -> ssl.SSLSocket:
-    """A connection that the broker has accepted. Raises OSError."""
-    link = connect(port, made)
-    try:
-        link.sendall(hello(client, keepalive_s))
-        if (said := wire.take(link, len(wire.ACCEPTED))) != wire.ACCEPTED:
-            raise ConnectionError(f"the broker answered {said.hex()} to {client}")
-    except BaseException:
-        link.close()
-        raise
-    return link
 
 
 def cut_off(link: socket.socket, seconds: float = SECONDS) -> bool:

@@ -15,19 +15,7 @@ from gateway.records import Ledger
 from sim_hardware.secure import City
 from sim_hardware.servers import InfluxDB, wait_until
 from tests.bench import wire
-from tests.system.attackers import (
-    EVERY_S,
-    SECONDS,
-    SITE,
-    Honest,
-    connect,
-    context,
-    cut_off,
-    hello,
-    login,
-    many_files,
-    pack,
-)
+from tests.system.attackers import EVERY_S, SECONDS, SITE, Honest, cut_off, many_files, pack
 from tests.system.gateway_process import GatewayProcess
 
 HONEST = [f"air-{n:04}" for n in range(8)]
@@ -88,7 +76,7 @@ def at_their_pace(honest: Honest, seconds: float = 2.0) -> Iterator[None]:
 
 
 def of(city: City, node: str) -> ssl.SSLContext:
-    return context(city.node(SITE, node), city.ca)
+    return wire.trust(city.ca, city.node(SITE, node))
 
 
 def hung_up(link: socket.socket) -> bool:
@@ -113,7 +101,7 @@ def unaccepted(port: int) -> int:
 
 def lets_in(city: City, node: str) -> bool:
     with contextlib.suppress(OSError):
-        login(city.broker.port, of(city, node), "").close()
+        wire.connect(city.broker.port, "", trust=of(city, node)).close()
         return True
     return False
 
@@ -148,9 +136,11 @@ def test_packets_that_never_end(city: City, honest: Honest) -> None:
         with at_their_pace(honest):
             for number, node in enumerate(slow):
                 if number % 2:
-                    link, rest = links.enter_context(connect(city.broker.port, of(city, node))), hello(node)
+                    link, rest = links.enter_context(wire.dial(city.broker.port, of(city, node))), wire.hello(node, 60)
                 else:
-                    link = links.enter_context(login(city.broker.port, of(city, node), node, keepalive_s=1))
+                    link = links.enter_context(
+                        wire.connect(city.broker.port, node, trust=of(city, node), keepalive_s=1)
+                    )
                     rest = wire.publish(f"ganglion/v1/{SITE}/{node}/telemetry".encode(), bytes(60_000), 1)
                 held.append((link, rest, number % 2))
             for at in range(10):
@@ -167,11 +157,11 @@ def test_oversized_packets(city: City, honest: Honest, attacker: str, gateway: G
     with at_their_pace(honest):
         # One that says that 256 MiB follow, one above the broker's limit, and one that only the gateway refuses.
         for data in (b"\x32\xff\xff\xff\x7f" + wire.text(topic), wire.publish(topic, bytes(70_000), 1)):
-            with login(city.broker.port, of(city, attacker), "") as link:
+            with wire.connect(city.broker.port, "", trust=of(city, attacker)) as link:
                 with contextlib.suppress(OSError):
                     link.sendall(data)
                 assert cut_off(link)
-        with login(city.broker.port, of(city, attacker), "") as link:
+        with wire.connect(city.broker.port, "", trust=of(city, attacker)) as link:
             link.sendall(wire.publish(topic, b" " * 10_000, 1))
             wire.take(link, wire.PUBACK_BYTES)
     after = gateway.wait_for("a dead letter", lambda now: now.dead_letters > before)
@@ -204,7 +194,7 @@ def test_topics_that_are_not_its_own(
     before, count = gateway.ledger(), refusals(gateway)
     name = topic.replace(b"{self}", attacker.encode())
     payload = pack(HONEST[1], 1, 4_000_000, int(time.time()))
-    with login(city.broker.port, of(city, attacker), "") as link:
+    with wire.connect(city.broker.port, "", trust=of(city, attacker)) as link:
         with contextlib.suppress(OSError):
             link.sendall(wire.publish(name, payload, 7, retained=True))
         assert cut_off(link), "a message that is not allowed ends the connection"
@@ -240,7 +230,7 @@ def test_replayed_packs(city: City, honest: Honest, attacker: str, gateway: Gate
     messages = [wire.publish(topic, pack(attacker, 1, seq, start + seq * 60), seq + 1) for seq in range(50)]
 
     def say_all() -> None:
-        with login(city.broker.port, of(city, attacker), "") as link:
+        with wire.connect(city.broker.port, "", trust=of(city, attacker)) as link:
             link.sendall(b"".join(messages))
             wire.take(link, wire.PUBACK_BYTES * len(messages))
 
@@ -267,14 +257,14 @@ def test_a_node_that_floods(city: City, honest: Honest, attacker: str, gateway: 
     # As long as it was well it said which certificate it has.
     certificate = x509.load_pem_x509_certificate((city.node(SITE, attacker) / "cert.pem").read_bytes())
     birth = f'{{"online":true,"kind":"air","identity":{{"serial":"{certificate.serial_number:x}","ends":{2**32}}}}}'
-    with login(city.broker.port, of(city, attacker), "") as link:
+    with wire.connect(city.broker.port, "", trust=of(city, attacker)) as link:
         link.sendall(wire.publish(f"ganglion/v1/{SITE}/{attacker}/status".encode(), birth.encode(), 1, retained=True))
         wire.take(link, wire.PUBACK_BYTES)
 
     def kept_out() -> bool:
         """What the attacker sees: cut off, he comes again at once, until the broker does not let him in."""
         try:
-            with login(city.broker.port, of(city, attacker), "") as link:
+            with wire.connect(city.broker.port, "", trust=of(city, attacker)) as link:
                 link.settimeout(SECONDS)
                 for _ in range(100):
                     link.sendall(one * 500)

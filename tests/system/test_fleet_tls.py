@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from sim_hardware.fleet.inject import Injector
 from sim_hardware.fleet.line import Line, Refused
 from sim_hardware.secure import City
 from sim_hardware.servers import wait_until
+from tests.bench import wire
 from tests.system.gateway_process import SECONDS
 from tests.system.led import led, minute, settled
 
@@ -127,9 +127,7 @@ async def test_who_is_not_believed_says_so(town: City, tmp_path: Path) -> None:
     assert here.tls
     own = identities.context(here.tls)
     foreign = identities.context(Tls(stranger.folder, "127.0.0.1"))
-    other = ssl.create_default_context(cafile=town.ca)
-    folder = stranger.folder / "gateway" / identities.FLEET
-    other.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    other = wire.trust(town.ca, stranger.folder / "gateway" / identities.FLEET)
     named = msgspec.structs.replace(here, tls=Tls(town.authority.folder, "broker.example"))
     for where, context, reason in (
         (here, foreign, "the certificate of the broker at .* does not hold: .*; see --pki"),
@@ -160,7 +158,7 @@ def test_nodes_keep_what_holds_and_get_what_they_lack(tmp_path: Path) -> None:
     assert valid["riverside/air-0001"] == kept
     assert identities.boards(tls, "riverside", names) == found
     assert holding() == valid
-    with pytest.raises(GanglionError, match="cannot be a node"):
+    with pytest.raises(GanglionError, match="cannot be a name"):
         identities.boards(tls, "riverside", ["AIR"])
 
 
