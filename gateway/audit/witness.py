@@ -24,16 +24,37 @@ MOST_PLACES: Final = 100
 """Addresses counted in a window; the rest are one."""
 TOLD_PLACES: Final = 5
 REST: Final = "others"
+ITSELF: Final = "gateway"
+"""Who does what nobody has asked for."""
 
 
-async def witness(
-    data_dir: Path, act: str, *, who: str, of: str = "", came: str = "", detail: Mapping[str, JSON] | None = None
+def note(
+    data_dir: Path,
+    act: str,
+    *,
+    who: str = ITSELF,
+    of: str = "",
+    came: str = "",
+    detail: Mapping[str, JSON] | None = None,
 ) -> None:
     """As `record`. It is done, so a log that cannot be written hinders nothing: the gateway's own log then says it."""
     try:
-        await asyncio.to_thread(record, data_dir, act, who=who, of=of, came=came, detail=detail)
+        record(data_dir, act, who=who, of=of, came=came, detail=detail)
     except OSError as error:
         log.error("the audit log lacks %s of %s %s: %s; free its disk, or mend its owner", act, who, of, error)
+
+
+async def witness(
+    data_dir: Path,
+    act: str,
+    *,
+    who: str = ITSELF,
+    of: str = "",
+    came: str = "",
+    detail: Mapping[str, JSON] | None = None,
+) -> None:
+    """`note`, beside an event loop."""
+    await asyncio.to_thread(note, data_dir, act, who=who, of=of, came=came, detail=detail)
 
 
 class Sparing:

@@ -26,6 +26,7 @@ from starlette.routing import Route
 
 from gateway.audit import record
 from gateway.audit.entry import JSON
+from gateway.audit.witness import note
 from gateway.buckets import Buckets, whose
 from gateway.config import NAME, Config, Http
 from gateway.connections import Limits
@@ -34,7 +35,6 @@ from gateway.http import HttpServer
 from gateway.identity.issuer import Issued, Issuer, fingerprint, requested
 from gateway.identity.refusals import Bursts
 from gateway.identity.store import Store, TokenRefused
-from gateway.identity.told import note
 from gateway.pki.authority import PkiError
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Enrolment:
         told, self._told = self._told, []
         for kind, said in told:
             log.warning("%s", said)
-            note(self._data_dir, "attack", "enrolment", {"kind": kind, "seen": said})
+            note(self._data_dir, "attack", of="enrolment", detail={"kind": kind, "seen": said})
         if counts:
             try:
                 self._store.count(counts)

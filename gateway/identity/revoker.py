@@ -17,6 +17,7 @@ from typing import Final
 
 import aiomqtt
 
+from gateway.audit.witness import note
 from gateway.config import NAME, Mqtt
 from gateway.errors import ConfigError
 from gateway.files import PUBLIC, replace, stamp
@@ -24,7 +25,6 @@ from gateway.identity import lists
 from gateway.identity.counted import Counted
 from gateway.identity.issuer import Issuer
 from gateway.identity.store import Store
-from gateway.identity.told import note
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
 from gateway.pki.authority import PkiError
@@ -131,7 +131,7 @@ class Revoker:
         if self._ends <= now:
             for name in self._store.end_holds(now):
                 log.warning("%s is off hold: it may connect again", name)
-                note(self._data_dir, "identity.release", name)
+                note(self._data_dir, "identity.release", of=name)
         stamps = (self._store.changed(), stamp(self._ca_crl))
         if stamps == self._stamps and time.monotonic() - self._read < ANYWAY_SECONDS:
             return None

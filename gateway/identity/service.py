@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from gateway.audit.witness import witness
 from gateway.config import Config, Http
 from gateway.errors import ConfigError
 from gateway.identity.counted import Counted
@@ -17,7 +18,6 @@ from gateway.identity.renewal import Renewals
 from gateway.identity.revoker import Revoker, copied
 from gateway.identity.settings import IdentityTable
 from gateway.identity.store import Store
-from gateway.identity.told import note
 from gateway.identity.watch import BrokerWatch
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
@@ -92,7 +92,7 @@ class Identities:
             log.error("%s sends %s, and could not be put on hold: %s", name, seen, error)
             return
         log.warning("%s sends %s and is on hold for %g min", name, seen, minutes)
-        await asyncio.to_thread(note, self._data_dir, "identity.hold", name, {"why": "flood", "per_s": round(rate)})
+        await witness(self._data_dir, "identity.hold", of=name, detail={"why": "flood", "per_s": round(rate)})
 
 
 def check_files(config: Config, table: IdentityTable) -> Issuer:

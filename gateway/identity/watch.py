@@ -9,10 +9,11 @@ from typing import Final
 
 import aiomqtt
 
+from gateway.audit.entry import JSON
+from gateway.audit.witness import witness
 from gateway.config import Mqtt
 from gateway.identity.counted import Counted
 from gateway.identity.refusals import Bursts, connected, kind_of
-from gateway.identity.told import note
 from gateway.steer.link import connect, end_if_cancelled, listen, stay_connected, until_one_ends
 
 log = logging.getLogger(__name__)
@@ -72,11 +73,7 @@ class BrokerWatch:
 
     def _tell(self, kind: str, sentence: str) -> None:
         log.warning("%s", sentence)
-        counted = self._bursts.counts[kind]
-        task = asyncio.create_task(
-            asyncio.to_thread(
-                note, self._data_dir, "attack", "broker", {"kind": kind, "seen": sentence, "count": counted}
-            )
-        )
+        detail: dict[str, JSON] = {"kind": kind, "seen": sentence, "count": self._bursts.counts[kind]}
+        task = asyncio.create_task(witness(self._data_dir, "attack", of="broker", detail=detail))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
