@@ -21,6 +21,7 @@ from gateway.notify.settings import Notify
 from gateway.secret import anchored
 
 NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
+A_NAME: Final = "1 to 32 of a-z, 0-9 and -, not beginning with -"
 """What a site, a node or a channel may be called."""
 
 MIRROR: Final = "mirror."
@@ -280,6 +281,6 @@ def _in_words(key: str, reason: str) -> str:
     if "matching regex" in reason:
         listen = 'is no address and port, such as "127.0.0.1:8080" or "[::1]:8080"'
         topic = "is no topic: write levels between /, without +, # and spaces, such as homeassistant"
-        name = "is no name: that is 1 to 32 of a-z, 0-9 and -, first no -"
+        name = f"is no name: that is {A_NAME}"
         reason = {"listen": listen, "nodes": listen, "home_assistant_prefix": topic}.get(key.rpartition(".")[2], name)
     return f"{key or 'the file'}: {reason}"

@@ -13,7 +13,7 @@ import typer
 
 from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, show_json, show_table
-from gateway.config import NAME, Config, load
+from gateway.config import A_NAME, NAME, Config, load
 from gateway.logs import printable
 from gateway.near import hint
 from gateway.steer import talk
@@ -127,7 +127,7 @@ def find(gateway: Config, site: str, node: str) -> tuple[str, str]:
     if site not in gateway.sites:
         raise SteerError(f"--site must be one of the gateway's: {', '.join(gateway.sites)}")
     if not re.fullmatch(NAME, node):
-        raise SteerError(f"{node!r} names no node: that is 1 to 32 of a-z, 0-9 and -")
+        raise SteerError(f"{node!r} names no node: that is {A_NAME}")
     return site, node
 
 

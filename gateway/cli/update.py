@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json, show_table
-from gateway.config import NAME, Config, load
+from gateway.config import A_NAME, NAME, Config, load
 from gateway.journal.store import Journal
 from gateway.secret import secret, secret_in
 from gateway.update import keys, offer
@@ -243,7 +243,7 @@ def _one_of(node: str, everyone: bool) -> None:
     if bool(node) == everyone:
         raise UpdateError("say for whom: --node NAME, or --all")
     if node and not re.fullmatch(NAME, node):
-        raise UpdateError(f"--node {node}: a node is named with 1 to 32 of a-z, 0-9 and -")
+        raise UpdateError(f"--node {node}: a node is named with {A_NAME}")
 
 
 def _site(settings: Config, site: str) -> str:

@@ -12,13 +12,13 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
 from gateway.errors import ConfigError
-from gateway.pki.authority import PkiError
 from gateway.pki.certificates import PublicKey, revocation, revocations, signed
+from gateway.pki.folder import PkiError, load_signer
 
 MOST_REQUEST: Final = 2048
 """Bytes of a request: one for P-256 with a name has about 200."""
@@ -78,24 +78,23 @@ class Issuer:
         Raises ConfigError when a file cannot be used.
         """
         try:
-            self.certificate, *former = x509.load_pem_x509_certificates((folder / "cert.pem").read_bytes())
+            _, *former = x509.load_pem_x509_certificates((folder / "cert.pem").read_bytes())
             if (folder / "key.pem").stat().st_mode & 0o007:
                 raise ConfigError(f"identity.issuer: {folder}/key.pem may be read by others: give it mode 600")
-            key = load_pem_private_key((folder / "key.pem").read_bytes(), None)
+            self.certificate, self._key = load_signer(folder / "cert.pem", folder / "key.pem")
             self.offline = tuple(x509.load_pem_x509_certificates(ca.read_bytes()))
             self.authorities = (*self.offline, self.certificate, *former)
         except OSError as error:
             what = f"{error.filename}: {error.strerror}"
             raise ConfigError(f"identity.issuer: {what}; give the gateway's user the file") from error
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except PkiError as error:
+            raise ConfigError(f"identity.issuer: {error}") from error
+        except ValueError as error:
             raise ConfigError(f"identity.issuer: {folder} or {ca} is damaged: {error}; copy them anew") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != self.certificate.public_key():
-            raise ConfigError(f"identity.issuer: {folder}/key.pem is not the key of cert.pem: copy both anew")
         if self.certificate in self.offline:
             raise ConfigError(f"identity.issuer: {folder} is the authority of mqtt.ca itself: its key belongs off-line")
         if self.certificate.not_valid_after_utc <= datetime.now(UTC):
             raise ConfigError(f"identity.issuer: {folder}/cert.pem has ended: make another with `ganglion pki`")
-        self._key = key
         self._days = days
 
     def issue(self, name: str, key: PublicKey, now: datetime) -> Issued:

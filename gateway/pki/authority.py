@@ -26,6 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Struct
 
+from gateway.config import A_NAME
 from gateway.files import replace
 from gateway.pki import lists
 from gateway.pki.certificates import common_name, hosts_of, key_bytes, new_key, revocation, self_signed, signed
@@ -287,4 +288,4 @@ def _end(now: datetime, days: int) -> datetime:
 
 def _check_name(what: str, name: str) -> None:
     if not is_name(name):
-        raise PkiError(f"{name!r} cannot be {what}: 1 to 32 of a-z, 0-9 and -, not beginning with -")
+        raise PkiError(f"{name!r} cannot be {what}: {A_NAME}")

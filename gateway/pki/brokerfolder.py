@@ -15,6 +15,7 @@ from typing import Final
 
 from cryptography import x509
 
+from gateway.config import A_NAME
 from gateway.files import PRIVATE, PUBLIC, replace
 from gateway.pki import lists
 from gateway.pki.authority import Authority, Identity, PkiError
@@ -82,7 +83,7 @@ def checked(broker: Broker) -> Broker:
     names = [*broker.gateways, *fleets, *broker.readers, *filter(None, [broker.home_assistant])]
     for each in [*names, *(each.site for each in broker.fleets if each.site != "+")]:
         if not is_name(each):
-            raise PkiError(f"{each!r} cannot be a name: 1 to 32 of a-z, 0-9 and -, not beginning with -")
+            raise PkiError(f"{each!r} cannot be a name: {A_NAME}")
     if twice := [each for each in names if names.count(each) > 1]:
         raise PkiError(f"{twice[0]} is named twice: each name has rights of one kind")
     for each in broker.also_write:

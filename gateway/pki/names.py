@@ -4,7 +4,7 @@ import ipaddress
 import re
 from typing import Final
 
-from gateway.config import NAME
+from gateway.config import A_NAME, NAME
 
 COMMON_NAME: Final = 64
 """Characters of a common name, at most (RFC 5280, ub-common-name)."""
@@ -23,7 +23,7 @@ def why_no_node(site: str, node: str) -> str:
     """Why these cannot be the name of a node; empty when they can."""
     for each in (site, node):
         if not is_name(each):
-            return f"{each!r} cannot be a name: 1 to 32 of a-z, 0-9 and -, not beginning with -"
+            return f"{each!r} cannot be a name: {A_NAME}"
     if node in RESERVED:
         return f"{node!r} cannot be a node: the gateway speaks below that topic"
     if len(site) + 1 + len(node) > COMMON_NAME:

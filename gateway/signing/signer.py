@@ -9,18 +9,18 @@ from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from msgspec import Struct
+from cryptography.hazmat.primitives.serialization import Encoding
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.files import stamp
+from gateway.pki.folder import PkiError, load_signer
+from gateway.pki.lists import Signer as Pair
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +31,6 @@ HEADER: Final = "Ganglion-JWS"
 ALGORITHM: Final = "ES256"
 KEPT: Final = 512
 """Signatures remembered: the same document is the same bytes, and so has the same entity tag."""
-
-
-class Pair(Struct, frozen=True):
-    """Key and certificate, as they were read."""
-
-    certificate: Any  # x509.Certificate
-    key: Any  # ec.EllipticCurvePrivateKey
 
 
 class Signer:
@@ -55,8 +48,8 @@ class Signer:
     @property
     def ends(self) -> datetime:
         """When the certificate does: after that nobody takes what it signs."""
-        end: datetime = self._current().certificate.not_valid_after_utc
-        return end
+        certificate, _ = self._current()
+        return certificate.not_valid_after_utc
 
     def jws(self, payload: bytes) -> str:
         """`header..signature`, over exactly these bytes. The header has the certificate (`x5c`), and when (`iat`)."""
@@ -112,9 +105,9 @@ def with_signature(signer: Signer | None, payload: bytes) -> Properties | None:
 def _jws(pair: Pair, payload: bytes, now: float) -> bytes:
     from jwt.api_jws import PyJWS  # what signs nothing need not load it
 
-    der = base64.b64encode(pair.certificate.public_bytes(Encoding.DER)).decode("ascii")
+    der = base64.b64encode(pair[0].public_bytes(Encoding.DER)).decode("ascii")
     headers = {"typ": None, "x5c": [der], "iat": int(now)}
-    header, _, signature = PyJWS().encode(payload, pair.key, ALGORITHM, headers).split(".")
+    header, _, signature = PyJWS().encode(payload, pair[1], ALGORITHM, headers).split(".")
     return f"{header}..{signature}".encode("ascii")
 
 
@@ -125,19 +118,16 @@ def _xml(pair: Pair, document: bytes) -> bytes:
 
     root = etree.fromstring(document, etree.XMLParser(resolve_entities=False, no_network=True))
     signer = XMLSigner(signature_algorithm=SignatureMethod.ECDSA_SHA256)
-    signed = signer.sign(root, key=pair.key, cert=[pair.certificate])
+    signed = signer.sign(root, key=pair[1], cert=[pair[0]])
     written: bytes = etree.tostring(signed, encoding="utf-8", xml_declaration=True)
     return written + b"\n"
 
 
 def _load(certificate: Path, key: Path) -> Pair:
     try:
-        found = x509.load_pem_x509_certificate(certificate.read_bytes())
-        private = load_pem_private_key(key.read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"signing.cert, signing.key: {certificate}, {key} cannot be used: {error}") from error
-    if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
+        pair = load_signer(certificate, key)
+    except PkiError as error:
+        raise ConfigError(f"signing.cert, signing.key: {error}") from error
+    if not isinstance(pair[1].curve, ec.SECP256R1):
         raise ConfigError(f"signing.key: {key} is no EC key on P-256: `ganglion pki signer` makes one")
-    if private.public_key() != found.public_key():
-        raise ConfigError(f"signing.key: {key} is not the key of {certificate}: take both from one folder")
-    return Pair(found, private)
+    return pair
