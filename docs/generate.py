@@ -158,7 +158,7 @@ _TAIL: Final = """\
 `ganglion doctor` tells as soon as there are water meters. The gateway deletes once an hour what the table above says
 is too old, a little at a time, and counts it in `ganglion_expired_total`. What it deletes from the journal and the
 outbox is overwritten on the disk; but the space of packs that were on their way, and of an incident before it
-changed, is used again without that. A database that was set up by an older version keeps roll-ups for ever:
+changed, is used again without that. Where a database keeps anything for longer,
 `ganglion influx setup --force` shortens that, and so deletes.
 
 ## One home: what is kept, and how it is deleted

@@ -118,7 +118,7 @@ def login(context: Context) -> Iterator[Said]:
             if link.session_present:
                 yield fault(
                     "the broker gives every program of this user one and the same session: it decides the client id",
-                    "take use_username_as_clientid off the gateway's listener: see docs/security.md",
+                    "take use_username_as_clientid off the gateway's listener: see docs/broker.md",
                 )
                 return
             limits = link.limits
@@ -148,7 +148,7 @@ def rights(context: Context) -> Iterator[Said]:
     for topics, what in ((hearing.denied_to_hear, "subscribe to"), (hearing.denied_to_say, "publish to")):
         if topics:
             yield fault(
-                f"the gateway may not {what} {some(topics)}", "add it to the broker's acl_file: see docs/security.md"
+                f"the gateway may not {what} {some(topics)}", "add it to the broker's acl_file: see docs/broker.md"
             )
     if not hearing.denied_to_hear and not hearing.denied_to_say:
         yield ok("the broker grants every subscription and publication that it is asked for")
