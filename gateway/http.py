@@ -218,6 +218,11 @@ class _Server(uvicorn.Server):
         self.started = True
 
 
+PROXIED: Final = ("console", "citizens")
+"""Before which a proxy of this machine may stand, that says who asks. Before others nobody does, and any program here
+could say that it is somebody else."""
+
+
 class HttpServer:
     """Serves an application, within limits, until it is cancelled."""
 
@@ -229,6 +234,7 @@ class HttpServer:
         `key` is the table of the settings; `live`: the application has web sockets, and a life of its own.
         """
         self._identity = Identity(settings, key) if settings.cert else None
+        self._proxied = key in PROXIED
         host, port = settings.address
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -252,6 +258,7 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=self._proxied,
             lifespan="on" if live else "off",
             ws="auto" if live else "none",
             ws_max_size=limits.word_bytes,

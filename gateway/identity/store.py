@@ -162,11 +162,12 @@ class Store:
         return [Certificate(*row) for row in self._rows(f"SELECT {_COLUMNS} ORDER BY c.name, made DESC, serial")]
 
     def refusals(self, now: float) -> list[Refusal]:
-        """What our list has to hold: what is revoked or on hold, and has not ended as far as is known for certain."""
+        """What our list has to hold: what is revoked or on hold, and has not ended for long, as far as is known for
+        certain: a clock that was ahead for a while takes nothing off it."""
         rows = self._rows(
             f"SELECT serial, {_SINCE}, state != 'revoked' FROM {_KNOWN} "
             "WHERE (ends > ? OR how = 'said') AND (state = 'revoked' OR b.what = 'hold')",
-            (now,),
+            (now - KEPT_SECONDS,),
         )
         return [Refusal(serial, since, bool(hold)) for serial, since, hold in rows]
 

@@ -8,8 +8,9 @@ from gateway.config import A_NAME, NAME
 
 COMMON_NAME: Final = 64
 """Characters of a common name, at most (RFC 5280, ub-common-name)."""
-RESERVED: Final = ("incident",)
-"""What stands in topics where the name of a node does: who had such a name could say what only the gateway may."""
+RESERVED: Final = ("incident", "doctor", "doctor-other")
+"""What stands in topics where the name of a node does: who had such a name could say what only the gateway may. And
+whom `ganglion doctor` plays, which would throw out a node of that name."""
 
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
 
@@ -25,7 +26,7 @@ def why_no_node(site: str, node: str) -> str:
         if not is_name(each):
             return f"{each!r} cannot be a name: {A_NAME}"
     if node in RESERVED:
-        return f"{node!r} cannot be a node: the gateway speaks below that topic"
+        return f"{node!r} cannot be a node: that name is the gateway's own"
     if len(site) + 1 + len(node) > COMMON_NAME:
         return f"{site}/{node} is longer than the {COMMON_NAME} characters of a certificate's name: shorten one"
     return ""

@@ -45,10 +45,12 @@ def served(
     limits: Limits = LIMITS,
     settings: Http | None = None,
     live: bool = False,
+    key: str = "citizens",
 ) -> Iterator[Served]:
-    """`parts` run beside it until the end; `settings` are for a port of its own where not given."""
+    """`parts` run beside it until the end; `settings` are for a port of its own where not given, and `key` says whose
+    table they are."""
     settings = settings or Http(f"127.0.0.1:{free_port()}")
-    server, started = HttpServer(settings, app, live=live, limits=limits), threading.Event()
+    server, started = HttpServer(settings, app, key, live=live, limits=limits), threading.Event()
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
     failed: list[Exception] = []

@@ -359,7 +359,8 @@ def test_revoked_held_and_released(tmp_path: Path) -> None:
     assert [each.state for each in kept.certificates()] == ["active", "renewed"]
     assert {each.serial for each in kept.revoke("riverside/a", NOW + 4 * DAY)} == {"1", "2"}
     assert [(each.serial, each.hold) for each in kept.refusals(NOW + 4 * DAY)] == [("1", False), ("2", False)]
-    assert kept.refusals(NOW + 95 * DAY) == [], "what has ended need not stand on a list"
+    assert len(kept.refusals(NOW + 95 * DAY)) == 2, "a clock that was ahead for a while takes nothing off the list"
+    assert kept.refusals(NOW + 125 * DAY) == [], "what has ended long ago need not stand on it"
     with pytest.raises(PkiError, match="is revoked"):
         kept.renew("riverside/a", b"3", lambda: made(3), NOW + 4 * DAY)
     with pytest.raises(PkiError, match="more than a hold"):
@@ -381,7 +382,7 @@ def test_what_a_node_says_of_its_certificate_helps_no_thief(issuer: Issuer, city
     assert most is not None
     others = lists.read(city.folder / "crl.pem")
     composed = lists.compose(issuer, others, [Refusal(most.serial, NOW, hold=True)], datetime.now(UTC))
-    assert most.serial in lists.serials(lists.parsed(composed))
+    assert most.serial in lists.serials(composed)
 
 
 def test_a_word_takes_nothing_off_the_list(tmp_path: Path) -> None:

@@ -306,7 +306,7 @@ def test_what_was_revoked_is_so_wherever_it_ended(city: Authority, monkeypatch: 
 
 
 def test_a_node_is_not_called_like_what_the_gateway_says(city: Authority) -> None:
-    with pytest.raises(PkiError, match="'incident' cannot be a node: the gateway speaks below that topic"):
+    with pytest.raises(PkiError, match="'incident' cannot be a node: that name is the gateway's own"):
         city.node("riverside", "incident")
     with pytest.raises(PkiError, match="is longer than the 64 characters"):
         city.node("r" * 32, "n" * 32)

@@ -183,6 +183,8 @@ def test_one_address_asks_so_often_and_no_more() -> None:
         assert said[3].headers["Retry-After"] == "60"
         assert server.get("/", {"X-Forwarded-For": "203.0.113.8"}).status == 200
         assert [server.get("/").status for _ in range(5)] == [200] * 5
+    with served(APP, limits=limits, key="http") as server:  # before which no proxy stands
+        assert [server.get("/", {"X-Forwarded-For": "203.0.113.7"}).status for _ in range(5)] == [200] * 5
 
 
 def test_the_table_of_addresses_is_bounded() -> None:
