@@ -20,7 +20,7 @@ Log = Annotated[Format, typer.Option("--log", help="Lines for a person, or one J
 
 
 def console(config: ConfigOption = DEFAULT_CONFIG, until_eof: UntilEof = False, log: Log = "text") -> None:
-    """Serve the operators' pages until SIGTERM or Ctrl-C. A gateway with `[console]` runs it by itself.
+    """Serve the operators' pages until SIGTERM or Ctrl-C. A gateway with the table `console` runs it by itself.
 
     Without a gateway it shows what the journal has, and nobody can act.
 
@@ -31,7 +31,7 @@ def console(config: ConfigOption = DEFAULT_CONFIG, until_eof: UntilEof = False, 
 
 def citizens(config: ConfigOption = DEFAULT_CONFIG, until_eof: UntilEof = False, log: Log = "text") -> None:
     """Serve the citizens' page until SIGTERM or Ctrl-C, and send to those who asked to be told. A gateway with
-    `[citizens]` runs it by itself.
+    the table `citizens` runs it by itself.
 
     Example: ganglion citizens --config /etc/ganglion/ganglion.toml
     """
@@ -39,7 +39,7 @@ def citizens(config: ConfigOption = DEFAULT_CONFIG, until_eof: UntilEof = False,
 
 
 def enrolment(config: ConfigOption = DEFAULT_CONFIG, until_eof: UntilEof = False, log: Log = "text") -> None:
-    """Give certificates to nodes that bring a token, until SIGTERM or Ctrl-C. A gateway with `listen` in `[identity]`
+    """Give certificates to nodes that bring a token, until SIGTERM or Ctrl-C. A gateway with `identity.listen`
     runs it by itself.
 
     Example: ganglion enrolment --config /etc/ganglion/ganglion.toml

@@ -55,7 +55,7 @@ def notify(context: typer.Context, config: ConfigOption = DEFAULT_CONFIG, json: 
 
 @app.command("test")
 def press(
-    name: Annotated[str, typer.Argument(help="Of a [[notify]] table.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="Of a table `notify`.", metavar="NAME")],
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:

@@ -100,7 +100,7 @@ def signer(
     days: Annotated[int, _Days] = DAYS["signer"],
     renew: RenewOption = False,
 ) -> None:
-    """An identity that signs incidents, for `[signing]` of the gateway: whoever has ca.pem can check them.
+    """An identity that signs incidents, for the gateway's table `signing`: whoever has ca.pem can check them.
 
     Example: ganglion pki signer
     """
@@ -213,7 +213,7 @@ def revoke(
     who: Annotated[str, typer.Argument(help="A name, such as riverside/water-0007, or a serial number.")],
     folder: DirOption = DEFAULT_DIR,
     config: Annotated[
-        Path | None, typer.Option(help="At a gateway with [identity] instead, within a minute.", metavar="FILE")
+        Path | None, typer.Option(help="At a gateway with the table `identity` instead, within a minute.", metavar="FILE")
     ] = None,
 ) -> None:
     """Take an identity back: of a node that was stolen, or a key that was seen. Then give crl.pem to the broker.

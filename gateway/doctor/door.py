@@ -6,6 +6,7 @@ What is said there nobody hears: an empty word in the name of a node that does n
 import contextlib
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,8 +19,11 @@ from gateway.config import Config, Mqtt
 from gateway.doctor.context import Context
 from gateway.doctor.finding import NotAsked, Said, fault, ok
 from gateway.doctor.link import Link, LinkError
+from gateway.identity import lists
 from gateway.identity.issuer import Issuer
+from gateway.pki.authority import PkiError
 from gateway.pki.certificates import CANARY, key_bytes, new_key
+from gateway.pki.lists import of
 
 PLAIN: Final = 1883
 """The port at which brokers speak plain MQTT (IANA)."""
@@ -27,6 +31,8 @@ NAME: Final = "doctor"
 OTHER: Final = "doctor-other"
 """No nodes have these names."""
 MINUTES: Final = 10
+HEARD_S: Final = 60.0
+"""Within which a broker has read a list that has changed."""
 REMAKE: Final = "make the broker's folder anew by `ganglion pki broker --renew`: see docs/broker.md"
 
 
@@ -74,7 +80,7 @@ def nodes(context: Context) -> Iterator[Said]:
         except (LinkError, OSError) as error:
             yield fault(f"the broker does not let in a node that the issuer has signed: {error}", REMAKE)
             return
-        gone = _identity(issuer, f"{site}/{NAME}", folder / "gone", at, CANARY)
+        gone = _identity(issuer, f"{site}/{NAME}", folder / "gone", at, _taken_back(Path(table.crl), issuer))
         if _lets_in(config, gone):
             yield fault(
                 "the broker lets in what was taken back: it does not read identity.crl, or not again",
@@ -104,6 +110,21 @@ def _rights(config: Config, own: Mqtt, site: str) -> Iterator[Said]:
         yield fault("a node may speak for others", REMAKE)
     if not heard and not said:
         yield ok("a node hears and says at the broker only what is its own")
+
+
+def _taken_back(crl: Path, issuer: Issuer) -> int:
+    """The serial number that the issuer took back last: a broker that did not read the list again knows those before.
+    That with which each list begins, if there is none or the broker may not have heard yet."""
+    try:
+        own = of(issuer.certificate, lists.read(crl)) or ()
+        if time.time() - crl.stat().st_mtime < HEARD_S:
+            return CANARY
+    except (PkiError, OSError):
+        return CANARY
+    newest = max(
+        (line for line in own if line.serial_number != CANARY), key=lambda line: line.revocation_date_utc, default=None
+    )
+    return newest.serial_number if newest else CANARY
 
 
 def _lets_in(config: Config, mqtt: Mqtt) -> bool:

@@ -42,6 +42,8 @@ AGAIN_SECONDS: Final = (0.0, 2.0, 6.0, 15.0, 30.0, 50.0)
 FRESH_SECONDS: Final = 600.0
 """A node that was barred so long before the gateway started is thrown out too: it may have died over it."""
 KICK_SECONDS: Final = 5.0
+HEARD_SECONDS: Final = 60.0
+"""After which a broker that still lets in a barred node has not heard of it."""
 _NODE: Final = re.compile(rf"{NAME}/{NAME}")
 
 
@@ -75,6 +77,8 @@ class Revoker:
         """Since when, Unix seconds, by name; None before the first look."""
         self._due: dict[str, list[float]] = {}
         """When each is to be thrown out, `time.monotonic()`, seconds, in order."""
+        self._let_in: set[str] = set()
+        """Of whom it was told that the broker does not keep them out."""
         self._ends = float("inf")
         """When the next hold does, Unix seconds."""
         self._woken = asyncio.Event()
@@ -102,6 +106,14 @@ class Revoker:
         if self._barred and name in self._barred:
             self._due.setdefault(name, []).insert(0, time.monotonic())
             self._woken.set()
+            if name not in self._let_in and time.time() - self._barred[name] > HEARD_SECONDS:
+                self._let_in = (self._let_in & self._barred.keys()) | {name}
+                log.warning(
+                    "%s is revoked or on hold, and the broker lets it in all the same; it is thrown out each time. It "
+                    "has not read %s since, or else a former issuer signed that certificate: see docs/broker.md",
+                    name,
+                    self._crl,
+                )
 
     async def _look(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """`ganglion doctor` tries at a real broker whether it keeps out who does not belong, and finds each way in."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from gateway.doctor.context import Context
 from gateway.doctor.door import nodes, strangers
-from gateway.identity.issuer import Issuer
+from gateway.identity.issuer import Issuer, Refusal
 from gateway.identity.lists import compose, read
 from gateway.pki.lists import written
 from sim_hardware.secure import City
@@ -31,12 +32,13 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
         yield city
 
 
-def findings(city: City, folder: Path) -> dict[str, list[tuple[str, str]]]:
+def findings(city: City, folder: Path, crl: Path | None = None) -> dict[str, list[tuple[str, str]]]:
     """What doctor says of these checks: level and words."""
     config = folder / "ganglion.toml"
     config.write_text(
         f'sites = ["riverside"]\ndata_dir = "data"\n{city.mqtt()}[identity]\nissuer = "{city.issuer}"\n'
-        f'crl = "{city.crl}"\nca_crl = "{city.authority.folder}/crl.pem"\nnodes = "127.0.0.1:{city.broker.port}"\n'
+        f'crl = "{crl or city.crl}"\nca_crl = "{city.authority.folder}/crl.pem"\n'
+        f'nodes = "127.0.0.1:{city.broker.port}"\n'
     )
     context = Context(config)
     return {look.__name__: [(level, seen) for level, seen, _ in look(context)] for look in (strangers, nodes)}
@@ -51,6 +53,18 @@ def test_a_sound_broker(city: City, tmp_path: Path) -> None:
             ("ok", "the broker refuses what was taken back"),
         ],
     }
+
+
+def test_a_broker_that_does_not_read_its_list_again(city: City, tmp_path: Path) -> None:
+    """It knows what was taken back before, and not what was since."""
+    issuer = Issuer(city.issuer, city.ca, 90)
+    crl, now = tmp_path / "crl.pem", datetime.now(UTC)
+    refusal = Refusal("abc", now.timestamp(), hold=False)
+    crl.write_bytes(written(compose(issuer, read(city.authority.folder / "crl.pem"), [refusal], now)))
+    refused = ("ok", "the broker refuses what was taken back")
+    assert refused in findings(city, tmp_path, crl)["nodes"], "it may hear of that yet"
+    os.utime(crl, (now.timestamp() - 120,) * 2)
+    assert [level for level, words in findings(city, tmp_path, crl)["nodes"] if "not again" in words] == ["fault"]
 
 
 @pytest.mark.parametrize(
