@@ -131,7 +131,7 @@ def revoke(who: str, config: Path) -> None:
         if who in (said := claims(views)):
             store.hear(who, *said[who], time.time())
     elif who not in {each.serial for each in store.certificates()}:
-        raise PkiError(f"no certificate here has the serial number {who}: see `ganglion pki inventory`")
+        raise PkiError(f"{who} is neither SITE/NODE nor a serial number known here: see `ganglion pki inventory`")
     at_shell(Path(settings.data_dir)).asks("identity.revoke", who)
     for each in store.revoke(who, time.time()):
         typer.echo(f"revoked node {each.name}, serial {each.serial}")

@@ -210,16 +210,33 @@ def list_(folder: DirOption = DEFAULT_DIR, json: JsonOption = False) -> None:
 
 @app.command()
 def revoke(
+    context: typer.Context,
     who: Annotated[str, typer.Argument(help="A name, such as riverside/water-0007, or a serial number.")],
     folder: DirOption = DEFAULT_DIR,
     config: Annotated[
-        Path | None, typer.Option(help="At a gateway with the table `identity` instead, within a minute.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            envvar="GANGLION_CONFIG",
+            help="At a gateway with the table `identity` instead, within a minute.",
+            metavar="FILE",
+        ),
     ] = None,
 ) -> None:
-    """Take an identity back: of a node that was stolen, or a key that was seen. Then give crl.pem to the broker.
+    """Take an identity back: of a node that was stolen, or a key that was seen.
 
-    Example: ganglion pki revoke riverside/water-0007
+    At the authority crl.pem has to be given to the broker afterwards; a gateway does all by itself.
+
+    Examples: ganglion pki revoke riverside/water-0007 --dir pki
+
+    ganglion pki revoke riverside/water-0007 --config /etc/ganglion/ganglion.toml
     """
+    typed = [name for name in ("folder", "config") if _typed(context, name)]
+    if "folder" in typed:
+        if "config" in typed:
+            raise PkiError("--dir takes back at the authority, --config at a gateway: name one of them")
+        config = None
+    if config is None and not (folder / "ca.pem").exists():
+        raise PkiError(f"{folder} holds no authority: name its folder by --dir, or a gateway's file by --config")
     if config is not None:
         identities.revoke(who, config)
         return
@@ -231,6 +248,12 @@ def revoke(
         typer.echo("Make the broker's folder again, `ganglion pki broker --renew`, and restart the broker with it.")
     else:
         typer.echo(f"Give {folder}/crl.pem to the broker and have it reload: until then nothing has changed there.")
+
+
+def _typed(context: typer.Context, parameter: str) -> bool:
+    """Whether it was given on the command line: the environment's may be meant for another command."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _tell(identity: Identity) -> None:

@@ -114,7 +114,7 @@ def still_there(config: Config, site: str, node: str, now: float, seconds: float
         return ""
     return (
         f"{site}/{node} was heard {round(max(0.0, now - view.received))} s ago: what it sends from now on is kept "
-        f"again. End that first: `ganglion pki revoke {site}/{node}`, or give the board another name"
+        f"again. End that first: `ganglion pki revoke {site}/{node} --config ...`, or give the board another name"
     )
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from cryptography import x509
 from typer.testing import CliRunner
 
@@ -367,3 +368,19 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     again = run.invoke(make_app(), ["pki", "init"])
     assert isinstance(again.exception, GanglionError)
     assert run.invoke(make_app(), ["pki", "server", "--days", "0"]).exit_code == 2
+
+
+def test_where_an_identity_is_taken_back(tmp_path: Path) -> None:
+    """What is typed counts before the environment, which may be meant for other commands."""
+    folder = Authority.create(tmp_path / "pki", "Riverside").folder
+    Authority(folder).node("riverside", "water-1")
+    app, nowhere = make_app(), str(tmp_path / "nowhere.toml")
+
+    def revoke(*options: str, **env: str) -> Result:
+        return CliRunner().invoke(app, ["pki", "revoke", "riverside/water-1", *options], env=env)
+
+    both = revoke("--dir", str(folder), "--config", nowhere)
+    assert "name one of them" in str(both.exception)
+    assert "nowhere.toml" in str(revoke(GANGLION_CONFIG=nowhere).exception)
+    assert "by --dir, or a gateway's file by --config" in str(revoke(GANGLION_PKI=str(tmp_path)).exception)
+    assert "revoked node riverside/water-1" in revoke("--dir", str(folder), GANGLION_CONFIG=nowhere).output
