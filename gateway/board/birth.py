@@ -49,6 +49,10 @@ _SIGNS: Final = (
     ),
     _Sign(r"(MemoryError.*)", "the board's memory does not suffice: {0}"),
     _Sign(
+        "certificate Common Name",
+        "who answers has a certificate of another name: --broker and --enrol must name the host as it does",
+    ),
+    _Sign(
         r"mqtt: no connection: (.*)",
         "the board is in the network, but has no connection to the broker: {0}. "
         "Is --broker the address that the node sees, and does no firewall stand between?",

@@ -63,7 +63,9 @@ def flash(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="A setting, such as litres_per_pulse=10.", metavar="KEY=VALUE")
     ] = None,
-    source: Annotated[Path, typer.Option(help="The folder of the firmware.", metavar="DIR")] = FIRMWARE,
+    source: Annotated[
+        Path, typer.Option(help="The folder of the firmware.", metavar="DIR", show_default="this project's")
+    ] = FIRMWARE,
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for its report; 0 does not.", metavar="SECONDS")
     ] = _WAIT_S,

@@ -97,9 +97,9 @@ def delete(
         typer.echo(f"not deleted: {trouble}", err=True)
     for words in person.ELSEWHERE:
         typer.echo(f"not reached: {words}", err=True)
-    if not yes:
+    if not yes and found:
         typer.echo("nothing is deleted yet: --yes deletes what is in the table", err=True)
-    elif found or troubles:
+    if yes and (found or troubles):
         raise typer.Exit(1)
 
 

@@ -9,6 +9,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from gateway.audit.asker import at_shell
+from gateway.cli.flash import FIRMWARE
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json, show_table
 from gateway.config import A_NAME, NAME, Config, load
 from gateway.journal.store import Journal
@@ -87,11 +88,13 @@ def delegate(
 def pack(
     board: Annotated[list[str], typer.Option(help="A board that it is for, such as esp32-devkit; may be repeated.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The package.", metavar="FILE")],
-    source: Annotated[Path, typer.Option(help="The folder of the firmware.", metavar="DIR")] = Path("firmware"),
+    source: Annotated[
+        Path, typer.Option(help="The folder of the firmware.", metavar="DIR", show_default="this project's")
+    ] = FIRMWARE,
 ) -> None:
     """Compile firmware and pack it, not signed yet. The same source gives the same bytes.
 
-    Example: ganglion update pack --source firmware --board esp32-devkit -o ganglion-0.2.1.update
+    Example: ganglion update pack --board esp32-devkit -o ganglion-0.2.1.update
     """
     package = Package.of_source(source, tuple(board))
     package.save(output)

@@ -126,7 +126,8 @@ def _server(identities: Iterable[Identity], name: str) -> Identity:
     if len(chosen) == 1:
         return chosen[0]
     if chosen:
-        raise PkiError(f"there are {len(chosen)} servers: say by --server which it is for")
+        names = ", ".join(each.name for each in chosen)
+        raise PkiError(f"there are several servers: say by --server for which: {names}")
     raise PkiError(
         f"there is no server {name} that holds: see `ganglion pki list`"
         if servers

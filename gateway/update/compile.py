@@ -25,7 +25,7 @@ def compile_tree(source: Path) -> dict[str, bytes]:
     left_out = {source / name for name in _NOT_ON_A_BOARD}
     paths = sorted(path for path in source.rglob("*.py") if path not in left_out)
     if not paths:
-        raise ImageError(f"{source} holds no firmware: give the folder with main.py")
+        raise ImageError(f"{source} holds no firmware: give the folder with main.py, by --source")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = list(pool.map(compile_file, paths))
     return {

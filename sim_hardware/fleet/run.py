@@ -89,7 +89,12 @@ def _why(fleet: Nodes, heard: Heard | None, *, stopped: bool) -> str:
         return "not every node came to the city's end in time: this machine is too slow for so many at this speed"
     if unsent := fleet.counts().waiting:
         where = fleet.settings.broker
-        believed = " Does it believe --pki's authority, and let the nodes speak (see its log)?" if where.tls else ""
+        believed = (
+            " Does its certificate bear that name (else --server-name)? Does it believe --pki's authority, and let the "
+            "nodes speak (see its log)? Were identities taken back?"
+            if where.tls
+            else ""
+        )
         return (
             f"{unsent} packs did not leave the nodes: is {where.host}:{where.port} reachable?{believed} "
             "Does a gateway without room hold the site (its retained topic `hold`)?"

@@ -28,6 +28,7 @@ BIRTH = b'{"online":true,"kind":"water","boot":%d,"firmware":"0.2.0","board":"es
         ("9 mqtt: [Errno 13] enrolment refused: 401 this token was used", "no certificate: 401 this token was used"),
         ("node.config.ConfigError: sensors.lanes must be 1 to 4", "refuses its configuration: sensors.lanes"),
         ("MemoryError: memory allocation failed, allocating 2048 bytes", "memory does not suffice"),
+        (r"4 mqtt: no connection: ValueError('\nThe certificate Common Name (CN) does not',)", "of another name"),
         ("4 mqtt: no connection: OSError(113,)", "has no connection to the broker: OSError(113,)"),
         ("invalid header: 0xffffffff", "no MicroPython on the board"),
         ("ValueError: something else", "ended with ValueError: something else"),
