@@ -64,12 +64,15 @@ def inventory(
 
     Example: ganglion pki inventory --json
     """
+    from gateway.identity import lists
     from gateway.identity.inventory import inventory as lines_of
 
     settings, store = _opened(config)
+    assert settings.identity is not None
     if learn is not None:
         typer.echo(f"{store.learn(_read(learn), time.time())} were not known", err=True)
-    lines = lines_of(store.certificates(), store.barred(), _views(settings), time.time())
+    listed = lists.serials(lists.read(Path(settings.identity.ca_crl)))
+    lines = lines_of(store.certificates(), store.barred(), _views(settings), listed, time.time())
     if json:
         show_json(lines)
         return

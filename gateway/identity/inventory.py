@@ -1,9 +1,10 @@
 """Who has what: certificates that are known here, beside what nodes say of themselves. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.identity.schema import Barred, Certificate
 from gateway.identity.service import claims
@@ -35,14 +36,20 @@ class Line(Struct, frozen=True):
 
 
 def inventory(
-    certificates: Sequence[Certificate], barred: Sequence[Barred], views: Sequence[NodeView], now: float
+    certificates: Sequence[Certificate],
+    barred: Sequence[Barred],
+    views: Sequence[NodeView],
+    listed: Collection[str],
+    now: float,
 ) -> list[Line]:
-    """By name, the newest certificate first; those that have ended are left out."""
+    """By name, the newest certificate first; those that have ended are left out. `listed`: serial numbers that the
+    authority has taken back, which the gateway's own store does not know."""
     nodes = {f"{view.site}/{view.node}": view for view in views}
     said, bars = claims(views), {each.name: each for each in barred}
     lines = []
     known: dict[str, set[str]] = {}
-    for each in certificates:
+    for kept in certificates:
+        each = replace(kept, state="revoked") if kept.serial in listed else kept
         known.setdefault(each.name, set()).add(each.serial)
         view = nodes.get(each.name)
         used = view is not None and view.certificate == each.serial
@@ -56,6 +63,7 @@ def inventory(
             lines.append(Line(name, "none", "", "", None, False, view.received, note))
         elif view.certificate and view.certificate not in known.get(name, ()):
             state = "held" if (bar := bars.get(name)) and bar.what == "hold" else "active"
+            state = "revoked" if view.certificate in listed else state
             note = "" if name in said else "another node says that it has the same"
             note = note or _ending(view.certificate_ends, now)
             lines.append(Line(name, state, "flash", view.certificate, view.certificate_ends, True, view.received, note))

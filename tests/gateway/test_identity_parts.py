@@ -553,7 +553,7 @@ def test_the_inventory_flags_what_somebody_should_see() -> None:
     ]  # fmt: skip
     bars = [Barred("riverside/held", "hold", NOW, None, "flood: 900 messages a second")]
     notes = {
-        (line.name.partition("/")[2], line.serial): line.note for line in inventory(certificates, bars, views, NOW)
+        (line.name.partition("/")[2], line.serial): line.note for line in inventory(certificates, bars, views, (), NOW)
     }
     assert notes == {
         ("fine", "1"): "", ("ending", "2"): "ends in 5 d and was not renewed",
@@ -564,6 +564,8 @@ def test_the_inventory_flags_what_somebody_should_see() -> None:
         ("robbed", "8"): "another node says that it has the same",
     }  # fmt: skip
     assert set(claims(views)) == {"riverside/fine", "riverside/revoked", "riverside/older", "riverside/flashed"}
+    listed = inventory(certificates, bars, views, ("1", "6", "9"), NOW)
+    assert {line.serial for line in listed if line.state == "revoked"} == {"1", "3", "6", "9"}, "by the authority too"
 
 
 @pytest.fixture
