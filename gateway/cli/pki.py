@@ -182,13 +182,15 @@ def broker(
 def check(
     *,
     broker: Annotated[Path, typer.Option(help="The broker's folder.", metavar="FOLDER")],
-    crl: Annotated[Path | None, typer.Option(help="What it reads, if not that of its folder.", metavar="FILE")] = None,
+    crl: Annotated[
+        Path | None, typer.Option(help="Its list, if not the one that its mosquitto.conf names.", metavar="FILE")
+    ] = None,
 ) -> None:
     """Whether the broker may read its list of what holds no more again: with a damaged one it lets in who was shut out.
 
     Example: ganglion pki check --broker /etc/mosquitto/ganglion
     """
-    check_folder(broker, crl)
+    typer.echo(f"{check_folder(broker, crl)} holds a list of each authority, and may be read")
 
 
 @app.command("list")

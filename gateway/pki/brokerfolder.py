@@ -29,6 +29,8 @@ _SECRET: Final = ("key.pem", "nodes.acl", "gateways.acl")
 """The key for its owner alone; later Mosquittos want the lists so too."""
 _TOPIC: Final = re.compile(r"[^\s#+$/][^\s#+/]*(/[^\s#+/]+|/\+)*(/#)?")
 
+_CRLFILE: Final = re.compile(r"^crlfile (\S+)$", re.MULTILINE)
+
 
 def make(
     authority: Authority, broker: Broker, folder: Path, *, server: str = "", place: str = PLACE, renew: bool = False
@@ -111,13 +113,20 @@ def check_lists(believed: bytes, listed: bytes) -> None:
         raise PkiError(f"the list of what holds no more is damaged, and no broker must read it: {error}") from error
 
 
-def check_folder(folder: Path, crl: Path | None = None) -> None:
-    """`check_lists` for a broker's folder, or for the file `crl` that it reads instead of its own. Raises PkiError."""
+def check_folder(folder: Path, crl: Path | None = None) -> Path:
+    """`check_lists` for a broker's folder and the list that its configuration names, or for the file `crl`; which of
+    them it was. Raises PkiError."""
     try:
         believed = (folder / "ca.pem").read_bytes() + (folder / "clients.pem").read_bytes()
-        check_lists(believed, (crl or folder / "crl.pem").read_bytes())
+        if crl is None:
+            named = _CRLFILE.findall((folder / "mosquitto.conf").read_text("utf-8"))
+            if len(set(named)) != 1:
+                raise PkiError(f"{folder}/mosquitto.conf does not say which list is read: say by --crl which one")
+            crl = folder / named[0]
+        check_lists(believed, crl.read_bytes())
     except OSError as error:
         raise PkiError(f"{error.filename} cannot be read: {error.strerror}") from error
+    return crl
 
 
 def _server(identities: Iterable[Identity], name: str) -> Identity:

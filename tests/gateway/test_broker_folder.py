@@ -179,11 +179,24 @@ def test_what_may_be_a_further_topic() -> None:
 def test_a_damaged_list_is_told(city: Authority, tmp_path: Path, spoil: Callable[[bytes], bytes], says: str) -> None:
     out = tmp_path / "broker"
     make(city, Broker(), out)
-    assert pki("check", "--broker", out) == ""
+    assert f"{out}/crl.pem holds a list of each" in pki("check", "--broker", out).replace("\n", "")
     bad = tmp_path / "bad.pem"
     bad.write_bytes(spoil((out / "crl.pem").read_bytes()))
     with pytest.raises(PkiError, match=says):
         pki("check", "--broker", out, "--crl", bad)
+
+
+def test_the_list_that_the_broker_reads_is_looked_at(city: Authority, tmp_path: Path) -> None:
+    """Not the one in its folder, where a gateway writes another."""
+    out, written = tmp_path / "broker", tmp_path / "written.pem"
+    make(city, Broker(crl=str(written)), out)
+    with pytest.raises(PkiError, match=r"written.pem cannot be read: No such file"):
+        check_folder(out)
+    written.write_bytes((out / "crl.pem").read_bytes())
+    assert check_folder(out) == written
+    (out / "mosquitto.conf").write_text("listener 8883\n")
+    with pytest.raises(PkiError, match="does not say which list is read"):
+        check_folder(out)
 
 
 def test_a_list_of_somebody_elses_is_none(city: Authority, tmp_path: Path) -> None:
