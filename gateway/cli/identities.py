@@ -180,7 +180,7 @@ def _advise(settings: Config, store: "Store", who: str) -> None:
             f"No certificate of it is known for certain{word}. Whatever it has, the broker may go on taking it, and "
             "the gateway throws it out each time: say what was signed by `ganglion pki inventory --learn`, then repeat."
         )
-    if any(each.how in ("flash", "said") for each in known):
+    elif any(each.how in ("flash", "said") for each in known):
         typer.echo(
             "One of its certificates was not issued here. If a former issuer signed it, the broker goes on taking it, "
             "and the gateway throws the node out each time, until the authority's list has it: "
