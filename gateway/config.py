@@ -109,12 +109,7 @@ class Http(Struct, frozen=True):
     @property
     def in_the_open(self) -> bool:
         """Whether others than programs of this machine reach it in plain text, and nobody said that this is meant."""
-        host = self.address[0]
-        try:
-            near = ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            near = host == "localhost"
-        return not (near or self.cert or self.plain)
+        return not (is_loopback(self.address[0]) or self.cert or self.plain)
 
     @property
     def here(self) -> tuple[str, int]:
@@ -142,8 +137,7 @@ class Console(Http, frozen=True):
     @property
     def open(self) -> bool:
         """Whether anyone may look."""
-        here = self.address[0] in ("127.0.0.1", "::1", "localhost") and not self.link
-        return self.read == "anyone" or (not self.read and here)
+        return self.read == "anyone" or (not self.read and is_loopback(self.address[0]) and not self.link)
 
 
 class Citizens(Http, frozen=True):
@@ -272,6 +266,14 @@ def _anchored(config: Config, folder: Path) -> Config:
         mirror=tuple(anchored(mirror, folder) for mirror in config.mirror),
         notify=tuple(anchored(table, folder) for table in config.notify),
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is this machine's own, which nobody else reaches."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _in_words(key: str, reason: str) -> str:

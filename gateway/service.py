@@ -8,7 +8,7 @@ import sys
 from collections.abc import Coroutine
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from gateway.audit.asker import at_shell
 from gateway.audit.heads import Heads
@@ -37,6 +37,7 @@ from gateway.north.home_assistant import HomeAssistant
 from gateway.notify.drill import Drills
 from gateway.notify.service import Notify
 from gateway.outlet import IncidentOutlet
+from gateway.part import Part
 from gateway.privacy.api import privacy_routes
 from gateway.privacy.keeping import Keeper
 from gateway.signing.signer import signer_of
@@ -119,11 +120,6 @@ def _digest(path: Path) -> str:
 def _check_files(config: Config) -> None:
     if config.identity is not None:
         check_files(config, config.identity)
-
-
-class Part(Protocol):
-    async def run(self) -> None:
-        """Until cancelled."""
 
 
 class Gateway:

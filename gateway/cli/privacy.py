@@ -10,7 +10,8 @@ import typer
 from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json, show_table
 from gateway.cli.running import running
-from gateway.config import NAME, Config, load
+from gateway.config import Config, load
+from gateway.pki.names import is_name
 from gateway.privacy import person
 from gateway.privacy.table import KEPT, MEASURED, SEEN
 
@@ -105,10 +106,8 @@ def delete(
 
 def _whose(meter: str, config: Path) -> tuple[Config, str, str]:
     site, _, node = meter.partition("/")
-    try:
-        msgspec.convert([site, node], list[Annotated[str, msgspec.Meta(pattern=rf"^{NAME}\Z")]])
-    except msgspec.ValidationError as error:
-        raise typer.BadParameter(f"{meter!r} is not SITE/NODE, such as riverside/water-0003") from error
+    if not (is_name(site) and is_name(node)):
+        raise typer.BadParameter(f"{meter!r} is not SITE/NODE, such as riverside/water-0003")
     return load(config), site, node
 
 

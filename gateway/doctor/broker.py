@@ -1,7 +1,6 @@
 """The broker, from its name to the rights that it grants."""
 
 import contextlib
-import ipaddress
 import socket
 import ssl
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from typing import Final
 
 from cryptography import x509
 
-from gateway.config import Mqtt
+from gateway.config import Mqtt, is_loopback
 from gateway.doctor.context import Context
 from gateway.doctor.finding import Said, fault, ok, some, span, warning
 from gateway.doctor.installation import ends
@@ -88,7 +87,7 @@ def tls(context: Context) -> Iterator[Said]:
     """Whether the broker speaks TLS, and whether each side takes the other's certificate."""
     mqtt = context.config.mqtt
     if not mqtt.ca:
-        if _loopback(mqtt.host):
+        if is_loopback(mqtt.host):
             yield ok("plain text, on this machine")
         else:
             yield warning("plain text over the network: passwords and readings can be read", "set mqtt.ca: security.md")
@@ -172,13 +171,6 @@ def queue(context: Context) -> Iterator[Said]:
 
 def _at(mqtt: Mqtt) -> str:
     return f"{mqtt.host}:{mqtt.port}"
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _handshake(mqtt: Mqtt, trust: ssl.SSLContext, patience: float = CONNECT_SECONDS) -> ssl.SSLSocket:

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.config import Config, Mqtt
+from gateway.config import Config, Http, Mqtt
 from gateway.doctor.context import Context
 from gateway.doctor.finding import NotAsked, Said, fault, ok
 from gateway.doctor.link import Link, LinkError
@@ -60,17 +60,17 @@ def nodes(context: Context) -> Iterator[Said]:
     if table is None or not table.nodes:
         raise NotAsked("identity.nodes does not say where nodes reach the broker")
     issuer = Issuer(Path(table.issuer), Path(config.mqtt.ca), table.days)
-    host, _, port = table.nodes.rpartition(":")
+    host, port = Http(listen=table.nodes).address
     site = config.sites[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
-            with socket.create_connection((host.strip("[]"), int(port)), 2.0):
+            with socket.create_connection((host, port), 2.0):
                 pass
         except OSError as error:
             yield fault(f"nobody listens for nodes at {table.nodes}: {error}", "correct identity.nodes")
             return
-        at = Mqtt(host.strip("[]"), int(port), config.mqtt.ca)
+        at = Mqtt(host, port, config.mqtt.ca)
         if _lets_in(config, at):
             yield fault(f"the broker lets anybody in at {table.nodes}", REMAKE)
             return

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from gateway.doctor import weak
+from gateway.config import is_loopback
 from gateway.doctor.context import Context
 from gateway.doctor.finding import Said, fault, ok, warning
 from gateway.doctor.running import listens
@@ -27,7 +27,7 @@ def pages(context: Context) -> Iterator[Said]:
             yield ok(f"{key}.listen {settings.listen} is free")
     if console is None:
         return
-    if console.open and not weak.is_near(console.address[0]) and not console.plain:
+    if console.open and not is_loopback(console.address[0]) and not console.plain:
         yield warning(
             f"console.listen {console.listen} shows everything, also of single homes, to whoever reaches this machine",
             'set console.read = "login", listen at 127.0.0.1, or keep others out with a firewall',

@@ -1,6 +1,5 @@
 """Settings that work and are weak: what others of the network or of this machine could read, change or play."""
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from gateway.config import Config
+from gateway.config import Config, is_loopback
 from gateway.control.token import user_name
 from gateway.doctor.context import Context
 from gateway.doctor.finding import NotAsked, Said, ok, some, warning
@@ -85,14 +84,6 @@ def rights(context: Context) -> Iterator[Said]:
         yield ok(f"the gateway runs as {user_name(owner)}")
 
 
-def is_near(host: str) -> bool:
-    """Whether a name or address is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host in ("", "localhost")
-
-
 def _ports(config: Config) -> Iterator[Said]:
     for key, port in config.ports.items():
         if port.in_the_open:
@@ -104,7 +95,7 @@ def _ports(config: Config) -> Iterator[Said]:
 
 def _broker(config: Config) -> Iterator[Said]:
     mqtt = config.mqtt
-    if mqtt.ca or is_near(mqtt.host):
+    if mqtt.ca or is_loopback(mqtt.host):
         return
     what = "the password and all packs go" if mqtt.username else "all packs go, without a login,"
     yield warning(f"{what} to {mqtt.host} in plain text", "set mqtt.ca, cert and key: see docs/security.md")
@@ -113,7 +104,7 @@ def _broker(config: Config) -> Iterator[Said]:
 def _databases(config: Config) -> Iterator[Said]:
     for key, database in config.databases.items():
         parts = urlsplit(database.url)
-        if is_near(parts.hostname or ""):
+        if is_loopback(parts.hostname or "localhost"):
             continue
         if parts.scheme != "https":
             yield warning(f"{key}.url {database.url} is in plain text, its token too", "use https://")
@@ -130,7 +121,7 @@ def _told(config: Config) -> Iterator[Said]:
             case Webhook(url=url) | Ntfy(url=url):
                 parts = urlsplit(url)
                 where = f"{parts.scheme}://{parts.hostname}"
-                if parts.scheme != "https" and not is_near(parts.hostname or ""):
+                if parts.scheme != "https" and not is_loopback(parts.hostname or "localhost"):
                     yield warning(f"{here}.url {where} is in plain text", "use https://")
                 if any(TELLING.search(name) for name, _ in parse_qsl(parts.query)):
                     yield warning(
@@ -140,9 +131,9 @@ def _told(config: Config) -> Iterator[Said]:
                     (table.secret_env, table.secret_file, table.token_env, table.token_file)
                 ):
                     yield warning(f"{here}: {where} cannot tell our messages from anybody's", f"set {here}.secret_file")
-            case Email(security="none", host=host) if not is_near(host):
+            case Email(security="none", host=host) if not is_loopback(host):
                 yield warning(f"{here}: mails go to {host} in plain text", "set security to starttls or tls")
-            case Topic(host=host, ca="") if host and not is_near(host):
+            case Topic(host=host, ca="") if host and not is_loopback(host):
                 yield warning(f"{here}: messages go to {host} in plain text", f"set {here}.ca")
 
 

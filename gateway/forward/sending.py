@@ -1,12 +1,12 @@
 """Getting lines over to a server, whatever its dialect: packed, once more over a fresh connection, in halves."""
 
-import ipaddress
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import urllib3
 
+from gateway.config import is_loopback
 from gateway.errors import Poison
 from gateway.forward.answers import TooLarge
 
@@ -19,10 +19,7 @@ T = TypeVar("T")
 def is_near(url: str) -> bool:
     """Whether a server is on this machine, where bytes cost less than packing them."""
     host = urllib3.util.parse_url(url).host or ""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback(host.strip("[]"))
 
 
 def packed(lines: Sequence[bytes], *, near: bool) -> tuple[bytes, str]:

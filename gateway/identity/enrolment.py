@@ -13,7 +13,6 @@ import re
 import time
 from base64 import b64decode, encodebytes
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -24,15 +23,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway.audit import record
-from gateway.audit.entry import JSON
 from gateway.audit.witness import note
 from gateway.buckets import Buckets, whose
 from gateway.config import NAME, Config, Http
 from gateway.connections import Limits
 from gateway.errors import ConfigError
 from gateway.http import HttpServer
-from gateway.identity.issuer import Issued, Issuer, fingerprint, requested
+from gateway.identity.issuer import Issued, Issuer, fingerprint, given, requested
 from gateway.identity.refusals import Bursts
 from gateway.identity.store import Store, TokenRefused
 from gateway.pki.authority import PkiError
@@ -151,13 +148,7 @@ class Enrolment:
         now = time.time()
 
         def make() -> Issued:
-            issued = self._issuer.issue(name, key, datetime.fromtimestamp(now, UTC))
-            detail: dict[str, JSON] = {"how": "token", "serial": issued.serial, "ends": issued.ends}
-            try:
-                record(self._data_dir, "identity.issue", who=name, of=name, came=address, detail=detail)
-            except OSError as error:
-                raise ConfigError(f"the audit log cannot be kept: {error}") from error
-            return issued
+            return given(self._issuer, self._data_dir, name, key, now, {"how": "token"}, address)
 
         return self._store.redeem(name, token, fingerprint(key), make, now).der
 

@@ -4,6 +4,7 @@ Of a request (PKCS #10) only the public key is taken. Everything else of the cer
 dates, what it may be used for.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
+from gateway.audit import record
+from gateway.audit.entry import JSON
 from gateway.errors import ConfigError
 from gateway.pki.certificates import PublicKey, revocation, revocations, signed
 from gateway.pki.folder import PkiError, load_signer
@@ -137,6 +140,20 @@ class Issuer:
             raise PkiError("the certificate has ended: the node needs a token")
         ends = int(certificate.not_valid_after_utc.timestamp())
         return Presented(name, f"{certificate.serial_number:x}", ends, key)
+
+
+def given(
+    issuer: Issuer, data_dir: Path, name: str, key: PublicKey, now: float, detail: Mapping[str, JSON], came: str = ""
+) -> Issued:
+    """A new certificate, in the audit log before anybody has it. Blocking. Raises ConfigError where that cannot be
+    kept."""
+    issued = issuer.issue(name, key, datetime.fromtimestamp(now, UTC))
+    whole = {**detail, "serial": issued.serial, "ends": issued.ends}
+    try:
+        record(data_dir, "identity.issue", who=name, of=name, came=came, detail=whole)
+    except OSError as error:
+        raise ConfigError(f"the audit log cannot be kept: {error}") from error
+    return issued
 
 
 def requested(der: bytes, name: str) -> PublicKey:

@@ -18,12 +18,10 @@ import aiomqtt
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.audit import record
-from gateway.audit.entry import JSON
 from gateway.buckets import Buckets
 from gateway.config import Mqtt
 from gateway.errors import ConfigError
-from gateway.identity.issuer import Issued, Issuer, fingerprint, proven, requested
+from gateway.identity.issuer import Issued, Issuer, fingerprint, given, proven, requested
 from gateway.identity.store import Store
 from gateway.pki.authority import PkiError
 from gateway.steer.link import connect, end_if_cancelled, expires, listen, stay_connected, until_one_ends
@@ -129,8 +127,7 @@ class Renewals:
         now, moment = time.monotonic(), time.time()
         if now - self._issued.get(name, float("-inf")) < ISSUE_SECONDS:
             raise PkiError(f"a certificate was given within {ISSUE_SECONDS:.0f} s: ask again later")
-        at = datetime.fromtimestamp(moment, UTC)
-        shown = self._issuer.presented(_bytes(want.cert), name, at)
+        shown = self._issuer.presented(_bytes(want.cert), name, datetime.fromtimestamp(moment, UTC))
         if self._refuses(shown.serial) or self._store.is_revoked(shown.serial):
             raise PkiError("the certificate is revoked, or on hold")
         csr = _bytes(want.csr)
@@ -141,18 +138,8 @@ class Renewals:
             raise PkiError("the request has the old key: make a new one")
 
         def make() -> Issued:
-            issued = self._issuer.issue(name, key, at)
-            detail: dict[str, JSON] = {
-                "how": "renewal",
-                "serial": issued.serial,
-                "ends": issued.ends,
-                "before": shown.serial,
-            }
-            try:
-                record(self._data_dir, "identity.issue", who=name, of=name, detail=detail)
-            except OSError as error:
-                raise ConfigError(f"the audit log cannot be kept: {error}") from error
-            return issued
+            detail = {"how": "renewal", "before": shown.serial}
+            return given(self._issuer, self._data_dir, name, key, moment, detail)
 
         issued = self._store.renew(name, fingerprint(key), make, moment, (shown.serial, shown.ends))
         recent = {each: when for each, when in self._issued.items() if when > now - ISSUE_SECONDS}

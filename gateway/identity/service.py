@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from gateway.audit.witness import witness
 from gateway.config import Config, Http
@@ -21,6 +21,7 @@ from gateway.identity.store import Store
 from gateway.identity.watch import BrokerWatch
 from gateway.journal.access import JournalAccess
 from gateway.journal.store import Journal
+from gateway.part import Part
 from gateway.pki.authority import PkiError
 from gateway.records import NodeView
 from gateway.tls import Identity as Tls
@@ -28,11 +29,6 @@ from gateway.tls import Identity as Tls
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
-
-
-class Part(Protocol):
-    async def run(self) -> None:
-        """Until cancelled."""
 
 
 class Identities:

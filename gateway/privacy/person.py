@@ -5,6 +5,7 @@ What is not ours to reach is said in words: nothing is passed over in silence.
 
 import asyncio
 import csv
+import io
 import time
 import zipfile
 from collections.abc import Iterator
@@ -224,19 +225,8 @@ def _put_csv(archive: zipfile.ZipFile, name: str, rows: Iterator[dict[str, Any]]
     if not every:
         return 0
     columns = list(dict.fromkeys(column for row in every for column in row))
-    with archive.open(name, "w") as raw:
-        text = _Encoded(raw)
+    with archive.open(name, "w") as raw, io.TextIOWrapper(raw, "utf-8", newline="") as text:
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(every)
     return len(every)
-
-
-class _Encoded:
-    """What csv writes to."""
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-
-    def write(self, text: str) -> int:
-        return int(self._raw.write(text.encode()))

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
@@ -16,6 +16,7 @@ from gateway.config import Config, load
 from gateway.configcheck import check_secrets
 from gateway.errors import ConfigError, ungrouped
 from gateway.http import HttpServer
+from gateway.part import Part
 
 if TYPE_CHECKING:
     from gateway.web.seat import Seat
@@ -34,11 +35,6 @@ NEEDS: Final[Mapping[Pages, tuple[str, ...]]] = {
     "enrolment": (),
 }
 """Tables whose secrets they use."""
-
-
-class Part(Protocol):
-    async def run(self) -> None:
-        """Until cancelled."""
 
 
 async def serve(path: Path, which: Pages, *, until_eof: bool = False) -> None:
