@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import aiomqtt
@@ -66,13 +66,11 @@ class Hold:
         settings: Mqtt,
         sites: Sequence[str],
         journal: JournalAccess,
-        clock: Callable[[], float] = time.time,
         signer: Signer | None = None,
     ) -> None:
         self._signer = signer
         self._settings = settings
         self._journal = journal
-        self._clock = clock
         self._pressure = Pressure()
         self._changed = {site: asyncio.Event() for site in sites}
         self._open: dict[str, Incident] = {}
@@ -95,7 +93,7 @@ class Hold:
             await asyncio.sleep(LOOK_SECONDS)
 
     def _turn(self, reason: str | None) -> None:
-        now = round(self._clock())
+        now = round(time.time())
         self._ended += [structs.replace(each, closed=now) for each in self._open.values()]
         if reason is None:
             log.warning("nodes may send again")
@@ -151,7 +149,7 @@ class Hold:
             if name != ours.id or incident != structs.replace(ours, closed=incident.closed, summary=incident.summary):
                 log.warning("%s is no incident of this gateway's: it is left alone", message.topic)
                 continue
-            closed = max(incident.opened, round(self._clock()))
+            closed = max(incident.opened, round(time.time()))
             await self._journal.call(Journal.report, [structs.replace(incident, closed=closed)])
 
 

@@ -126,9 +126,9 @@ class City:
             self.authority.node(site, node)
         return folder
 
-    def mqtt(self, name: str = "gateway") -> str:
+    def mqtt(self) -> str:
         """The table `[mqtt]` of a gateway's configuration."""
-        here = self.identity(name)
+        here = self.identity()
         return (
             f'[mqtt]\nhost = "127.0.0.1"\nport = {self.broker.gateways_port}\n'
             f'ca = "{self.ca}"\ncert = "{here}/cert.pem"\nkey = "{here}/key.pem"\n'

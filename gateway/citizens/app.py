@@ -45,21 +45,17 @@ STATIC: Final = {"page.css": "text/css", "push.js": "text/javascript", "sw.js": 
 HEADERS: Final = {
     b"content-security-policy": b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     b"worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
-    b"cross-origin-opener-policy": b"same-origin",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
 }
+"""Beside those of `gateway.fence`."""
 
 
-def make_app(seat: Seat, *, private: bool = False) -> Starlette:
-    """Raises ConfigError without `[citizens]`, and when the store cannot be used. `private` allows push services on
-    this machine: for tests. At its end `app.state.desk.close()` lets the store go."""
+def make_app(seat: Seat) -> Starlette:
+    """Raises ConfigError without `[citizens]`, and when the store cannot be used. At its end
+    `app.state.desk.close()` lets the store go."""
     if seat.config.citizens is None:
         raise ConfigError("citizens: the table is missing, so there is no page; add [citizens]")
     desk = Desk(seat, seat.config.citizens)
-    wishes = Wishes(seat, seat.config.citizens, desk, private=private)
+    wishes = Wishes(seat, seat.config.citizens, desk)
     routes = [
         Route("/", desk.page),
         Route("/feed.atom", desk.feed),

@@ -58,9 +58,9 @@ class Refusal(Exception):
 class Wishes:
     """The routes. Without `citizens.contact` there are none: push services want to know whom to ask."""
 
-    def __init__(self, seat: Seat, settings: Citizens, desk: "Desk", *, private: bool = False) -> None:
+    def __init__(self, seat: Seat, settings: Citizens, desk: "Desk") -> None:
         """Raises ConfigError when our key cannot be used."""
-        self._seat, self._settings, self._desk, self._private = seat, settings, desk, private
+        self._seat, self._settings, self._desk = seat, settings, desk
         self._identity = Identity(Path(seat.config.data_dir), settings.contact) if settings.contact else None
 
     def routes(self) -> list[Route]:
@@ -78,7 +78,7 @@ class Wishes:
 
     async def _subscribe(self, body: bytes) -> None:
         wish = msgspec.json.decode(body, type=Wish)
-        check(wish, private=self._private)
+        check(wish)
         told = self._desk.told()
         areas = areas_shown(self._desk.places, self._seat.config.sites, told)
         if wish.area and wish.area not in {each.slug for each in areas}:

@@ -104,14 +104,14 @@ def _learnt(state: bytes | None, site: str, node: str) -> int:
     return int(node in saved["sites"].get(site, {}).get("nodes", ()))
 
 
-def still_there(config: Config, site: str, node: str, now: float, seconds: float = 86_400) -> str:
-    """What to say of a node that was heard of a while ago at most; nothing of another."""
+def still_there(config: Config, site: str, node: str, now: float) -> str:
+    """What to say of a node that was heard of within a day; nothing of another."""
     journal = Journal.open(Path(config.data_dir), config.journal.max_bytes, read_only=True)
     try:
         view = next((each for each in journal.nodes() if (each.site, each.node) == (site, node)), None)
     finally:
         journal.close()
-    if view is None or now - view.received > seconds:
+    if view is None or now - view.received > 86_400:
         return ""
     return (
         f"{site}/{node} was heard {round(max(0.0, now - view.received))} s ago: what it sends from now on is kept "

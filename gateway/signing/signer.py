@@ -36,10 +36,9 @@ KEPT: Final = 512
 class Signer:
     """One a process. Files that have changed are read again; while they cannot be used, the pair before signs on."""
 
-    def __init__(self, certificate: Path, key: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, certificate: Path, key: Path) -> None:
         """PEM files, of an identity that `ganglion pki signer` makes. Raises ConfigError when they cannot be used."""
         self._paths = certificate, key
-        self._clock = clock
         self._lock = threading.Lock()
         self._read = stamp(certificate, key)
         self._pair = _load(certificate, key)
@@ -54,7 +53,7 @@ class Signer:
     def jws(self, payload: bytes) -> str:
         """`header..signature`, over exactly these bytes. The header has the certificate (`x5c`), and when (`iat`)."""
         pair = self._current()
-        return self._once(b"jws" + payload, lambda: _jws(pair, payload, self._clock())).decode("ascii")
+        return self._once(b"jws" + payload, lambda: _jws(pair, payload, time.time())).decode("ascii")
 
     def xml(self, document: bytes) -> bytes:
         """The document with an enveloped signature as its last element (CAP 1.2, 3.3.4.1)."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gateway.config import Config, load
 from gateway.configcheck import check_secrets
+from gateway.connections import Limits
 from gateway.errors import ConfigError, ungrouped
 from gateway.http import HttpServer
 from gateway.part import Part
@@ -35,6 +36,8 @@ NEEDS: Final[Mapping[Pages, tuple[str, ...]]] = {
     "enrolment": (),
 }
 """Tables whose secrets they use."""
+STRANGERS: Final = Limits(most=500, of_one=100, answer_seconds=60.0, body_bytes=2**14, rate=(20.0, 400.0))
+"""Of the port of citizens: fewer connections than the operators', and less patience."""
 
 
 async def serve(path: Path, which: Pages, *, until_eof: bool = False) -> None:
@@ -90,10 +93,9 @@ def _console(seat: "Seat") -> list[Part]:
 def _citizens(seat: "Seat") -> list[Part]:
     from gateway.citizens.app import make_app
     from gateway.citizens.pump import Pump
-    from gateway.web.strangers import server
 
     assert seat.config.citizens is not None
-    return [server(seat.config.citizens, make_app(seat)), Pump(seat)]
+    return [HttpServer(seat.config.citizens, make_app(seat), "citizens", limits=STRANGERS), Pump(seat)]
 
 
 def _stand_back() -> None:

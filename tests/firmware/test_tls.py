@@ -1,7 +1,6 @@
 """TLS between the node on MicroPython and the real Mosquitto, set up by `ganglion pki broker`."""
 
 import os
-import queue
 import re
 import signal
 import socket
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.pki import certificates
 from gateway.pki.authority import Authority
@@ -73,16 +70,8 @@ class Gateway(Subscriber):
     """Another client of the broker, with the gateway's certificate."""
 
     def __init__(self, city: City, broker: SecureMosquitto, topic: str = "#") -> None:
-        self._heard = queue.SimpleQueue()
-        granted: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._client = Client(CallbackAPIVersion.VERSION2)
-        self._client.tls_set(f"{city.authority.folder}/ca.pem", f"{city.gateway}/cert.pem", f"{city.gateway}/key.pem")
-        self._client.on_message = self._take
-        self._client.on_subscribe = lambda *arguments: granted.put(arguments)
-        self._client.connect("127.0.0.1", broker.gateways_port)
-        self._client.subscribe(topic, 1)
-        self._client.loop_start()
-        granted.get(timeout=SECONDS)
+        files = f"{city.authority.folder}/ca.pem", f"{city.gateway}/cert.pem", f"{city.gateway}/key.pem"
+        super().__init__(broker.gateways_port, topic, files)
 
     def nothing_more(self) -> bool:
         marker = "ganglion/v1/test/incident/marker"

@@ -14,13 +14,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from gateway.buckets import Buckets, whose
-from gateway.web.strangers import LIMITS
+from gateway.web.server import STRANGERS
 from sim_hardware.servers import wait_until
 from tests.gateway.served import Served, served
 
 SECONDS = 20.0
-FEW = msgspec.structs.replace(LIMITS, most=5)
-HASTE = msgspec.structs.replace(LIMITS, quiet_seconds=0.2, answer_seconds=0.4, body_seconds=0.2)
+FEW = msgspec.structs.replace(STRANGERS, most=5)
+HASTE = msgspec.structs.replace(STRANGERS, quiet_seconds=0.2, answer_seconds=0.4, body_seconds=0.2)
 
 
 async def _echo(request: Request) -> Response:
@@ -34,7 +34,7 @@ APP = Starlette(
 
 @pytest.fixture(scope="module")
 def usual() -> Iterator[Served]:
-    with served(APP, limits=LIMITS) as server:
+    with served(APP, limits=STRANGERS) as server:
         yield server
 
 
@@ -176,7 +176,7 @@ def test_every_answer_says_what_a_browser_may_do_with_it(usual: Served) -> None:
 
 def test_one_address_asks_so_often_and_no_more() -> None:
     """As a proxy of this machine tells who asks; others go on."""
-    limits = msgspec.structs.replace(LIMITS, rate=(0.001, 3.0))
+    limits = msgspec.structs.replace(STRANGERS, rate=(0.001, 3.0))
     with served(APP, limits=limits) as server:
         said = [server.get("/", {"X-Forwarded-For": "203.0.113.7"}) for _ in range(4)]
         assert [each.status for each in said] == [200, 200, 200, 429]

@@ -27,7 +27,6 @@ class WebhookTarget:
         self,
         table: Webhook,
         cap: Document,
-        clock: Callable[[], float] = time.time,
         signer: Signer | None = None,
     ) -> None:
         """`cap` is for tables of that format. Raises ConfigError for a secret that is not set."""
@@ -35,7 +34,6 @@ class WebhookTarget:
         self._url = table.url
         self._secret = secret_of(table, "secret")
         self._token = secret_of(table, "token")
-        self._clock = clock
         self._signer = signer
 
     def deliver(self, told: Told, subject: str, text: str) -> str:
@@ -55,7 +53,7 @@ class WebhookTarget:
         headers = {"Content-Type": kind, "Idempotency-Key": f'"{key}"', "webhook-id": key}
         if self._secret:
             # Of this attempt, not of the message: a receiver refuses what is old as a replay.
-            stamp = str(int(self._clock()))
+            stamp = str(int(time.time()))
             headers |= {"webhook-timestamp": stamp, "webhook-signature": sign(self._secret, key, stamp, body)}
         if self._signer is not None:
             headers[HEADER] = self._signer.jws(body)
