@@ -10,7 +10,9 @@ import typer
 from gateway.audit.asker import at_shell
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, show_json, show_table
 from gateway.cli.running import running
+from gateway.cli.views import open_journal
 from gateway.config import Config, load
+from gateway.near import hint
 from gateway.pki.names import is_name
 from gateway.privacy import person
 from gateway.privacy.table import KEPT, MEASURED, SEEN
@@ -60,7 +62,7 @@ def export(
     show_table(
         ["file", "from", "rows"],
         [[each["file"], each["from"], str(each["rows"])] for each in manifest["files"]],
-        f"nothing is kept of {meter}",
+        _nothing(config, meter),
     )
     for words in manifest["not_asked"]:
         typer.echo(f"not in it: {words}", err=True)
@@ -93,7 +95,7 @@ def delete(
         show_json([msgspec.structs.asdict(each) for each in found])
     else:
         rows = [[each.where, each.what, "?" if each.trouble else str(each.number), each.trouble] for each in found]
-        show_table(["where", "what", "number", "why it is not known"], rows, f"nothing is kept of {meter}")
+        show_table(["where", "what", "number", "why it is not known"], rows, _nothing(config, meter))
     for trouble in troubles:
         typer.echo(f"not deleted: {trouble}", err=True)
     for words in person.ELSEWHERE:
@@ -102,6 +104,13 @@ def delete(
         typer.echo("nothing is deleted yet: --yes deletes what is in the table", err=True)
     if yes and (found or troubles):
         raise typer.Exit(1)
+
+
+def _nothing(config: Path, meter: str) -> str:
+    """What is said where nothing was found. Whoever has mistyped a name must not believe it."""
+    with open_journal(config) as journal:
+        known = {f"{each.site}/{each.node}" for each in journal.nodes()} - {meter}
+    return f"nothing is kept of {meter}{hint(meter, known)}"
 
 
 def _whose(meter: str, config: Path) -> tuple[Config, str, str]:
