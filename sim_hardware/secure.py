@@ -120,7 +120,7 @@ class City:
         return self.authority.folder / "gateway" / name
 
     def node(self, site: str, node: str) -> Path:
-        """Folder of a node's identity, made if there is none: cert.pem key.pem, cert.der key.der ca.der."""
+        """Folder of a node's identity, made if there is none: cert.pem key.pem, ca.der issuer.der cert.der key.der."""
         folder = self.authority.folder / "node" / site / node
         if not folder.exists():
             self.authority.node(site, node)

@@ -23,7 +23,7 @@ DEFAULTS = {
 }
 
 _BATTERY = {"report_s": 86_400, "window_s": 3_600, "burst_l_h": None}
-_TLS = {"ca": None, "cert": None, "key": None, "name": None, "renew_days": 30, "enrol": None}
+_TLS = {"ca": None, "cert": None, "key": None, "issuer": "issuer.der", "name": None, "renew_days": 30, "enrol": None}
 _MQTT_TEXTS = ("host", "user", "password")
 KINDS = ("traffic", "water", "air")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -78,7 +78,7 @@ def _battery(given, kind):
 
 def _tls(given):
     tls = merge(_TLS, given, "mqtt.tls.")
-    for key in ("ca", "cert", "key"):
+    for key in ("ca", "cert", "key", "issuer"):
         if not tls[key] or not isinstance(tls[key], str):
             raise ConfigError("mqtt.tls.%s must be the name of a file" % key)
     if tls["name"] is not None and (not tls["name"] or not isinstance(tls["name"], str)):

@@ -9,6 +9,8 @@ _CURVE = b"\x2a\x86\x48\xce\x3d\x03\x01\x07"  # prime256v1
 _EC_KEY = b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08" + _CURVE  # AlgorithmIdentifier, ecPublicKey
 _ECDSA = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"  # AlgorithmIdentifier, ecdsa-with-SHA256
 _COMMON_NAME = b"\x55\x04\x03"
+# Extension: basicConstraints, critical, an authority, and none below it.
+_AUTHORITY = b"\x30\x12\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x08\x30\x06\x01\x01\xff\x02\x01\x00"
 _POINT = 66  # bytes of a BIT STRING with a point
 
 
@@ -145,6 +147,48 @@ def certificate(data):
     if not at == key_end <= body_end or at - point != _POINT or data[point : point + 2] != b"\x00\x04":
         raise ValueError("certificate: bad key")
     return {"serial": serial, "begins": begins, "ends": ends, "name": name, "point": data[point + 1 : at]}
+
+
+def signed(data):
+    """(what is signed of a certificate, r, s): by ECDSA with SHA-256."""
+    begin, end = _open(data, 0, _SEQUENCE)
+    _, at = _open(data, begin, _SEQUENCE)
+    body = data[begin:at]
+    if data[at : at + len(_ECDSA)] != _ECDSA:
+        raise ValueError("certificate: not signed by ECDSA with SHA-256")
+    at, bits_end = _open(data, at + len(_ECDSA), _BITS)
+    if data[at : at + 1] != b"\x00":
+        raise ValueError("certificate: bad signature")
+    at, inner_end = _open(data, at + 1, _SEQUENCE)
+    r, at = _number(data, at)
+    s, at = _number(data, at)
+    if not at == inner_end == bits_end == end == len(data):
+        raise ValueError("certificate: bad signature")
+    return body, r, s
+
+
+def is_authority(data):
+    """Whether a certificate is of one who signs others. A node's, which everybody with a board has, is not."""
+    at, end = _open(data, _open(data, 0, _SEQUENCE)[0], _SEQUENCE)
+    tag = None
+    while at < end:
+        tag = data[at]
+        begin, at = _open(data, at, tag)
+    if tag != 0xA3 or at != end:  # the extensions are the last
+        return False
+    at, end = _open(data, begin, _SEQUENCE)
+    while at < end:
+        begin = at
+        _, at = _open(data, at, _SEQUENCE)
+        if data[begin:at] == _AUTHORITY:
+            return True
+    return False
+
+
+def first(data):
+    """(the first value, what follows it)."""
+    _, end = _open(data, 0, _SEQUENCE)
+    return data[:end], data[end:]
 
 
 def scalar(data):

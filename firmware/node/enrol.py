@@ -27,9 +27,14 @@ async def run(settings, name, log):
     if not kept:
         pairs.ask_with(key)
     log("identity", "a certificate is asked for at " + settings["enrol"]["url"])
-    certificate = await asyncio.wait_for_ms(_post(settings, name, csr), wire_ms(_ALL_MS))
+    answer = await asyncio.wait_for_ms(_post(settings, name, csr), wire_ms(_ALL_MS))
+    certificate, issuer = der.first(answer)
     request.check(certificate, name, point)
-    pairs.put(settings, key, certificate)
+    # Who answers is believed by `ca`, and so is whom it calls the issuer.
+    if not issuer or not der.is_authority(issuer):
+        raise ValueError("enrolment: the issuer's certificate does not follow the node's")
+    der.certificate(issuer)
+    pairs.put(settings, key, certificate, issuer)
     pairs.asked()
     log("identity", "a certificate came")
 
@@ -55,7 +60,7 @@ async def _post(settings, name, csr):
 
 
 async def _answer(reader):
-    """The certificate that a server has sent."""
+    """What a server has sent: the certificate, and the issuer's."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = await reader.read(512)

@@ -155,9 +155,10 @@ class Identity:
             self.answered.set()
 
     def renew(self):
-        """Ask for a new certificate. Raises ValueError when that goes on already."""
+        """Ask for a new certificate. Raises ValueError when that goes on already, or the issuer is not known."""
         if self.busy or self._trial:
             raise ValueError("it is being renewed already")
+        pairs.issuer(self.settings)
         self.busy = True
         self._wanted.set()
 
@@ -171,7 +172,10 @@ class Identity:
     def look(self):
         """Ask if it is time."""
         if self.is_due() and not self.busy and not self._trial:
-            self.renew()
+            try:
+                self.renew()
+            except ValueError as error:
+                self._log("identity", str(error))
 
     async def watch(self, uplink):
         """Ask when it is time, looked at once a day, and when `renew` says so."""

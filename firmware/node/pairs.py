@@ -6,7 +6,8 @@
 #   pair.ok     a pair that holds, on its way into the two files
 #   pair.key    the key of a request that may be answered yet (node/enrol.py)
 #
-# A pair is one file: the key in DER, then the certificate in DER.
+# A pair is one file: the key, the certificate, and where it is another one the certificate of the issuer, each in DER.
+# The issuer's has its place in the file of mqtt.tls.issuer: by it a node tells whom to take a certificate of.
 
 import os
 
@@ -20,22 +21,35 @@ _KEY = "pair.key"
 def held(settings):
     """(key, certificate) that holds. Raises OSError when there is none."""
     try:
-        return _split(_read(_OK))
+        return _split(_read(_OK))[:2]
     except OSError:
         return _read(settings["key"]), _read(settings["cert"])
+
+
+def issuer(settings):
+    """The certificate of the issuer. Raises ValueError when it is not known."""
+    try:
+        found = _split(_read(_OK))[2]
+    except OSError:
+        found = b""
+    path = settings["issuer"]
+    try:
+        return found or _read(path)
+    except OSError:
+        raise ValueError("the issuer is not known, %s is not there: it takes a cable or a token" % path) from None
 
 
 def on_trial():
     """(key, certificate) on trial, or None."""
     try:
-        return _split(_read(_TRIAL))
+        return _split(_read(_TRIAL))[:2]
     except OSError:
         return None
 
 
-def begin_trial(key, certificate):
-    """Raises OSError, and leaves all as it was."""
-    _write(_TRIAL, key + certificate)
+def begin_trial(key, certificate, issuer=b""):
+    """With an issuer that is another than before. Raises OSError, and leaves all as it was."""
+    _write(_TRIAL, key + certificate + issuer)
 
 
 def keep(settings):
@@ -49,18 +63,20 @@ def drop():
     remove(_TRIAL)
 
 
-def put(settings, key, certificate):
-    """A pair that holds, in place of any other. Raises OSError."""
-    _write(_OK, key + certificate)
+def put(settings, key, certificate, issuer):
+    """A pair that holds, in place of any other, and the issuer. Raises OSError."""
+    _write(_OK, key + certificate + issuer)
     settle(settings)
 
 
 def settle(settings):
     """Bring a pair that holds to its place; the key before it is gone then. Raises OSError."""
     try:
-        key, certificate = _split(_read(_OK))
+        key, certificate, issuer = _split(_read(_OK))
     except OSError:
         return
+    if issuer:
+        _write(settings["issuer"], issuer)
     _write(settings["cert"], certificate)
     _write(settings["key"], key)
     os.remove(_OK)
@@ -86,7 +102,8 @@ def asked():
 
 def _split(data):
     n = 2 + data[1]  # a key of P-256 is shorter than 128 bytes
-    return data[:n], data[n:]
+    end = n + 4 + (data[n + 2] << 8 | data[n + 3])  # a certificate is longer than 255
+    return data[:n], data[n:end], data[end:]
 
 
 def _read(path):

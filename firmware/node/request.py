@@ -14,7 +14,7 @@ async def made(name, key):
 def check(certificate, name, point):
     """Raises ValueError when it is not for this name and key, or does not hold now as far as the node knows the time.
 
-    Who signed it the broker sees: the node does not know whom the broker believes.
+    Not who signed it: see `is_by`.
     """
     found = der.certificate(certificate)
     if found["name"] != name:
@@ -24,3 +24,8 @@ def check(certificate, name, point):
     now = rtc_ms() // 1000
     if now >= BELIEVABLE and not found["begins"] <= now < found["ends"]:
         raise ValueError("it holds from %d to %d, and it is %d" % (found["begins"], found["ends"], now))
+
+
+async def is_by(issuer, certificate):
+    """Whether a certificate is signed by the key of another. Raises ValueError for what is no certificate."""
+    return await p256.verify(der.certificate(issuer)["point"], *der.signed(certificate))

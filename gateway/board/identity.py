@@ -19,18 +19,21 @@ from gateway.update.keys import load_public, public_text
 
 FOLDER: Final = "identity"
 UPDATE_KEY: Final = "update.key"
-PATHS: Final = {name: f"{FOLDER}/{name}.der" for name in ("ca", "cert", "key")}
+PATHS: Final = {name: f"{FOLDER}/{name}.der" for name in ("ca", "issuer", "cert", "key")}
 """Where they lie on a board."""
 RENEWED: Final = ("pair.trial", "pair.ok", "pair.key")
 """What a node keeps while its identity changes (firmware/node/pairs.py); of no use beside one that comes by cable."""
 
 
-def load(ca: Path | None, cert: Path | None, key: Path | None) -> dict[str, tuple[str, bytes]]:
-    """{"ca" | "cert" | "key": (path on the board, content)}, or {} when none is given.
+def load(
+    ca: Path | None, cert: Path | None, key: Path | None, issuer: Path | None = None
+) -> dict[str, tuple[str, bytes]]:
+    """{"ca" | "issuer" | "cert" | "key": (path on the board, content)}, or {} when none is given.
 
-    Each may be PEM or DER. Raises SettingsError when one is missing, or is not what it should be.
+    Each may be PEM or DER; without the issuer the board renews nothing by itself. Raises SettingsError when one is
+    missing, or is not what it should be.
     """
-    given = {"ca": ca, "cert": cert, "key": key}
+    given = {"ca": ca, "cert": cert, "key": key} | ({"issuer": issuer} if issuer else {})
     if not any(given.values()):
         return {}
     found = {}
@@ -55,7 +58,13 @@ def of_authority(folder: Path, site: str, node: str) -> dict[str, bytes]:
             f"give it another with `ganglion pki node --site {site} --node {node} --renew`"
         )
     source = Path((held[0] if held else authority.node(site, node)).folder)
-    return {PATHS[name]: (source / f"{name}.der").read_bytes() for name in PATHS}
+    try:
+        return {path: (source / f"{name}.der").read_bytes() for name, path in PATHS.items()}
+    except OSError as error:
+        raise SettingsError(
+            f"--pki: {error.filename} cannot be read: {error.strerror}; "
+            f"give the node another identity with `ganglion pki node --site {site} --node {node} --renew`"
+        ) from error
 
 
 def authority_of(path: Path | None) -> bytes:
@@ -92,4 +101,9 @@ def _key(data: bytes) -> bytes:
     return load(data, None).private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
 
-_CONVERT: Final[dict[str, Callable[[bytes], bytes]]] = {"ca": _certificate, "cert": _certificate, "key": _key}
+_CONVERT: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "ca": _certificate,
+    "issuer": _certificate,
+    "cert": _certificate,
+    "key": _key,
+}

@@ -47,6 +47,9 @@ def flash(
     ca: Annotated[Path | None, typer.Option(help="Certificate of the authority, PEM or DER.", metavar="FILE")] = None,
     cert: Annotated[Path | None, typer.Option(help="The node's certificate.", metavar="FILE")] = None,
     key: Annotated[Path | None, typer.Option(help="The node's private key.", metavar="FILE")] = None,
+    issuer: Annotated[
+        Path | None, typer.Option(help="Certificate of who may renew it, PEM or DER.", metavar="FILE")
+    ] = None,
     pki: Annotated[
         Path | None,
         typer.Option(help="Folder of the authority: the node's identity from there, made if missing.", metavar="DIR"),
@@ -85,7 +88,7 @@ def flash(
 
     view = View(quiet=json)
     try:
-        tls, extra = _identity(ca, cert, key, pki, enrol, token_env)
+        tls, extra = _identity(ca, cert, key, issuer, pki, enrol, token_env)
         gateway = _gateway(config)
         mqtt = settings.mqtt_of(broker or _broker_of(gateway), user, secret(password_env), tls)
         wanted: dict[str, Any] = {"kind": kind, "site": site, "node": node, "mqtt": mqtt}
@@ -127,12 +130,18 @@ def flash(
 
 
 def _identity(
-    ca: Path | None, cert: Path | None, key: Path | None, pki: Path | None, enrol: str, token_env: str
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    issuer: Path | None,
+    pki: Path | None,
+    enrol: str,
+    token_env: str,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """(the table `mqtt.tls`, {path on the board: content}); of an authority's folder the content comes later."""
     from gateway.board import identity
 
-    given = [("--pki", pki), ("--enrol", enrol), ("--cert", cert or key)]
+    given = [("--pki", pki), ("--enrol", enrol), ("--cert", cert or key or issuer)]
     ways = [name for name, value in given if value]
     if len(ways) > 1:
         raise SettingsError(f"{' and '.join(ways)} exclude each other: an identity comes from one place")
@@ -145,7 +154,7 @@ def _identity(
     if enrol:
         table: dict[str, Any] = {**identity.PATHS, "enrol": {"url": enrol, "token": secret(token_env)}}
         return table, {identity.PATHS["ca"]: identity.authority_of(ca)}
-    files = identity.load(ca, cert, key)
+    files = identity.load(ca, cert, key, issuer)
     return {name: path for name, (path, _) in files.items()}, dict(files.values())
 
 

@@ -70,7 +70,7 @@ def node(
     days: Annotated[int, _Days] = DAYS["node"],
     renew: RenewOption = False,
 ) -> None:
-    """An identity for a node, by the issuer: ca.der, cert.der and key.der go onto the board, and nowhere else.
+    """An identity for a node, by the issuer: what ends in .der goes onto the board, and nowhere else.
 
     Example: ganglion pki node --site riverside --node water-0007
     """

@@ -2,8 +2,9 @@
 
 `POST /.well-known/est/simpleenroll`: HTTP Basic with the node's name and its token; the body is a PKCS #10 in base64.
 `GET /.well-known/est/cacerts`: whom nodes believe. Both answer with a PKCS #7 in base64, as the RFC has it, or with the
-DER certificate itself to who accepts `application/pkix-cert`. The RFC's other paths are not there: a node renews over
-the broker. A stranger's request is not looked into before its token is known to be good.
+DER certificate itself to who accepts `application/pkix-cert`; behind a node's stands that of the issuer, who may renew
+it. The RFC's other paths are not there: a node renews over the broker. A stranger's request is not looked into before
+its token is known to be good.
 """
 
 import asyncio
@@ -103,7 +104,8 @@ class Enrolment:
                 log.error("%s", error)
 
     async def _authorities(self, request: Request) -> Response:
-        return _answer(request, list(self._issuer.offline))
+        offline = list(self._issuer.offline)
+        return _answer(request, offline, offline[:1])
 
     async def _enrol(self, request: Request) -> Response:
         address = request.client.host if request.client else ""
@@ -131,7 +133,8 @@ class Enrolment:
             log.error("%s was not given a certificate: %s", name, error)
             return _refuse(503, "it cannot be done now: ask again", {"Retry-After": "60"})
         self._counts["issued.token"] += 1
-        return _answer(request, [x509.load_der_x509_certificate(der)])
+        own = x509.load_der_x509_certificate(der)
+        return _answer(request, [own], [own, self._issuer.certificate])
 
     def _check(self, name: str) -> None:
         """Raises TokenRefused for what is no node of ours: in the words of a wrong token, as no token can be for it."""
@@ -169,9 +172,11 @@ def _login(header: str) -> tuple[str, str]:
     return name, password
 
 
-def _answer(request: Request, certificates: list[x509.Certificate]) -> Response:
+def _answer(request: Request, certificates: list[x509.Certificate], plain: list[x509.Certificate]) -> Response:
+    """`plain` one behind the other in DER, for who has no PKCS #7."""
     if "application/pkix-cert" in request.headers.get("accept", ""):
-        return Response(certificates[0].public_bytes(Encoding.DER), media_type="application/pkix-cert")
+        content = b"".join(each.public_bytes(Encoding.DER) for each in plain)
+        return Response(content, media_type="application/pkix-cert")
     return Response(
         encodebytes(pkcs7.serialize_certificates(certificates, Encoding.DER)),
         headers={"Content-Transfer-Encoding": "base64"},

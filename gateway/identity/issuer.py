@@ -87,6 +87,11 @@ class Issuer:
             self.certificate, self._key = load_signer(folder / "cert.pem", folder / "key.pem")
             self.offline = tuple(x509.load_pem_x509_certificates(ca.read_bytes()))
             self.authorities = (*self.offline, self.certificate, *former)
+            handed = folder / "handover.der"
+            self.handover = handed.read_bytes() if handed.exists() else b""
+            """The certificate by the issuer before, by which nodes that know that one believe this one; or nothing."""
+            if self.handover and _key_of(self.handover) != self.certificate.public_key():
+                raise ConfigError(f"identity.issuer: {handed} is of another issuer: copy the whole folder anew")
         except OSError as error:
             what = f"{error.filename}: {error.strerror}"
             raise ConfigError(f"identity.issuer: {what}; give the gateway's user the file") from error
@@ -189,6 +194,10 @@ def fingerprint(key: PublicKey) -> bytes:
     digest = hashes.Hash(hashes.SHA256())
     digest.update(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
     return digest.finalize()
+
+
+def _key_of(der: bytes) -> object:
+    return x509.load_der_x509_certificate(der).public_key()
 
 
 def _only_name(subject: x509.Name) -> str:

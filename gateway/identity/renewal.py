@@ -109,7 +109,7 @@ class Renewals:
             end_if_cancelled()
 
     def answer(self, name: str, payload: bytes) -> dict[str, str]:
-        """What a node is told: `cert`, base64, or `error`, in words. Blocking."""
+        """What a node is told: `cert` and perhaps `issuer`, base64, or `error`, in words. Blocking."""
         try:
             issued = self._renew(name, payload)
         except (PkiError, ConfigError) as error:
@@ -120,7 +120,8 @@ class Renewals:
             self._count("refused.renewal")
             return {"error": str(error) if isinstance(error, PkiError) else "the gateway cannot do so now: ask again"}
         self._count("issued.renewal")
-        return {"cert": b64encode(issued.der).decode()}
+        told = {"cert": issued.der, "issuer": self._issuer.handover}
+        return {name: b64encode(der).decode() for name, der in told.items() if der}
 
     def _renew(self, name: str, payload: bytes) -> Issued:
         want = _decoded(payload)

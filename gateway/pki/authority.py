@@ -2,12 +2,13 @@
 
     ca.pem ca.der          its certificate, for everybody
     ca.key                 its key: who has this can be the broker and any gateway
-    issuer/                cert.pem key.pem: a second authority, which signs nodes and nothing else
+    issuer/                cert.pem key.pem: a second authority, which signs nodes and nothing else; with handover.der,
+                           its certificate by the one before it, where there was one
     crl.pem                what holds no more: a list of the authority, and one of each issuer that was not revoked
     server/{name}/         cert.pem key.pem
     gateway/{name}/        cert.pem key.pem
     signer/{name}/         cert.pem key.pem
-    node/{site}/{node}/    cert.pem key.pem, and ca.der cert.der key.der for the board
+    node/{site}/{node}/    cert.pem key.pem, and ca.der issuer.der cert.der key.der for the board
     old/{serial}/          what was revoked or renewed
 
 Every identity is a folder that appears whole, by one rename, and nothing is ever overwritten but `crl.pem`.
@@ -29,7 +30,7 @@ from msgspec import Struct
 from gateway.config import A_NAME
 from gateway.files import replace
 from gateway.pki import lists
-from gateway.pki.certificates import common_name, hosts_of, key_bytes, new_key, revocation, self_signed, signed
+from gateway.pki.certificates import common_name, hand_on, hosts_of, key_bytes, new_key, revocation, self_signed, signed
 from gateway.pki.folder import PkiError, load, load_signer, locked, put
 from gateway.pki.names import is_host, is_name, why_no_node
 
@@ -203,9 +204,13 @@ class Authority:
                 # First its list: brokers let in nobody whose signer has none.
                 present[lists.key_of(certificate)] = lists.extended((certificate, key), None, [], now)
                 replace(self.folder / "crl.pem", lists.written(present))
+                if former is not None and former.state != "revoked" and (folder / "key.pem").exists():
+                    by = load_signer(folder / "cert.pem", folder / "key.pem")
+                    files["handover.der"] = hand_on(by, certificate).public_bytes(Encoding.DER)
             if kind == "node":
                 # Every MicroPython takes DER, not every one PEM; and it is the smaller on a small flash.
                 files["ca.der"] = self.certificate.public_bytes(Encoding.DER)
+                files["issuer.der"] = by[0].public_bytes(Encoding.DER)
                 files["cert.der"] = certificate.public_bytes(Encoding.DER)
                 files["key.der"] = key_bytes(key, Encoding.DER)
             if former is not None:

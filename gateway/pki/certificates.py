@@ -50,6 +50,21 @@ def self_signed(key: Key, name: str, end: datetime) -> x509.Certificate:
     )
 
 
+def hand_on(former: tuple[x509.Certificate, Key], issuer: x509.Certificate) -> x509.Certificate:
+    """A new issuer's certificate signed by the one before, so that who knows that one believes it."""
+    signer, key = former
+    public = issuer.public_key()
+    if not isinstance(public, PublicKey):
+        raise TypeError("an issuer has an EC key")
+    return (
+        _begin(issuer.subject, signer.subject, public, issuer.not_valid_after_utc)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
 def signed(
     authority: tuple[x509.Certificate, Key],
     key: Key | PublicKey,

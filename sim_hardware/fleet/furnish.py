@@ -27,7 +27,7 @@ def furnish(
         mqtt |= {"user": way.user, "password": way.password or ""}
     files = dict(settings.files)
     if way.tls and own:
-        kept = identity.load(own / "ca.der", own / "cert.der", own / "key.der")
+        kept = identity.load(own / "ca.der", own / "cert.der", own / "key.der", own / "issuer.der")
         mqtt["tls"] = {name: path for name, (path, _) in kept.items()} | {"name": way.tls.name}
         files |= dict(kept.values())
     config = {"kind": place.kind, "site": scenario.site, "node": place.node, "mqtt": mqtt}

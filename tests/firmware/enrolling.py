@@ -100,6 +100,6 @@ def signing(city: City, made: list[x509.Certificate], name: str = NAME) -> Answe
 
     def answer(_: Asked, key: ec.EllipticCurvePublicKey) -> Answer:
         made.append(issuer.sign(key, name, 90))
-        return Answer(200, PKIX, made[-1].public_bytes(Encoding.DER))
+        return Answer(200, PKIX, made[-1].public_bytes(Encoding.DER) + issuer.der)
 
     return answer

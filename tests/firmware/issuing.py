@@ -33,9 +33,14 @@ class Issuer(NamedTuple):
         return cls(*load_signer(city.issuer / "cert.pem", city.issuer / "key.pem"))
 
     @classmethod
-    def stranger(cls) -> "Issuer":
+    def stranger(cls, name: str = "Somebody") -> "Issuer":
         key = new_key()
-        return cls(self_signed(key, "Somebody", _in(1000)), key)
+        return cls(self_signed(key, name, _in(1000)), key)
+
+    @property
+    def der(self) -> bytes:
+        """What a board has as `issuer.der`."""
+        return self.certificate.public_bytes(Encoding.DER)
 
     def sign(self, key: ec.EllipticCurvePublicKey, name: str, days: float) -> x509.Certificate:
         return signed(self, key, "node", name, (), _in(days))
@@ -78,9 +83,11 @@ def read(payload: bytes) -> Want:
     return Want(str(name.value), key, present)
 
 
-def certificate(made: x509.Certificate) -> bytes:
-    """An answer."""
-    return json.dumps({"cert": base64.b64encode(made.public_bytes(Encoding.DER)).decode()}).encode()
+def certificate(made: x509.Certificate, issuer: x509.Certificate | None = None) -> bytes:
+    """An answer; with that of a new issuer."""
+    told = {"cert": made} | ({"issuer": issuer} if issuer else {})
+    coded = {name: base64.b64encode(each.public_bytes(Encoding.DER)).decode() for name, each in told.items()}
+    return json.dumps(coded).encode()
 
 
 class Gateway(Subscriber):

@@ -1,5 +1,6 @@
 """What a node writes and reads of X.509, against what OpenSSL makes of it."""
 
+import contextlib
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from gateway.pki.authority import Authority
-from gateway.pki.certificates import new_key, signed
+from gateway.pki.certificates import hand_on, new_key, signed
+from gateway.pki.folder import load_signer
 from tests.firmware.importer import load
 from tests.micropython import run
 
@@ -150,3 +152,40 @@ def test_damaged_certificates_are_refused_in_words(certificate: bytes) -> None:
         except ValueError:
             refused += 1
     assert refused > len(certificate) + 100
+
+
+def test_who_signed_a_certificate(authority: Authority, certificate: bytes) -> None:
+    """What is signed and by which numbers, as OpenSSL reads it; and nothing that is cut, longer or signed otherwise."""
+    read = x509.load_der_x509_certificate(certificate)
+    body, r, s = der.signed(certificate)
+    assert (body, encode_dss_signature(r, s)) == (read.tbs_certificate_bytes, read.signature)
+    assert der.first(certificate + b"more") == (certificate, b"more")
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    wrong = [certificate[:-1], certificate + b"x", other(subject, rsa.generate_private_key(65_537, 2048)), b""]
+    wrong += [certificate[: -len(read.signature) - 1] + b"\x01" + read.signature]
+    wrong += [certificate[: -len(read.signature)] + b"\x30\x00" + read.signature[2:]]
+    for each in wrong:
+        with pytest.raises(ValueError, match="DER|certificate"):
+            der.signed(each)
+
+
+def test_who_is_an_authority(authority: Authority, certificate: bytes) -> None:
+    """Issuers are, by themselves or by the one before; nodes are not, nor is a certificate that does not say."""
+    issuer = load_signer(authority.folder / "issuer/cert.pem", authority.folder / "issuer/key.pem")
+    assert der.is_authority(issuer[0].public_bytes(Encoding.DER))
+    assert der.is_authority(hand_on(issuer, issuer[0]).public_bytes(Encoding.DER))
+    assert not der.is_authority(certificate)
+    assert not der.is_authority(other(x509.Name([]), new_key()))
+
+
+def test_bytes_changed_anywhere_end_nothing(certificate: bytes) -> None:
+    """Read, or refused in words, and nothing else."""
+    dice = random.Random(9)
+    for _ in range(3000):
+        data = bytearray(certificate)
+        for _ in range(dice.randrange(1, 4)):
+            data[dice.randrange(len(data))] = dice.randrange(256)
+        for look in (der.signed, der.is_authority, der.first):
+            with contextlib.suppress(ValueError):
+                look(bytes(data[: dice.randrange(len(data) + 1)]))
+                look(bytes(data))

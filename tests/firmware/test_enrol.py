@@ -74,6 +74,7 @@ def test_a_token_becomes_an_identity(city: City, server: Path, switch: Callable[
         assert asked.accept == PKIX
         assert server_.asked.empty()
     assert on_flash(tmp_path) == made[0]
+    assert (tmp_path / "issuer.der").read_bytes() == Issuer.of(city).der
     config = json.loads((tmp_path / "config.json").read_text())
     assert "enrol" not in config["mqtt"]["tls"]
     assert not any(TOKEN.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
@@ -128,6 +129,9 @@ def test_answers_of_no_use(city: City, server: Path, switch: Callable[[str], Boa
 
     answers: list[tuple[Answering, str]] = [
         (lambda _, key: Answer(200, PKIX, der(new_key().public_key())), "it is for another key"),
+        (lambda _, key: Answer(200, PKIX, der(key)), "the issuer's certificate does not follow the node's"),
+        (lambda _, key: Answer(200, PKIX, 2 * der(key)), "the issuer's certificate does not follow the node's"),
+        (lambda _, key: Answer(200, PKIX, der(key) + issuer.der + b"x"), "certificate: something follows it"),
         (lambda _, key: Answer(200, PKIX, der(key, "riverside/water-2")), "it is for riverside/water-2"),
         (lambda _, key: Answer(200, PKIX, der(key, days=-9)), "it holds from"),
         (lambda _, key: Answer(200, PKIX, b"x" * 300), "DER: 30 was expected"),

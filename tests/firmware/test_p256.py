@@ -1,11 +1,13 @@
 """Keys and signatures of P-256 on the real MicroPython, against OpenSSL's."""
 
+import hashlib
+import random
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from tests.micropython import run
 
@@ -101,3 +103,82 @@ asyncio.run(main())
         heap="96K",
     )
     assert int(lines[0]) >= 60
+
+
+def verified(cases: list[tuple[bytes, bytes, int, int]], folder: Path) -> list[bool]:
+    """Of (point, message, r, s) each, as the board sees it."""
+    program = f"""
+import asyncio
+from node import p256
+async def main():
+    for case in {cases!r}:
+        print(await p256.verify(*case))
+asyncio.run(main())
+"""
+    return [line == "True" for line in run(program, folder)]
+
+
+def point_of(key: int) -> bytes:
+    numbers = ec.derive_private_key(key, ec.SECP256R1()).public_key().public_numbers()
+    return b"\x04" + numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
+
+
+def digest_of(message: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(message).digest(), "big")
+
+
+def test_openssls_signatures_are_verified(tmp_path: Path) -> None:
+    """Drawn ones and those at both ends; with one bit changed anywhere, or of another key or message, none is."""
+    dice = random.Random(7)
+    cases, wanted = [], []
+    for n, key in enumerate([1, 2, 3, N - 1, N - 2, N // 2, *(dice.randrange(1, N) for _ in range(20))]):
+        message = dice.randbytes(n * 9)
+        private = ec.derive_private_key(key, ec.SECP256R1())
+        r, s = decode_dss_signature(private.sign(message, ec.ECDSA(hashes.SHA256())))
+        cases += [(point_of(key), message, r, s), (point_of(key), message, r, N - s)]  # both are signatures
+        wanted += [True, True]
+        bit = 1 << dice.randrange(256)
+        cases += [
+            (point_of(dice.randrange(5, N)), message, r, s),
+            (point_of(key), message + b"x", r, s),
+            (point_of(key), message, r ^ bit, s),
+            (point_of(key), message, r, s ^ bit),
+        ]
+        wanted += [False] * 4
+    assert verified(cases, tmp_path) == wanted
+
+
+def test_what_is_no_signature_of_a_key(tmp_path: Path) -> None:
+    """Numbers out of range, points that are none or of another curve, sums that are no point; but a sum of two that are
+    the same, which has a formula of its own, is one."""
+    key, message = RFC_KEY, b"sample"
+    r, s = RFC_6979[message]
+    good = point_of(key)
+    x, y = good[1:33], good[33:]
+    cases = [(good, message, a, b) for a in (0, r, N, r + N, -r) for b in (0, s, N, s + N, -s) if (a, b) != (r, s)]
+    points = [
+        b"",
+        good[1:],
+        good + b"\0",
+        b"\x02" + good[1:],
+        b"\x04" + y + x,
+        b"\x04" + bytes(64),
+        b"\x04" + b"\xff" * 64,
+    ]
+    points += [b"\x04" + x + (int.from_bytes(y, "big") ^ 1).to_bytes(32, "big")]
+    cases += [(point, message, r, s) for point in points]
+    # The key for which both multiples are the same point, or opposite ones: e = r * key, or its negative.
+    e = digest_of(message) % N
+    same = e * pow(r, -1, N) % N
+    cases += [(point_of(N - same), message, r, s)]
+    assert verified(cases, tmp_path) == [False] * len(cases)
+    nonce = 12_345
+    r = ec.derive_private_key(nonce, ec.SECP256R1()).public_key().public_numbers().x % N
+    same = e * pow(r, -1, N) % N
+    s = pow(nonce, -1, N) * 2 * e % N
+    private = ec.derive_private_key(same, ec.SECP256R1())
+    private.public_key().verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+    assert verified([(good, b"sample", *RFC_6979[b"sample"]), (point_of(same), message, r, s)], tmp_path) == [
+        True,
+        True,
+    ]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.pki.certificates import new_key
+from gateway.pki.certificates import common_name, hand_on, new_key
 from sim_hardware.secure import City
 from tests.firmware.board import Board
 from tests.firmware.issuing import NAME, Gateway, Issuer, Want, certificate, on_flash, told
@@ -58,6 +59,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
 def switch(city: City, switch_on: Switch, tmp_path: Path) -> Callable[..., Board]:
     """A node with the pair in `identity/`, which is the same folder each time."""
     shutil.copy(city.authority.folder / "ca.der", tmp_path / "ca.der")
+    (tmp_path / "issuer.der").write_bytes(Issuer.of(city).der)
     tls = {"ca": "ca.der", "cert": "identity/cert.der", "key": "identity/key.der"}
     mqtt = {"host": "127.0.0.1", "port": city.broker.port, "tls": tls}
     return lambda life=HURRY, **more: switch_on("water", city.broker.port, life=life, mqtt=mqtt, **more)
@@ -111,18 +113,24 @@ def test_one_that_holds_for_long_is_renewed_on_command_alone(
 
 
 def test_a_wrong_answer_changes_nothing(city: City, switch: Callable[[], Board], tmp_path: Path) -> None:
-    """For another key, another name, ended, an error, no answer at all: each is told in words, and the pair stays."""
+    """For another key, another name, ended, by another issuer, an error, no answer at all: each is told in words, the
+    pair stays, and the connection too. So a broker that was taken over cannot give a city's node another certificate,
+    one of its own, and lock it out of the city.
+    """
     issuer = Issuer.of(city)
     old = issuer.identity(tmp_path / "identity", NAME, days=80)
     answers: list[tuple[Callable[[Want], bytes], str]] = [
         (lambda want: certificate(issuer.sign(new_key().public_key(), NAME, 90)), "it is for another key"),
         (lambda want: certificate(issuer.sign(want.key, "riverside/water-2", 90)), "it is for riverside/water-2"),
         (lambda want: certificate(issuer.sign(want.key, NAME, -5)), "it holds from 946684800 to "),
+        *((foreign, "it is not by the issuer that this node knows") for foreign in foreigners(issuer)),
+        (lambda want: certificate(issuer.sign(want.key, NAME, 90))[:-40] + b'"}', ""),
         (lambda want: b'{"error":"not today"}', "the gateway says: not today"),
         (lambda want: b'{"error":7}', "the gateway's answer is none"),
         (lambda want: b"[]", "the gateway's answer is none"),
         (lambda want: b"[" * 4000, "the gateway's answer is none"),
         (lambda want: b"no JSON", "syntax error in JSON"),
+        (lambda want: b'{"cert":"MAAB","issuer":7}', "the gateway's answer is none"),
         (lambda want: b'{"cert":"MA"}', ""),
         (lambda want: b'{"cert":"MAAB"}', "certificate: something follows it"),
     ]
@@ -130,23 +138,91 @@ def test_a_wrong_answer_changes_nothing(city: City, switch: Callable[[], Board],
     def answer(want: Want) -> bytes:
         return answers[len(gateway.wants) - 1][0](want)
 
+    said = [""]
     with Gateway(city, answer) as gateway, switch() as board:
         gateway.birth()
         for number, (_, why) in enumerate(answers):
             ask(gateway, number)
-            while " identity: no new certificate: " not in (line := board.line("")):
-                pass
-            assert why in line
+            said.append(board.line(""))
+            while " identity: no new certificate: " not in said[-1]:
+                said.append(board.line(""))
+            assert why in said[-1]
+            assert not (tmp_path / "pair.trial").exists()
+        assert sum("mqtt: connected" in line for line in said) == 1
         board.kill()
         assert on_flash(tmp_path) == old
+        assert (tmp_path / "issuer.der").read_bytes() == issuer.der
+
+
+def foreigners(issuer: Issuer) -> list[Callable[[Want], bytes]]:
+    """Answers of who has the broker and not the issuer's key, but may have a board of the city with its key."""
+    stranger, board = Issuer.stranger(), new_key()
+    named = Issuer.stranger(common_name(issuer.certificate))
+    own = Issuer(issuer.sign(board.public_key(), "riverside/water-2", 90), board)
+
+    def answer(by: Issuer, *with_issuer: x509.Certificate) -> Callable[[Want], bytes]:
+        return lambda want: certificate(by.sign(want.key, NAME, 90), *with_issuer)
+
+    return [
+        answer(stranger),
+        answer(named),
+        answer(named, named.certificate),
+        answer(named, hand_on((issuer.certificate, named.key), named.certificate)),
+        answer(own, own.certificate),
+    ]
+
+
+def test_a_board_without_the_issuer(city: City, switch: Callable[[], Board], tmp_path: Path) -> None:
+    """It cannot tell a good certificate from a false one: it asks for none, and says so."""
+    old = Issuer.of(city).identity(tmp_path / "identity", NAME, days=25)
+    (tmp_path / "issuer.der").unlink()
+    said = "the issuer is not known, issuer.der is not there: it takes a cable or a token"
+    with Gateway(city, lambda _: b"") as gateway, switch() as board:
+        gateway.birth()
+        ask(gateway, 1)
+        assert gateway.reply() == {"id": "renew-1", "ok": False, "error": said}
+        while said not in board.line(""):  # by itself, when it was due
+            pass
+        board.kill()
+        assert not gateway.wants
+    assert on_flash(tmp_path) == old
+
+
+def test_a_new_issuer_by_the_one_before(city: City, switch: Callable[[], Board], tmp_path: Path) -> None:
+    """Its certificate comes with the node's, and stays once a broker has accepted that; told again it is no news."""
+    former = Issuer.stranger("the issuer before")
+    issuer = Issuer.of(city)
+    handover = hand_on(former, issuer.certificate)
+    issuer.identity(tmp_path / "identity", NAME, days=80)
+    (tmp_path / "issuer.der").write_bytes(former.der)
+    made: list[x509.Certificate] = []
+
+    def sign(want: Want) -> bytes:
+        made.append(issuer.sign(want.key, NAME, 90))
+        return certificate(made[-1], handover)
+
+    with Gateway(city, sign) as gateway, switch() as board:
+        gateway.birth()
+        ask(gateway, 1)
+        assert gateway.birth()["identity"] == told(made[0])
+        while "the new certificate was accepted" not in board.line(""):
+            pass
+        assert on_flash(tmp_path) == made[0]
+        assert (tmp_path / "issuer.der").read_bytes() == handover.public_bytes(Encoding.DER)
+        ask(gateway, 2)
+        while "a new certificate came" not in board.line(""):
+            pass
+        board.kill()
+    assert (tmp_path / "pair.trial").read_bytes().endswith(made[1].public_bytes(Encoding.DER))
 
 
 def test_a_refused_one_makes_room_for_the_one_before(city: City, switch: Callable[[], Board], tmp_path: Path) -> None:
     """By an issuer that the broker does not believe: tried three times, then the old one, which holds."""
-    issuer = Issuer.of(city)
+    issuer, unknown = Issuer.of(city), Issuer.stranger()
     old = issuer.identity(tmp_path / "identity", NAME, days=80)
+    (tmp_path / "issuer.der").write_bytes(unknown.der)
     with (
-        Gateway(city, lambda want: certificate(Issuer.stranger().sign(want.key, NAME, 90))) as gateway,
+        Gateway(city, lambda want: certificate(unknown.sign(want.key, NAME, 90))) as gateway,
         switch() as board,
     ):
         before = gateway.birth()
@@ -228,7 +304,8 @@ def test_a_flash_that_is_full_when_the_new_pair_is_accepted(city: City, tmp_path
     for folder in ("identity", "new"):
         issuer.identity(tmp_path / folder, NAME, days=80)
     settings = {"ca": str(city.authority.folder / "ca.der"), "enrol": None, "renew_days": 30}
-    settings |= {"cert": "identity/cert.der", "key": "identity/key.der"}
+    settings |= {"cert": "identity/cert.der", "key": "identity/key.der", "issuer": "issuer.der"}
+    (tmp_path / "issuer.der").write_bytes(issuer.der)
     said = run(FULL.replace("SETTINGS", repr(settings)).replace("NAME", repr(NAME)), tmp_path)
     assert said == ["identity flash: OSError(28,)", "None True", "True"]
     assert on_flash(tmp_path)
@@ -240,6 +317,7 @@ def test_a_node_on_a_battery_renews_in_its_reports(city: City, image: Path, tmp_
     issuer = Issuer.of(city)
     issuer.identity(tmp_path / "identity", NAME, days=90)
     shutil.copy(city.authority.folder / "ca.der", tmp_path / "ca.der")
+    (tmp_path / "issuer.der").write_bytes(issuer.der)
     tls = {"ca": "ca.der", "cert": "identity/cert.der", "key": "identity/key.der", "renew_days": 200}
     still = "return (0, us + 3_600_000_000) if us <= world.now else None"
     made: list[x509.Certificate] = []
