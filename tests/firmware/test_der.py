@@ -165,7 +165,7 @@ def test_who_signed_a_certificate(authority: Authority, certificate: bytes) -> N
     wrong += [certificate[: -len(read.signature) - 1] + b"\x01" + read.signature]
     wrong += [certificate[: -len(read.signature)] + b"\x30\x00" + read.signature[2:]]
     for each in wrong:
-        with pytest.raises(ValueError, match="DER|certificate"):
+        with pytest.raises(ValueError, match=r"DER|certificate"):
             der.signed(each)
 
 

@@ -69,7 +69,7 @@ WRONG = [
     ({"mqtt": {"host": "x", "tls": {}}}, "mqtt.tls.ca must be the name of a file"),
     *(
         ({"mqtt": {"host": "x", "tls": TLS | {key: value}}}, f"mqtt.tls.{key} must be the name of a file")
-        for key in TLS
+        for key in (*TLS, "issuer")
         for value in (None, "", 7, True)
     ),
     *(
@@ -170,7 +170,12 @@ def test_what_a_battery_and_tls_do_not_say_has_a_default() -> None:
     """Only when there is one: an empty battery is none."""
     config = configuration.check(GOOD | {"battery": {"burst_l_h": 900.5}, "mqtt": {"host": "x", "tls": TLS}})
     assert config["battery"] == {"report_s": 86_400, "window_s": 3_600, "burst_l_h": 900.5}
-    assert config["mqtt"]["tls"] == TLS | {"name": None, "renew_days": 30, "enrol": None}
+    assert config["mqtt"]["tls"] == TLS | {
+        "issuer": "issuer.der",
+        "name": None,
+        "renew_days": 30,
+        "enrol": None,
+    }
     assert configuration.check(GOOD | {"battery": {}, "kind": "air"})["battery"] == {}
     named = configuration.check(GOOD | {"mqtt": {"host": "x", "tls": TLS | {"name": "gateway"}}})
     assert named["mqtt"]["tls"]["name"] == "gateway"

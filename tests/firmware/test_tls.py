@@ -459,7 +459,12 @@ def test_tls_is_off_or_whole() -> None:
     whole = {"kind": "water", "site": "riverside", "node": "water-1"}
     assert configuration.check(whole | {"mqtt": {"host": "x"}})["mqtt"]["tls"] is None
     checked = configuration.check(whole | {"mqtt": {"host": "x", "tls": FILES}})
-    assert checked["mqtt"]["tls"] == FILES | {"name": None, "renew_days": 30, "enrol": None}
+    assert checked["mqtt"]["tls"] == FILES | {
+        "issuer": "issuer.der",
+        "name": None,
+        "renew_days": 30,
+        "enrol": None,
+    }
 
 
 def test_files_that_cannot_be_used(city: City, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ class Setting:
         return Kept.of(self.folder / "kept", self.city.node(site, node))
 
     def enrol(self, name: str, token: str, csr: bytes, **headers: str) -> tuple[int, bytes, Mapping[str, str]]:
-        """(status, body, headers) of EST."""
+        """(status, body, headers) of EST: a certificate and its issuer's, where nothing else is accepted."""
         headers |= make_headers(basic_auth=f"{name}:{token}")
         headers.setdefault("Accept", "application/pkix-cert")
         with urllib3.PoolManager(retries=False, timeout=SECONDS, ca_certs=str(self.city.ca)) as pool:
@@ -164,7 +164,14 @@ class Setting:
         key = new_key()
         status, body, _ = self.enrol(name, token, request(name, key))
         assert status == 200, body
-        return Kept(self.folder / "kept", body, key)
+        return Kept(self.folder / "kept", self.both(body)[0], key)
+
+    def both(self, body: bytes) -> tuple[bytes, bytes]:
+        """(certificate, issuer's certificate) of an answer to who enrols. Fails where they are not that."""
+        issuer = x509.load_pem_x509_certificate((self.city.issuer / "cert.pem").read_bytes())
+        der = issuer.public_bytes(Encoding.DER)
+        assert body.endswith(der)
+        return body.removesuffix(der), der
 
 
 def ends_within(certificate: x509.Certificate, days: float) -> bool:

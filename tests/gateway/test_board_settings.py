@@ -13,7 +13,7 @@ from gateway.board.settings import apply, check, mqtt_of
 from gateway.cli.flash import FIRMWARE
 from gateway.pki.authority import Authority, PkiError
 
-TLS = {"ca": "identity/ca.der", "cert": "identity/cert.der", "key": "identity/key.der"}
+TLS = {name: f"identity/{name}.der" for name in ("ca", "issuer", "cert", "key")}
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,11 @@ def test_identities_come_as_der(tmp_path: Path) -> None:
     """From PEM as from DER; each file is what it says."""
     authority = Authority.create(tmp_path / "pki", "city")
     folder = Path(authority.node("riverside", "water-1").folder)
-    pem = identity.load(tmp_path / "pki/ca.pem", folder / "cert.pem", folder / "key.pem")
-    der = identity.load(folder / "ca.der", folder / "cert.der", folder / "key.der")
+    given = tmp_path / "pki/ca.pem", folder / "cert.pem", folder / "key.pem"
+    pem = identity.load(*given, tmp_path / "pki/issuer/cert.pem")
+    der = identity.load(folder / "ca.der", folder / "cert.der", folder / "key.der", folder / "issuer.der")
     assert pem == der
+    assert identity.load(*given) == {name: each for name, each in pem.items() if name != "issuer"}
     assert {name: path for name, (path, _) in pem.items()} == TLS
     load_der_x509_certificate(pem["ca"][1])
     load_der_private_key(pem["key"][1], None)
@@ -128,12 +130,16 @@ def test_an_identity_out_of_the_authority(tmp_path: Path) -> None:
     assert first == identity.of_authority(authority.folder, "riverside", "water-1")
     (made,) = [each for each in authority.identities() if each.kind == "node"]
     assert load_der_x509_certificate(first[TLS["cert"]]).serial_number == int(made.serial, 16)
+    assert first == {path: (Path(made.folder) / f"{name}.der").read_bytes() for name, path in TLS.items()}
     authority.revoke("riverside/water-1")
     second = identity.of_authority(authority.folder, "riverside", "water-1")
     assert second[TLS["key"]] != first[TLS["key"]]
     authority.node("riverside", "water-1", days=-1, renew=True)
     with pytest.raises(SettingsError, match=r"is expired: .* --renew"):
         identity.of_authority(authority.folder, "riverside", "water-1")
+    (Path(authority.node("riverside", "water-2").folder) / "issuer.der").unlink()
+    with pytest.raises(SettingsError, match=r"issuer.der cannot be read: .* --node water-2 --renew"):
+        identity.of_authority(authority.folder, "riverside", "water-2")
 
 
 def test_an_authority_that_is_none(tmp_path: Path) -> None:

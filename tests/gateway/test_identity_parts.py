@@ -3,6 +3,7 @@
 import random
 import re
 import subprocess
+from base64 import b64decode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,12 +16,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from urllib3.util import make_headers
 
-from gateway.config import load
+from gateway.config import Mqtt, load
 from gateway.errors import ConfigError
 from gateway.identity import enrolment, lists
 from gateway.identity.counted import Counted
 from gateway.identity.enrolment import Enrolment
 from gateway.identity.issuer import Issuer, Refusal, fingerprint, proven, requested
+from gateway.identity.renewal import Renewals
 from gateway.identity.service import Identities
 from gateway.identity.store import Store
 from gateway.journal.access import JournalAccess
@@ -30,7 +32,7 @@ from gateway.pki.brokerfolder import check_folder, make
 from gateway.pki.certificates import new_key
 from gateway.pki.lists import by, written
 from gateway.records import Status
-from tests.gateway.identified import request
+from tests.gateway.identified import request, want
 from tests.gateway.served import Served, served
 
 NOW = 1_800_000_000.0
@@ -154,6 +156,28 @@ def test_only_a_key_is_taken_of_a_request(issuer: Issuer) -> None:
     for wrong in (request(name, key, role), request(name, key, again), request("gateway", key)):
         with pytest.raises(PkiError, match="is not for riverside/water-0007"):
             requested(wrong, name)
+
+
+def test_a_new_issuer_is_told_with_what_it_renews(tmp_path: Path) -> None:
+    """To nodes of the former, by that one's signature; a folder with another's is refused."""
+    city, key, name = Authority.create(tmp_path / "pki", "Riverside"), new_key(), "riverside/water-1"
+    folder = city.folder / "issuer"
+    former = Issuer(folder, city.folder / "ca.pem", 90)
+    old = former.issue(name, key.public_key(), datetime.now(UTC)).der
+    city.issuer(renew=True)
+    (folder / "cert.pem").write_bytes(
+        (folder / "cert.pem").read_bytes() + former.certificate.public_bytes(Encoding.PEM),
+    )
+    issuer = Issuer(folder, city.folder / "ca.pem", 90)
+    said = Renewals(Mqtt(host="x"), ["riverside"], tmp_path, issuer, lambda _: False).answer(
+        name, want(request(name, new_key()), old, key)
+    )
+    told = {each: x509.load_der_x509_certificate(b64decode(said[each])) for each in ("cert", "issuer")}
+    told["cert"].verify_directly_issued_by(told["issuer"])
+    told["issuer"].verify_directly_issued_by(former.certificate)
+    (folder / "handover.der").write_bytes(former.certificate.public_bytes(Encoding.DER))
+    with pytest.raises(ConfigError, match=r"handover.der is of another issuer: copy the whole folder anew"):
+        Issuer(folder, city.folder / "ca.pem", 90)
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # of what is then refused

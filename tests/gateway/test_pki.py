@@ -22,7 +22,7 @@ from gateway.pki import lists
 from gateway.pki.authority import DAYS, Authority, Identity, PkiError
 from gateway.pki.certificates import common_name, hosts_of
 
-BOARD_FILES = {"cert.pem", "key.pem", "ca.der", "cert.der", "key.der"}
+BOARD_FILES = {"cert.pem", "key.pem", "ca.der", "issuer.der", "cert.der", "key.der"}
 
 
 @pytest.fixture
@@ -92,6 +92,9 @@ def test_the_key_belongs_to_the_certificate_in_both_forms(city: Authority) -> No
     assert openssl("ec", "-inform", "DER", "-in", node / "key.der", "-pubout").startswith(public)
     assert "prime256v1" in openssl("ec", "-inform", "DER", "-in", node / "key.der", "-noout", "-text")
     assert x509.load_der_x509_certificate((node / "ca.der").read_bytes()) == city.certificate
+    assert "OK" in openssl("verify", "-CAfile", city.folder / "issuer/cert.pem", node / "cert.pem")
+    issuer = x509.load_pem_x509_certificate((city.folder / "issuer/cert.pem").read_bytes())
+    assert x509.load_der_x509_certificate((node / "issuer.der").read_bytes()) == issuer
 
 
 def test_private_files_are_their_owners_alone(tmp_path: Path) -> None:
@@ -252,6 +255,13 @@ def test_whom_a_former_issuer_signed_holds_until_it_is_revoked(city: Authority) 
     another = city.issuer(renew=True)
     assert (another.name != former.name, another.folder) == (True, former.folder)
     new = city.node("riverside", "new-0")
+    # By the former who believes that one believes the new one, and the certificate is the same but for who signed it.
+    handed = x509.load_der_x509_certificate((city.folder / "issuer/handover.der").read_bytes())
+    present = x509.load_pem_x509_certificate((city.folder / "issuer/cert.pem").read_bytes())
+    handed.verify_directly_issued_by(
+        x509.load_pem_x509_certificate((city.folder / "old" / former.serial / "issuer/cert.pem").read_bytes())
+    )
+    assert (handed.public_key(), handed.subject) == (present.public_key(), present.subject)
     city.revoke("riverside/old-0")
     assert {each.serial: each.state for each in issuers(city)} == {former.serial: "renewed", another.serial: "valid"}
     (retired,) = (Path(each.folder) for each in issuers(city) if each.serial == former.serial)

@@ -342,6 +342,7 @@ def test_a_node_with_an_identity_of_its_own(tmp_path: Path, monkeypatch: pytest.
         if way == "files":
             node = city.node("riverside", "water-1")
             given += ["--ca", str(city.ca), "--cert", f"{node}/cert.pem", "--key", f"{node}/key.pem"]
+            given += ["--issuer", f"{city.issuer}/cert.pem"]
         elif way == "--pki":
             given += ["--pki", str(city.authority.folder)]
         else:
@@ -356,7 +357,7 @@ def test_a_node_with_an_identity_of_its_own(tmp_path: Path, monkeypatch: pytest.
             "import os; print(sorted(os.listdir('identity'))); print(len(open('update.key').read().strip()));"
             "from binascii import hexlify; print(hexlify(open('identity/cert.der', 'rb').read()).decode())"
         ).splitlines()
-    assert kept[:2] == ["['ca.der', 'cert.der', 'key.der']", "768"]
+    assert kept[:2] == ["['ca.der', 'cert.der', 'issuer.der', 'key.der']", "768"]
     wanted = made[0] if way == "--enrol" else None
     certificate = bytes.fromhex(kept[2])
     if wanted:

@@ -86,7 +86,7 @@ def test_enrolment_keeps_out_who_has_no_good_token(whole: Whole) -> None:
     status, body, headers = whole.enrol(name, token, good)
     assert status == 200, "none of these has used the token up"
     assert headers["X-Content-Type-Options"] == "nosniff"
-    certificate = load_der_x509_certificate(body)
+    certificate = load_der_x509_certificate(whole.both(body)[0])
     assert common_name(certificate) == name
     usage = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
     assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
