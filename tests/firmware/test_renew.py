@@ -95,7 +95,7 @@ def test_a_certificate_that_ends_soon_is_renewed(city: City, switch: Callable[[]
 def test_one_that_holds_for_long_is_renewed_on_command_alone(
     city: City, switch: Callable[..., Board], tmp_path: Path
 ) -> None:
-    """And the heap is as before then: what makes keys, 12 KiB, is forgotten."""
+    """And the heap is as before then: what makes keys, 14 KiB, is forgotten."""
     issuer = Issuer.of(city)
     issuer.identity(tmp_path / "identity", NAME, days=31)
     with (
