@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import json
 import os
 
 import esp32
@@ -27,27 +26,15 @@ _WELL_MS = const(600_000)  # who has lived so long has not crashed at the start
 _SAFE_MS = const(3_600_000)  # a node in safe mode tries once an hour whether it can do without
 _UPLINK_MS = const(600_000)  # of the wire: the longest time for sending to come no further
 _SLOTS = const("slots.json")  # there once an update was begun: see node/slots.py
-_SIGNER = const("signer.json")  # which key signs updates now: see node/judge.py
 
 
 def _is_needed(level, payload):
-    """Whether a part must be loaded for a message. The manifest of the firmware that runs comes on each connection: it
-    is of interest only if its signing key is a new one, which ends those before it.
-    """
-    if level == "update":
-        if b'"version":"%s"' % VERSION.encode() not in payload:
-            return True
-        return b'"by":' in payload and b'"serial":%s,' % _signer().encode() not in payload
-    return level != "update/piece"
+    from node import needed  # its code is of no use between messages
 
-
-def _signer():
-    """The serial number of the newest delegation; anything else where there is none."""
     try:
-        with open(_SIGNER) as f:
-            return str(json.load(f)["serial"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "none"
+        return needed.look(level, payload, VERSION)
+    finally:
+        forget(("node.needed",))
 
 
 def next_boot():
