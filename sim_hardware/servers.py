@@ -21,9 +21,12 @@ import urllib3
 
 from gateway.errors import GanglionError
 
-PORTS = (16_384, 32_768)
-"""Where `free_port` looks; Linux takes from 32,768 on what a connection needs (ip_local_port_range)."""
+PORTS = "16384-32768"
+"""Where `free_port` looks; Linux takes from 32,768 on what a connection needs (ip_local_port_range). Programs that run
+side by side are kept apart by another range for each, in GANGLION_PORTS of their environment."""
 _DICE = random.SystemRandom()
+_given: set[int] = set()
+"""Ports that were handed out, and may be held by nobody yet."""
 STARTUP_SECONDS = 30
 """A cold InfluxDB on a slow disk takes seconds; half a minute means that it will not come."""
 STOP_SECONDS = 10
@@ -39,11 +42,16 @@ def free_port() -> int:
 
     It is none of those that the kernel gives to connections: one of them might take it while its server is down.
     """
+    ports = range(*map(int, os.environ.get("GANGLION_PORTS", PORTS).split("-")))
+    if len(_given) > len(ports) // 2:
+        _given.clear()
     while True:
-        port = _DICE.randrange(*PORTS)
+        port = _DICE.choice(ports)
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def spawn(command: list[str], log: Path, *, cwd: Path | None = None, dies_by: str = "TERM") -> subprocess.Popen[bytes]:

@@ -1,5 +1,6 @@
 """Real servers for the tests, each on a port of its own below a temporary folder."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from itertools import count
@@ -11,6 +12,12 @@ from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
 
 from sim_hardware.servers import InfluxDB, Mosquitto, VictoriaMetrics
+
+# Each worker, and all programs that it starts, have ports of their own: one that was found free may be taken by another
+# test before the program that it is for has come up.
+FIRST_PORT, EACH = 16_384, 2_048
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+os.environ["GANGLION_PORTS"] = f"{FIRST_PORT + _worker * EACH}-{FIRST_PORT + (_worker + 1) * EACH}"
 
 # A machine that is busy with something else makes no property wrong.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
