@@ -29,10 +29,13 @@ _SLOTS = const("slots.json")  # there once an update was begun: see node/slots.p
 
 
 def _is_needed(level, payload):
-    from node import needed  # its code is of no use between messages
+    """Whether a part must be loaded for a message."""
+    if level != "update":
+        return level != "update/piece"
+    from node import needed  # its code is of no use between manifests
 
     try:
-        return needed.look(level, payload, VERSION)
+        return needed.is_news(payload, VERSION)
     finally:
         forget(("node.needed",))
 
