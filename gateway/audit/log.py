@@ -57,19 +57,13 @@ def record(
     of: str = "",
     came: str = "",
     detail: Mapping[str, JSON] | None = None,
-) -> None:
-    """Write one entry: on the disk, and part of the chain, when this returns. The fields are those of `entry.Entry`.
+) -> Place:
+    """Write one entry: on the disk, and part of the chain, when this returns how far the log is. The fields are those
+    of `entry.Entry`.
 
     Safe from any thread and process. Raises OSError, with nothing written, where the log cannot be kept: who asked for
     the act is then told so, and the act is not done.
     """
-    append(data_dir, act, who=who, of=of, came=came, detail=detail)
-
-
-def append(
-    data_dir: Path, act: str, *, who: str, of: str = "", came: str = "", detail: Mapping[str, JSON] | None = None
-) -> Place:
-    """As `record`; how far the log is then."""
     folder = data_dir / FOLDER
     with _locked(folder):
         newest, place = _mended(folder)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from gateway.audit import log, record
 from gateway.audit.asker import Asker, AuditError, at_shell
 from gateway.audit.entry import KEPT_BACK, MOST_LINE, START, Entry, line, read
-from gateway.audit.log import append, place, segments
+from gateway.audit.log import place, segments
 from gateway.audit.reading import Follower, Head, last_of, verify
 from tests.gateway.commandline import CommandLine, sentence
 
@@ -326,4 +326,4 @@ def test_a_log_that_is_being_written_is_verified_between_two_entries(data: Path)
 
 def test_no_log_is_no_fault(tmp_path: Path) -> None:
     assert verify(tmp_path) == verify(tmp_path / "none")
-    assert append(tmp_path, "gateway.start", who="root").entries == 1
+    assert record(tmp_path, "gateway.start", who="root").entries == 1
