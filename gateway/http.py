@@ -41,6 +41,9 @@ HELD: Final = 2
 """Times as many connections as are served, handshakes among them, are held at once."""
 WORDS: Final = 8
 """Messages of a web socket that wait to be looked at."""
+PROXIED: Final = ("console", "citizens")
+"""Before which a proxy of this machine may stand, that says who asks. Before others nobody does, and any program here
+could say that it is somebody else."""
 PROOF_SECONDS: Final = 2.0
 """A disk that takes longer for one small write is no disk to be ready with."""
 ACK_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
@@ -216,11 +219,6 @@ class _Server(uvicorn.Server):
             for each in sockets or []
         ]
         self.started = True
-
-
-PROXIED: Final = ("console", "citizens")
-"""Before which a proxy of this machine may stand, that says who asks. Before others nobody does, and any program here
-could say that it is somebody else."""
 
 
 class HttpServer:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.audit.asker import at_shell
-from gateway.config import Config, Influx
+from gateway.config import Config
 from gateway.control.caller import Caller
 from gateway.control.ways import alone
 from gateway.detect.detectors import Detectors
@@ -55,11 +55,6 @@ class PrivacyError(GanglionError):
     """Nothing can be given out or deleted now; the message says why."""
 
 
-def databases(config: Config) -> dict[str, Influx]:
-    """By how people know them."""
-    return {"influx": config.influx, **{each.consumer: each for each in config.mirror}}
-
-
 def look(config: Config, site: str, node: str) -> list[Found]:
     """In the journal, the outbox, each database and at the broker. Raises ConfigError where there is no journal."""
     folder = Path(config.data_dir)
@@ -78,7 +73,7 @@ def look(config: Config, site: str, node: str) -> list[Found]:
         Found("detectors", "what they have learnt", _learnt(state, site, node)),
         Found("outbox", "messages", sum(map(len, messages.about(folder, site, node).values()))),
     ]
-    for name, settings in databases(config).items():
+    for name, settings in config.databases.items():
         try:
             counted = Database(settings, site, node).count()
         except GanglionError as error:
@@ -139,7 +134,7 @@ def delete(config: Config, site: str, node: str, caller: Caller | None) -> list[
         raise PrivacyError(f"{site}/{node}: nothing is deleted: {words} to databases and detectors; {cure}")
     messages.erase(Path(config.data_dir), site, node)
     troubles = []
-    for name, settings in databases(config).items():
+    for name, settings in config.databases.items():
         try:
             Database(settings, site, node).delete()
         except GanglionError as error:

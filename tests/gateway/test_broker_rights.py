@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.pki.broker import Fleet
 from gateway.pki.certificates import key_bytes, new_key, signed
+from gateway.pki.folder import load_signer
 from sim_hardware.secure import City
 from tests.bench.wire import packet, text
 from tests.gateway.broker_talk import DENIED, MINE, OTHER, Log, acknowledged, gateway, hears, node
@@ -20,11 +19,9 @@ from tests.gateway.mqtt_raw import PUBACK, Peer, context, subscribe
 
 def issued(city: City, name: str) -> Path:
     """A certificate of this name by the issuer, as whoever has stolen its key would make it."""
-    certificate = x509.load_pem_x509_certificate((city.issuer / "cert.pem").read_bytes())
-    key, own = load_pem_private_key((city.issuer / "key.pem").read_bytes(), None), new_key()
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    issuer, own = load_signer(city.issuer / "cert.pem", city.issuer / "key.pem"), new_key()
     end = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
-    made = signed((certificate, key), own, "gateway", name, (), end)
+    made = signed(issuer, own, "gateway", name, (), end)
     folder = city.folder / "issued" / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cert.pem").write_bytes(made.public_bytes(Encoding.PEM))

@@ -18,11 +18,11 @@ class Whole(Setting):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.gateway = GatewayProcess(folder / "gateway", self.city.broker, f"http://127.0.0.1:{NOBODY}", "x")
-        text = self.gateway.config.read_text()
-        begin, _, rest = text.partition("[mqtt]")
-        text = begin + self.city.mqtt() + rest[rest.index("[influx]") :]
-        self.gateway.write_config(text + self.table + "messages_per_s = 5.0\nburst = 50\nhold_minutes = 0.05\n")
+        more = f"{self.table}messages_per_s = 5.0\nburst = 50\nhold_minutes = 0.05\n"
+        nowhere = f"http://127.0.0.1:{NOBODY}"
+        self.gateway = GatewayProcess(
+            folder / "gateway", self.city.broker, nowhere, "x", more=more, mqtt=self.city.mqtt()
+        )
 
     def ganglion(self, *arguments: str) -> str:
         answer = CliRunner().invoke(make_app(), [*arguments, "--config", str(self.gateway.config)])
