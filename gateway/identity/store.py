@@ -6,7 +6,6 @@ the hash alone. What has ended for a month is forgotten, so it is bounded by the
 
 import contextlib
 import hmac
-import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.errors import ConfigError
-from gateway.files import PRIVATE, stamp
+from gateway.files import make_private, stamp
 from gateway.identity.issuer import Issued, Refusal
 from gateway.identity.schema import SCHEMA, STATES, Barred, Certificate, How
 from gateway.pki.authority import PkiError
@@ -220,7 +219,7 @@ class Store:
     def _open(self) -> Iterator[sqlite3.Connection]:
         """A transaction that no other process is beside, or nothing of it. Raises ConfigError."""
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, PRIVATE))
+            make_private(self.path)
             with contextlib.closing(sqlite3.connect(self.path, timeout=10.0, isolation_level=None)) as db:
                 db.executescript(SCHEMA)
                 db.execute("BEGIN IMMEDIATE")

@@ -7,7 +7,6 @@ their own.
 
 import asyncio
 import contextlib
-import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import date
@@ -18,7 +17,7 @@ from typing import Final
 import msgspec
 
 from gateway.errors import ConfigError
-from gateway.files import PRIVATE
+from gateway.files import make_private
 from gateway.privacy.sums import DaySum, day_statement, day_sums, newest_day, used
 from gateway.query.client import Series
 from gateway.web.seat import Seat
@@ -61,7 +60,7 @@ class Told:
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, PRIVATE))
+            make_private(self.path)
             with contextlib.closing(sqlite3.connect(self.path, timeout=WAIT_SECONDS)) as db, db:
                 db.execute(_SCHEMA)
                 yield db
